@@ -1,0 +1,53 @@
+"""Tables of bots: who trades what with which strategy, and what the strategy remembers."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+
+class Bot(models.Model):
+    """A strategy with parameters, markets and a book of its own."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running"
+        PAUSED = "paused", "Entries paused"
+        STOPPED = "stopped"
+        HALTED = "halted", "Halted by an error"
+
+    book = models.OneToOneField("portfolio.Book", on_delete=models.PROTECT, related_name="bot")
+    key = models.CharField(max_length=32, help_text="BOT_KEY, for example MEAN_REVERSION")
+    name = models.CharField(max_length=64)
+    strategy = models.CharField(max_length=64)
+    strategy_hash = models.CharField(max_length=64, help_text="Hash of the strategy's sources, pinned at start")
+    params = models.JSONField(default=dict)
+    interval = models.CharField(max_length=4)
+    instruments = models.ManyToManyField("marketdata.Instrument", related_name="bots")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.STOPPED)
+    status_reason = models.CharField(max_length=200, blank=True)
+    rank = models.PositiveSmallIntegerField(help_text="Arbitration order and colour on every page")
+    anchor_at = models.DateTimeField(null=True, blank=True, help_text="Open of the first candle the indicators fold over")
+    bar_closed_at = models.DateTimeField(null=True, blank=True, help_text="Close of the last candle stepped: the claim")
+    version = models.PositiveBigIntegerField(default=0)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["rank"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=["running", "paused", "stopped", "halted"]), name="bot_status_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class BotState(models.Model):
+    """What the strategy remembered after a candle: bytes for the machine, a view for people."""
+
+    bot = models.OneToOneField(Bot, on_delete=models.CASCADE, related_name="state")
+    bar_closed_at = models.DateTimeField()
+    schema_hash = models.CharField(max_length=64)
+    data = models.BinaryField()
+    view = models.JSONField(default=dict)

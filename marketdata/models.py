@@ -1,0 +1,87 @@
+"""Tables of what the market offers and what it did: markets, instruments, candles and marks."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+
+class Market(models.Model):
+    """One exchange's market in one epoch; another replay is another market."""
+
+    exchange = models.CharField(max_length=32, help_text="ccxt id, for example binance")
+    epoch = models.CharField(max_length=64, help_text="Identity of the price history: 'real' or the venue's market epoch")
+    label = models.CharField(max_length=200, help_text="What a person reads beside every price of this market")
+    is_synthetic = models.BooleanField(default=False)
+    rest_url = models.URLField(blank=True, help_text="Empty for the exchange's own address")
+    stream_url = models.CharField(max_length=200, blank=True)
+    control_url = models.URLField(blank=True, help_text="The local venue's control address; empty for a real exchange")
+    market_time_at = models.DateTimeField(null=True, blank=True, help_text="Close of the newest closed candle")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["exchange", "epoch"], name="market_exchange_epoch_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.exchange} ({self.label})"
+
+
+class Instrument(models.Model):
+    """A tradable pair with the filters in force."""
+
+    market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="instruments")
+    symbol = models.CharField(max_length=32, help_text="ccxt unified, for example BTC/USDT")
+    venue_symbol = models.CharField(max_length=32, help_text="The exchange's own name, for example BTCUSDT")
+    base = models.CharField(max_length=16)
+    quote = models.CharField(max_length=16)
+    tick_size = models.DecimalField(max_digits=38, decimal_places=18)
+    lot_size = models.DecimalField(max_digits=38, decimal_places=18)
+    quantity_min = models.DecimalField(max_digits=38, decimal_places=18)
+    quantity_max = models.DecimalField(max_digits=38, decimal_places=18)
+    notional_min = models.DecimalField(max_digits=38, decimal_places=18)
+    order_count_max = models.PositiveIntegerField(default=200)
+    filters = models.JSONField(default=dict, help_text="The exchange's filters as it sent them")
+    filters_version = models.PositiveIntegerField(default=1)
+    filters_read_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["market", "symbol"], name="instrument_market_symbol_unique"),
+            models.CheckConstraint(condition=Q(tick_size__gt=0, lot_size__gt=0), name="instrument_steps_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.symbol
+
+
+class Candle(models.Model):
+    """A closed candle; floats, because candles decide and never account."""
+
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, related_name="candles")
+    interval = models.CharField(max_length=4)
+    open_at = models.DateTimeField()
+    open = models.FloatField()
+    high = models.FloatField()
+    low = models.FloatField()
+    close = models.FloatField()
+    volume = models.FloatField()
+    revision = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["instrument", "interval", "open_at"], name="candle_unique"),
+            models.CheckConstraint(
+                condition=Q(low__gt=0, high__gte=F("low"), volume__gte=0)
+                & Q(open__gte=F("low"), open__lte=F("high"), close__gte=F("low"), close__lte=F("high")),
+                name="candle_is_sane",
+            ),
+        ]
+
+
+class Mark(models.Model):
+    """The newest price of an instrument: the mid of the best bid and ask."""
+
+    instrument = models.OneToOneField(Instrument, on_delete=models.CASCADE, related_name="mark")
+    price = models.DecimalField(max_digits=38, decimal_places=18)
+    market_at = models.DateTimeField(help_text="Market time of the price")
+    received_at = models.DateTimeField(help_text="Wall time of arrival")

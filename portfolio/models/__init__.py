@@ -1,0 +1,30 @@
+"""Tables of the money world, by subject."""
+
+from portfolio.models.accounts import Account, Credential, Heartbeat, Lease
+from portfolio.models.audit import AuditEntry
+from portfolio.models.books import Allocation, Book, EquityPoint
+from portfolio.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction
+from portfolio.models.orders import DecisionRecord, Fill, Intent, Order, Position, Reservation
+from portfolio.models.reconciliation import Reconciliation, ReconciliationLine
+
+__all__ = [
+    "Account",
+    "Allocation",
+    "AuditEntry",
+    "Book",
+    "Credential",
+    "DecisionRecord",
+    "EquityPoint",
+    "Fill",
+    "Heartbeat",
+    "Intent",
+    "Lease",
+    "LedgerAccount",
+    "LedgerEntry",
+    "LedgerTransaction",
+    "Order",
+    "Position",
+    "Reconciliation",
+    "ReconciliationLine",
+    "Reservation",
+]

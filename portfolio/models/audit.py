@@ -1,0 +1,22 @@
+"""The record of who changed what."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+
+class AuditEntry(models.Model):
+    """One state change, written in the same transaction as the change."""
+
+    at = models.DateTimeField()
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
+    actor_name = models.CharField(max_length=150, help_text="A user, or the process that acted")
+    action = models.CharField(max_length=64, help_text="For example bot.start, allocation.set")
+    subject = models.CharField(max_length=96)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
