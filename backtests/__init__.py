@@ -1,0 +1,1 @@
+"""Backtests and what came of them."""

@@ -1,0 +1,1 @@
+"""Push to the browser; knows no business."""

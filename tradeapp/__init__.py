@@ -1,0 +1,1 @@
+"""Project wiring: settings, addresses, the API's root, Celery, and `up`, the supervisor."""

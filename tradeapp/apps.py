@@ -1,0 +1,12 @@
+"""The wiring app: it owns sign-in links and the checks of this installation."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class TradeappConfig(AppConfig):
+    """Name the wiring app."""
+
+    name = "tradeapp"
+    verbose_name = "Installation"

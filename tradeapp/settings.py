@@ -1,0 +1,186 @@
+"""Settings: safe by default, read strictly from the environment, no secret with a default value."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tradeapp import environment, logs, places, secret_files, server_addresses
+
+BASE_DIR = places.PROJECT_DIR
+ENVIRON = environment.load(BASE_DIR)
+TRADEAPP_DATA_DIR: Path = places.data_directory(environ=ENVIRON, user_id=os.getuid())
+TRADEAPP_PROCESS = ENVIRON.get("TRADEAPP_PROCESS", "command")
+_remembered = environment.remembered_addresses(TRADEAPP_DATA_DIR)
+
+
+def _address(name: str, default: str) -> str:
+    return ENVIRON.get(name, "") or _remembered.get(name, default)
+
+
+# Trading.
+TRADING_MODE = environment.choice(ENVIRON, "TRADING_MODE", environment.TRADING_MODES, "paper")
+BOT_ALLOCATION_MODE = environment.choice(
+    ENVIRON, "BOT_ALLOCATION_MODE", environment.ALLOCATION_MODES, "percentage"
+)
+ACTIVE_BOT = ENVIRON.get("ACTIVE_BOT", "")
+INITIAL_BUDGET = ENVIRON.get("INITIAL_BUDGET", "")
+BOT_PERCENT = {
+    name.removeprefix("BOT_PERCENT_"): value for name, value in ENVIRON.items() if name.startswith("BOT_PERCENT_")
+}
+VENUE_URL = _address("VENUE_URL", "http://127.0.0.1:8020")
+VENUE_WS_URL = _address("VENUE_WS_URL", VENUE_URL.replace("http", "ws", 1))
+VENUE_CONTROL_URL = _address("VENUE_CONTROL_URL", "http://127.0.0.1:8021")
+MASTER_KEY_FILE = Path(ENVIRON.get("TRADEAPP_MASTER_KEY_FILE", "") or TRADEAPP_DATA_DIR / "master.key")
+
+# Security.
+SECRET_KEY = ENVIRON.get("SECRET_KEY", "") or secret_files.read_or_create(TRADEAPP_DATA_DIR / "secret.key")
+DEBUG = False
+ALLOWED_HOSTS = [host for host in ENVIRON.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",") if host]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+] + [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = 0.25  # Hours.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_VERBOSE = False
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "django.views.csrf.csrf_failure"
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/login/"
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "connect-src": ["'self'"],
+        "font-src": ["'self'"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+# Apps and pages.
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "channels",
+    "csp",
+    "axes",
+    "django_htmx",
+    "django_celery_beat",
+    "stream",
+    "marketdata",
+    "portfolio",
+    "bots",
+    "backtests",
+    "tradeapp",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+ROOT_URLCONF = "tradeapp.urls"
+ASGI_APPLICATION = "tradeapp.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else []
+# Files are served from where packages keep them: nothing is copied and no build step is needed.
+WHITENOISE_USE_FINDERS = True
+
+# Time and language. Moments are UTC everywhere.
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Servers.
+DATABASE_URL = _address("DATABASE_URL", "postgresql:///tradeapp")
+REDIS_URL = server_addresses.check_redis(_address("REDIS_URL", "redis://127.0.0.1:6379/0"))
+DATABASES: dict[str, dict[str, Any]] = {"default": server_addresses.database_settings(DATABASE_URL)}
+_database = DATABASES["default"]
+_database["CONN_HEALTH_CHECKS"] = True
+_database["OPTIONS"].setdefault("application_name", f"tradeapp {TRADEAPP_PROCESS}")
+_database["OPTIONS"].setdefault("connect_timeout", "5")
+if TRADEAPP_PROCESS == "web":
+    # Requests share threads, so they share connections too. Processes that fork keep one of their own.
+    _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 12, "timeout": 10}
+else:
+    _database["CONN_MAX_AGE"] = 600
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        # Without a timeout: a consumer may wait for its next message longer than any default.
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}], "prefix": "tradeapp"},
+    }
+}
+
+# Celery. Every task is safe to run twice: rows are the queue.
+CELERY_BROKER_URL = server_addresses.celery_broker(REDIS_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
+CELERY_TASK_SERIALIZER = "json"
+CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_DEFAULT_QUEUE = "trading"
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+
+# Logs.
+LOG_LEVEL = environment.choice(ENVIRON, "LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
+LOGGING = logs.logging_settings(LOG_LEVEL)
+logs.configure_structlog()
