@@ -1,0 +1,1 @@
+"""One file per strategy; every strategy is pure."""

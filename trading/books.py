@@ -1,0 +1,141 @@
+"""What a strategy is told about its money: one book, filled from exact whole numbers.
+
+The live shell and the backtest fill it with these functions and no others, so that both hand the
+step the same floats to the last bit. Amounts are int64 units of 0.00000001.
+"""
+
+import numpy as np
+
+from trading.compilation import compiled
+from trading.strategy import BUY, MAX_FILLS, MAX_ORDERS, MAX_SYMBOLS, Record
+
+
+@compiled
+def clear_book(book: Record) -> None:
+    """Empty the book before it is filled for a step."""
+    b = book[0]
+    b.cash = 0.0
+    b.equity = 0.0
+    b.allocation = 0.0
+    b.fee_rate = 0.0
+    b.maker_fee_rate = 0.0
+    b.half_spread = 0.0
+    for symbol in range(MAX_SYMBOLS):
+        b.quantity[symbol] = 0.0
+        b.available[symbol] = 0.0
+        b.average_cost[symbol] = 0.0
+        b.stop_price[symbol] = 0.0
+        b.close[symbol] = 0.0
+    b.fill_count = 0
+    b.order_count = 0
+
+
+@compiled
+def set_terms(book: Record, fee_ppm: int, maker_fee_ppm: int, half_spread_ppm: int) -> None:
+    """Tell the book what trading costs."""
+    b = book[0]
+    b.fee_rate = fee_ppm / 1e6
+    b.maker_fee_rate = maker_fee_ppm / 1e6
+    b.half_spread = half_spread_ppm / 1e6
+
+
+@compiled
+def set_position(
+    book: Record,
+    numbers: Record,
+    symbol: int,
+    base_units: int,
+    available_units: int,
+    cost_units: int,
+    stop_price_units: int,
+    close: float,
+) -> None:
+    """Tell the book what it owns in one market; `close` is the last close there was."""
+    b = book[0]
+    b.quantity[symbol] = base_units / 1e8
+    b.available[symbol] = available_units / 1e8
+    b.average_cost[symbol] = cost_units / base_units if base_units > 0 else 0.0
+    b.stop_price[symbol] = stop_price_units / 1e8
+    b.close[symbol] = close
+    b.tick[symbol] = numbers[symbol].tick
+    b.step[symbol] = numbers[symbol].step
+    b.min_notional[symbol] = numbers[symbol].min_notional
+
+
+@compiled
+def set_money(book: Record, allocation_units: int, free_units: int, locked_units: int) -> None:
+    """Tell the book its money and work out its equity. Call it after the positions."""
+    b = book[0]
+    b.allocation = allocation_units / 1e8
+    b.cash = free_units / 1e8
+    equity = (free_units + locked_units) / 1e8
+    for symbol in range(MAX_SYMBOLS):
+        if b.quantity[symbol] != 0.0:
+            equity += b.quantity[symbol] * b.close[symbol]
+    b.equity = equity
+
+
+@compiled
+def add_fill(
+    book: Record,
+    symbol: int,
+    slot: int,
+    side: int,
+    kind: int,
+    reason: int,
+    base_units: int,
+    price_units: int,
+    fee_units: int,
+) -> bool:
+    """Add a fill since the last step, oldest first; the fee is in units of the received asset."""
+    b = book[0]
+    if b.fill_count >= MAX_FILLS:
+        return False
+    f = b.fills[b.fill_count]
+    f.symbol = symbol
+    f.slot = slot
+    f.side = side
+    f.kind = kind
+    f.reason = reason
+    f.quantity = base_units / 1e8
+    f.price = price_units / 1e8
+    if side == BUY:
+        f.fee_quote = (fee_units / 1e8) * (price_units / 1e8)
+        f.base_change = (base_units - fee_units) / 1e8
+    else:
+        f.fee_quote = fee_units / 1e8
+        f.base_change = -base_units / 1e8
+    b.fill_count += 1
+    return True
+
+
+@compiled
+def add_order(
+    book: Record,
+    symbol: int,
+    slot: int,
+    side: int,
+    kind: int,
+    price_units: int,
+    remaining_units: int,
+    filled_units: int,
+) -> bool:
+    """Add a live order, oldest first."""
+    b = book[0]
+    if b.order_count >= MAX_ORDERS:
+        return False
+    o = b.orders[b.order_count]
+    o.symbol = symbol
+    o.slot = slot
+    o.side = side
+    o.kind = kind
+    o.price = price_units / 1e8
+    o.quantity_remaining = remaining_units / 1e8
+    o.quantity_filled = filled_units / 1e8
+    b.order_count += 1
+    return True
+
+
+def units_of(quantity: float) -> int:
+    """Count the units of a float that was made from units."""
+    return int(np.rint(quantity * 1e8))

@@ -1,0 +1,56 @@
+"""Compile the numeric core with numba, cached per version of its sources."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+_PACKAGES = ("trading", "strategies")
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def sources_hash() -> str:
+    """Fingerprint every source file that compiled code may be made of."""
+    digest = hashlib.sha256()
+    for package in _PACKAGES:
+        for path in sorted((_ROOT / package).rglob("*.py")):
+            digest.update(str(path.relative_to(_ROOT)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def compiled(function: Function) -> Function:
+    """Compile the function on first use and keep the machine code on disk."""
+    dispatcher: Function = numba.njit(cache=True)(function)
+    return dispatcher
+
+
+def interpreted(function: Function) -> Function:
+    """Give back the plain Python function behind a compiled one."""
+    plain: Function = getattr(function, "py_func", function)
+    return plain
+
+
+def _cache_directory() -> Path:
+    # numba notices a change in the file of the outermost function only. A runner would keep
+    # executing an old step after a strategy was edited, so each version has a folder of its own.
+    root = os.environ.get("NUMBA_CACHE_DIR")
+    base = Path(root) if root else _ROOT / ".cache" / "numba"
+    folder = base / sources_hash()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        folder = Path(tempfile.gettempdir()) / f"tradeapp-numba-{os.getuid()}" / folder.name
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+numba.config.CACHE_DIR = str(_cache_directory())

@@ -1,0 +1,280 @@
+"""The contract between a strategy and the shells that run it: what it sees and what it may say.
+
+A strategy is `start(params, state)` and `step(state, panel, i, book, params, decisions) -> count`.
+All five arguments are arrays, so that the compiled step allocates nothing:
+
+- `panel` is float64 `[OPEN..VOLUME][symbol][bar]`, NaN where a candle is missing. Bars up to `i`.
+- `book` is what the strategy may know of its money (`BOOK_DTYPE`, one record).
+- `decisions` (`DECISION_DTYPE`, 64 records) receives the answer; the return value says how many.
+- At least one decision is written at every bar: a HOLD whose reason says why nothing happens.
+
+What the engines (live shell and backtest) promise to do with a decision, in array order, each
+one finished before the next:
+
+- HOLD: nothing. It explains.
+- ENTER: LIMIT IOC buy at the collar price. When it filled and `stop > 0`: every live stop of the
+  symbol is cancelled and ONE new STOP_LOSS is placed at `stop` for all whole lots of the position.
+  When it expired unfilled nothing else happens; an older stop stays.
+- EXIT: every live sell order of the symbol (stop included) is cancelled, then `quantity` (0: all
+  whole lots) is sold at market. When `stop > 0` and whole lots are left, a new STOP_LOSS at `stop`
+  is placed for them.
+- PLACE: a post-only limit order in `slot`. Refused if it would take.
+- CANCEL: the live order in `slot`.
+- MOVE_STOP: cancel the live stop, then place STOP_LOSS at `stop` for all available whole lots.
+
+A stop that is refused (its price is at or above the market) leaves the position without a stop.
+No shell retries: the strategy sees `stop_price == 0` in its book at the next bar and acts.
+
+A gap is never a reason to act: on a NaN bar a step takes in its fills, changes nothing else and
+holds with DATA_GAP. Stepping over missing bars or leaving them out is therefore the same thing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Record = npt.NDArray[Any]
+
+OPEN: Final = 0
+HIGH: Final = 1
+LOW: Final = 2
+CLOSE: Final = 3
+VOLUME: Final = 4
+FIELDS: Final = 5
+
+MAX_SYMBOLS: Final = 10
+MAX_FILLS: Final = 128
+MAX_ORDERS: Final = 128
+MAX_DECISIONS: Final = 64
+MAX_FACTS: Final = 4
+
+BUY: Final = 1
+SELL: Final = -1
+
+NO_SLOT: Final = -1
+
+
+class DecisionKind(IntEnum):
+    """What a strategy may ask for."""
+
+    HOLD = 0
+    ENTER = 1
+    EXIT = 2
+    PLACE = 3
+    CANCEL = 4
+    MOVE_STOP = 5
+
+
+class OrderKind(IntEnum):
+    """What a live order or a fill came from."""
+
+    ENTRY = 1
+    EXIT = 2
+    LIMIT = 3
+    STOP = 4
+
+
+class Reason(IntEnum):
+    """Why a decision was made or denied. Numbers are stored: append, never renumber."""
+
+    NONE = 0
+    SIGNAL_WARMING_UP = 1
+    SIGNAL_NO_OPINION = 2
+    DATA_GAP = 3
+    POSITION_HELD = 4
+    COOLDOWN_ACTIVE = 5
+    COST_GATE = 6
+    FILTER_TREND = 7
+    FILTER_REGIME = 8
+    FILTER_VOLUME = 9
+    FILTER_VOLATILITY = 10
+    ENTRY_PENDING = 11
+    SIGNAL_ENTRY_BAND = 20
+    SIGNAL_ENTRY_ZSCORE = 21
+    SIGNAL_ENTRY_RSI = 22
+    SIGNAL_ENTRY_PULLBACK = 23
+    SIGNAL_ENTRY_LADDER = 24
+    SIGNAL_ENTRY_ALIGNMENT = 25
+    SIGNAL_ENTRY_BREAKOUT = 26
+    SIGNAL_ENTRY_RETRY = 27
+    SIGNAL_ENTRY_INVENTORY = 28
+    SIGNAL_EXIT_TARGET = 40
+    SIGNAL_EXIT_MEAN = 41
+    SIGNAL_EXIT_RSI = 42
+    SIGNAL_EXIT_CROSS = 43
+    SIGNAL_EXIT_TREND = 44
+    SIGNAL_EXIT_TIME = 45
+    SIGNAL_EXIT_LADDER = 46
+    SIGNAL_EXIT_COMPRESSION = 47
+    SIGNAL_EXIT_DIVERGENCE = 48
+    STOP_PROTECTIVE = 60
+    STOP_TRAILED = 61
+    STOP_TIGHTENED = 62
+    STOP_BREACHED = 63
+    STOP_RESTORED = 64
+    STOP_RANGE = 65
+    STOP_DRAWDOWN = 66
+    GRID_BUY = 80
+    GRID_SELL = 81
+    GRID_REBUILD = 82
+    GRID_TRAIL_UP = 83
+    GRID_PAUSED = 84
+    GRID_WAITING = 85
+    GRID_TAKE_PROFIT = 86
+    GRID_INVENTORY_CAP = 87
+    GRID_STOPPED = 88
+    CAPITAL_INSUFFICIENT = 100
+    FILTER_MIN_NOTIONAL = 101
+    FILTER_LOT_SIZE = 102
+    FILTER_PRICE_COLLAR = 103
+    RISK_POSITION_CAP = 104
+    SIGNAL_INVALID = 105
+    ORDER_EXPIRED = 106
+    ORDER_WOULD_TAKE = 107
+    STOP_WOULD_TRIGGER = 108
+    POSITION_EMPTY = 109
+
+
+REASONS: Final[Mapping[int, str]] = {int(reason): reason.name for reason in Reason}
+
+
+def record_dtype(fields: list[Any]) -> np.dtype[Any]:
+    """Make a record type whose fields are attributes, compiled and interpreted alike."""
+    return np.dtype((np.record, fields))
+
+
+FILL_DTYPE: Final = record_dtype(
+    [
+        ("symbol", "i8"),
+        ("slot", "i8"),
+        ("side", "i8"),
+        ("kind", "i8"),
+        ("reason", "i8"),
+        ("quantity", "f8"),
+        ("price", "f8"),
+        ("fee_quote", "f8"),
+        # What the position gained or lost: a buy's fee is taken from the base received.
+        ("base_change", "f8"),
+    ]
+)
+
+OPEN_ORDER_DTYPE: Final = record_dtype(
+    [
+        ("symbol", "i8"),
+        ("slot", "i8"),
+        ("side", "i8"),
+        ("kind", "i8"),
+        ("price", "f8"),
+        ("quantity_remaining", "f8"),
+        ("quantity_filled", "f8"),
+    ]
+)
+
+BOOK_DTYPE: Final = record_dtype(
+    [
+        ("cash", "f8"),
+        ("equity", "f8"),
+        ("allocation", "f8"),
+        ("fee_rate", "f8"),
+        ("maker_fee_rate", "f8"),
+        ("half_spread", "f8"),
+        ("quantity", "f8", (MAX_SYMBOLS,)),
+        ("available", "f8", (MAX_SYMBOLS,)),
+        ("average_cost", "f8", (MAX_SYMBOLS,)),
+        ("stop_price", "f8", (MAX_SYMBOLS,)),
+        ("close", "f8", (MAX_SYMBOLS,)),
+        ("tick", "f8", (MAX_SYMBOLS,)),
+        ("step", "f8", (MAX_SYMBOLS,)),
+        ("min_notional", "f8", (MAX_SYMBOLS,)),
+        ("fill_count", "i8"),
+        ("order_count", "i8"),
+        ("fills", FILL_DTYPE, (MAX_FILLS,)),
+        ("orders", OPEN_ORDER_DTYPE, (MAX_ORDERS,)),
+    ]
+)
+
+DECISION_DTYPE: Final = record_dtype(
+    [
+        ("kind", "i8"),
+        ("symbol", "i8"),
+        ("slot", "i8"),
+        ("side", "i8"),
+        ("share", "f8"),
+        ("risk_share", "f8"),
+        ("quantity", "f8"),
+        ("limit", "f8"),
+        ("stop", "f8"),
+        ("reason", "i8"),
+        ("facts", "f8", (MAX_FACTS,)),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Say which numbers a parameter may take and what it means."""
+
+    minimum: float
+    maximum: float
+    step: float
+    description: str
+    scale: str = "linear"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Say which words a parameter may take; the step sees the word's position."""
+
+    options: tuple[str, ...]
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Say what switching a parameter on means."""
+
+    description: str
+
+
+def accept_any(values: Mapping[str, Any]) -> None:
+    """Accept every combination of parameters that are each in range."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyDefinition:
+    """Everything the shells need to know about one strategy."""
+
+    name: str
+    title: str
+    summary: str
+    params_type: type[Any]
+    presets: Mapping[str, Mapping[str, Any]]
+    state_dtype: np.dtype[Any]
+    start: Callable[[Record, Record], None]
+    step: Callable[[Record, Record, int, Record, Record, Record], int]
+    warmup_bars: Callable[[Record], int]
+    fact_names: Callable[[Record, int], tuple[str, ...]]
+    order_kinds: tuple[OrderKind, ...]
+    regimes_expected: tuple[str, ...]
+    required_inputs: tuple[str, ...] = ("open", "high", "low", "close")
+    path_dependent: bool = True
+    source_hash: str = ""
+    # Raises ValueError for parameters that contradict each other.
+    check: Callable[[Mapping[str, Any]], None] = accept_any
+    # The compiled loop of the backtest round this step.
+    run: Callable[..., int] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def new_book() -> Record:
+    """Make an empty book: no money, so no step can want to enter."""
+    return np.zeros(1, dtype=BOOK_DTYPE)
+
+
+def new_decisions() -> Record:
+    """Make the array a step writes its decisions to."""
+    return np.zeros(MAX_DECISIONS, dtype=DECISION_DTYPE)
