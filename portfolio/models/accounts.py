@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from portfolio.models.money import MoneyField
+
 
 class Account(models.Model):
     """One exchange account; its row is the lock that every money transaction takes first."""
@@ -40,6 +42,7 @@ class Account(models.Model):
     trades_posted = models.PositiveBigIntegerField(default=0)
     intent_seq = models.PositiveBigIntegerField(default=0)
     ledger_seq = models.PositiveBigIntegerField(default=0)
+    net_flows = MoneyField(default=0, help_text="Deposits minus withdrawals in quote, at the marks when they came")
     ledger_hash = models.CharField(max_length=64, default="", blank=True)
     version = models.PositiveBigIntegerField(default=0, help_text="Raised in every transaction that changes what a page shows")
     created_at = models.DateTimeField()

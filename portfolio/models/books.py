@@ -18,6 +18,12 @@ class Book(models.Model):
     name = models.CharField(max_length=64)
     opened_at = models.DateTimeField()
     base_equity = MoneyField(default=0, help_text="Capital that sizes and returns refer to: the starting allocation")
+    net_flows = MoneyField(default=0, help_text="Capital put in minus taken out: a cache of the ledger")
+    position_cap_percent = models.DecimalField(
+        max_digits=7, decimal_places=4, default=10, help_text="Largest position in one instrument, of the base equity"
+    )
+    orders_per_minute = models.PositiveIntegerField(default=120, help_text="Entries accepted per minute of market time")
+    is_active = models.BooleanField(default=True, help_text="Whether the mode lets this book enter")
     is_halted = models.BooleanField(default=False)
     halt_reason = models.CharField(max_length=64, blank=True)
     version = models.PositiveBigIntegerField(default=0)

@@ -102,6 +102,9 @@ class Order(models.Model):
     price = MoneyField(null=True)
     stop_price = MoneyField(null=True)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.READY)
+    final_status = models.CharField(
+        max_length=12, blank=True, help_text="How the exchange says it ended, kept while fills are still missing"
+    )
     reason = models.CharField(max_length=48, blank=True, help_text="Reason code of a rejection or unknown outcome")
     message = models.CharField(max_length=300, blank=True, help_text="The exchange's words")
     executed_quantity = MoneyField(default=0, help_text="As the exchange says")
@@ -126,6 +129,7 @@ class Order(models.Model):
                 name="order_live",
             ),
             models.Index(fields=["book", "-id"], name="order_book_newest"),
+            models.Index(fields=["book", "-market_at"], name="order_book_market_at"),
             models.Index(fields=["account", "instrument", "exchange_order_id"], name="order_exchange_id"),
         ]
         constraints = [
