@@ -10,3 +10,7 @@ class TradeappConfig(AppConfig):
 
     name = "tradeapp"
     verbose_name = "Installation"
+
+    def ready(self) -> None:
+        """Load the Celery app, so that tasks can be sent from every process."""
+        from tradeapp import celery  # noqa: F401 - importing it makes it the current app.

@@ -17,6 +17,8 @@ OWN_NAMES = frozenset(
         "TRADEAPP_MASTER_KEY_FILE",
         # Set by `up` for its children: which process this is.
         "TRADEAPP_PROCESS",
+        # Set by `up` too: whose child this is, so that leftovers are recognised.
+        "TRADEAPP_SUPERVISOR",
     }
 )
 SECRET_NAMES = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")

@@ -1,0 +1,45 @@
+PYTHON ?= python3
+PORT ?= 8000
+ARGS ?=
+BIN := .venv/bin
+
+.PHONY: run test check bench install install-test chromium format requirements
+
+run: install
+	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
+
+test: install-test chromium
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install-test
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml .
+	@$(BIN)/python -m pytest -q tests/house
+
+bench: install-test
+	@found=0; for file in bench/*.py; do [ -e "$$file" ] || continue; found=1; $(BIN)/python "$$file" || exit 1; done; \
+	[ $$found = 1 ] || echo "No benchmarks yet."
+
+format: install-test
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+install:
+	@$(PYTHON) requirements/install.py run
+
+install-test:
+	@$(PYTHON) requirements/install.py test
+
+chromium:
+	@$(PYTHON) requirements/chromium.py
+
+# Pin anew from pyproject.toml; needs uv.
+requirements:
+	uv pip compile $(PINNING) pyproject.toml -o requirements/run.txt
+	uv pip compile $(PINNING) pyproject.toml --group test -c requirements/run.txt -o requirements/test.txt
+
+PINNING := --no-config --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	--python-version 3.11 --quiet

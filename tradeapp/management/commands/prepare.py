@@ -1,0 +1,34 @@
+"""Bring the database up to date. `up` runs this before everything else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from tradeapp import installation
+
+
+class Command(BaseCommand):
+    """Migrate, set up the demo account, and print as JSON what to run."""
+
+    help = "Bring the database up to date and print what to run (used by up)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--base-url", default="http://127.0.0.1:8000")
+        parser.add_argument("--no-demo", dest="demo", action="store_false")
+
+    def handle(self, *_words: Any, **options: Any) -> None:
+        """Prepare and print."""
+        prepared = installation.prepare(
+            base_url=options["base_url"],
+            demo=options["demo"],
+            master_key_file=settings.MASTER_KEY_FILE,
+            now=timezone.now(),
+        )
+        self.stdout.write(json.dumps(asdict(prepared)))

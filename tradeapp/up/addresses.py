@@ -1,0 +1,94 @@
+"""The addresses of one run, remembered in the data directory for the next run and for other commands."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tradeapp.environment import ADDRESSES_FILE, remembered_addresses
+from tradeapp.up import ports
+from tradeapp.up.trouble import UnableToStart
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where everything of this run listens. Server addresses that the operator set are not stored: they may hold passwords."""
+
+    host: str
+    port: int
+    venue_port: int
+    control_port: int
+    database_url: str
+    owner_database_url: str
+    redis_url: str
+
+    @property
+    def dashboard(self) -> str:
+        """Return the address a person opens."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def venue_url(self) -> str:
+        """Return the local exchange's address."""
+        return f"http://{ports.LOOPBACK}:{self.venue_port}"
+
+    @property
+    def control_url(self) -> str:
+        """Return the address that steers the local exchange."""
+        return f"http://{ports.LOOPBACK}:{self.control_port}"
+
+    def environment(self) -> dict[str, str]:
+        """Return what children need to know."""
+        return {
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "VENUE_URL": self.venue_url,
+            "VENUE_CONTROL_URL": self.control_url,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LoopbackPorts:
+    """The ports of one run."""
+
+    host: str
+    port: int
+    venue: int
+    control: int
+
+
+def choose_ports(*, data_dir: Path, host: str, port: int, venue: int | None, control: int | None) -> LoopbackPorts:
+    """Return free ports: those asked for, else those of the last start, else any."""
+    ports.check_host(host)
+    ports.demand_free(host=host, port=port, purpose="the dashboard", option="--port (make run PORT=...)")
+    known = remembered_addresses(data_dir)
+    taken = frozenset({port})
+    venue = _internal(venue, known.get("VENUE_URL"), "the local exchange", "--venue-port", taken)
+    control = _internal(
+        control, known.get("VENUE_CONTROL_URL"), "the local exchange's control", "--control-port", taken | {venue}
+    )
+    return LoopbackPorts(host, port, venue, control)
+
+
+def remember(*, data_dir: Path, addresses: Addresses, stored: tuple[str, ...]) -> None:
+    """Write the addresses for the next start and for other commands."""
+    content = {name: value for name, value in addresses.environment().items() if name in stored}
+    content["DASHBOARD_URL"] = addresses.dashboard
+    draft = data_dir / f".{ADDRESSES_FILE}"
+    try:
+        draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        draft.chmod(0o600)
+        os.replace(draft, data_dir / ADDRESSES_FILE)
+    except OSError as error:
+        raise UnableToStart(f"{data_dir / ADDRESSES_FILE} cannot be written: {error.strerror}. Free some space.") from error
+
+
+def _internal(asked: int | None, known_url: str | None, purpose: str, option: str, taken: frozenset[int]) -> int:
+    if asked is not None:
+        return ports.demand_free(host=ports.LOOPBACK, port=asked, purpose=purpose, option=option)
+    remembered = urlsplit(known_url).port if known_url else None
+    return ports.remembered_or_free(remembered=remembered, taken=taken)
