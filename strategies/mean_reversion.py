@@ -20,6 +20,8 @@ from trading.indicators import (
     rsi,
     sma,
 )
+from trading.kernels.runner import advance, answer
+from trading.kernels.world import Tape
 from trading.strategy import (
     CLOSE,
     HIGH,
@@ -101,7 +103,7 @@ STATE: Final = record_dtype(
         ("atr", "f8", (ATR_CELLS,)),
         ("adx", "f8", (ADX_CELLS,)),
         # What the indicators say at this bar.
-        ("mean", "f8"),
+        ("middle", "f8"),
         ("sigma", "f8"),
         ("oscillator", "f8"),
         ("range_now", "f8"),
@@ -140,9 +142,18 @@ def step(state: Record, panel: Any, i: int, book: Record, params: Record, decisi
 
 
 @compiled
+def run(world: Record, tape: Tape, state: Record, params: Record, until: int) -> int:
+    """Walk the tape of a backtest and step wherever a bar has closed."""
+    while advance(world, tape, until):
+        count = step(state, tape.panel, world[0].bar, tape.book, params, tape.decisions)
+        answer(world, tape, count)
+    return int(world[0].status)
+
+
+@compiled
 def _observe(me: Any, panel: Any, i: int, p: Any) -> None:
     high, low, close = panel[HIGH, 0, i], panel[LOW, 0, i], panel[CLOSE, 0, i]
-    me.mean, me.sigma = moments(me.window, close, p.period)
+    me.middle, me.sigma = moments(me.window, close, p.period)
     rsi_period = 2 if p.mode == RSI2 else p.rsi_period
     me.oscillator = rsi(me.rsi, close, rsi_period)
     me.range_now = atr(me.atr, high, low, close, ATR_PERIOD)
@@ -163,12 +174,12 @@ def _manage(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int
     if reason == Reason.NONE and me.bars_held >= p.time_stop:
         reason = Reason.SIGNAL_EXIT_TIME.value
     if reason == Reason.SIGNAL_EXIT_MEAN or reason == Reason.SIGNAL_EXIT_DIVERGENCE:
-        return answers.leave(decisions, reason, close, me.mean, me.oscillator, held)
+        return answers.leave(decisions, reason, close, me.middle, me.oscillator, held)
     if reason == Reason.SIGNAL_EXIT_RSI:
-        return answers.leave(decisions, reason, close, me.mean, me.oscillator, held)
+        return answers.leave(decisions, reason, close, me.middle, me.oscillator, held)
     if reason != Reason.NONE:
-        return answers.leave(decisions, reason, close, me.stop, me.mean, held)
-    return answers.hold(decisions, Reason.POSITION_HELD, close, me.stop, me.mean, held)
+        return answers.leave(decisions, reason, close, me.stop, me.middle, held)
+    return answers.hold(decisions, Reason.POSITION_HELD, close, me.stop, me.middle, held)
 
 
 @compiled
@@ -181,7 +192,7 @@ def _exit_reason(me: Any, p: Any, close: float) -> int:
     if p.mode == RSI2:
         above = close > me.short_average
         return Reason.SIGNAL_EXIT_MEAN.value if above else Reason.NONE.value
-    goal = me.mean + p.width * me.sigma if p.exit_at_upper else me.mean
+    goal = me.middle + p.width * me.sigma if p.exit_at_upper else me.middle
     if close >= goal:
         return Reason.SIGNAL_EXIT_MEAN.value
     return Reason.SIGNAL_EXIT_RSI.value if me.oscillator > p.exit_rsi else Reason.NONE.value
@@ -208,7 +219,7 @@ def _look(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
     if expected < needed:
         return answers.hold(decisions, Reason.COST_GATE, close, a, expected, needed)
     stop = close - _stop_distance(me, p, close)
-    lifecycle.plan_entry(me, stop, me.mean)
+    lifecycle.plan_entry(me, stop, me.middle)
     return answers.enter(
         decisions, _entry_reason(p), (p.share, p.risk_share, stop), close, a, b, stop
     )
@@ -216,7 +227,7 @@ def _look(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
 
 @compiled
 def _is_warming_up(me: Any, money: Any, p: Any) -> bool:
-    unknown = me.mean + me.oscillator + me.range_now + me.strength
+    unknown = me.middle + me.oscillator + me.range_now + me.strength
     if p.regime_filter or p.trend_filter or p.mode == RSI2:
         unknown += me.long_average
     # Without money this is the replay of history before the bot's first bar.
@@ -229,18 +240,18 @@ def _is_cheap(me: Any, p: Any, close: float) -> bool:
         return bool(_z_score(me, close) < -p.z_entry)
     if p.mode == RSI2:
         return bool(close > me.long_average and me.oscillator < p.rsi2_entry)
-    return bool(close < me.mean - p.width * me.sigma and me.oscillator < p.oversold)
+    return bool(close < me.middle - p.width * me.sigma and me.oscillator < p.oversold)
 
 
 @compiled
 def _z_score(me: Any, close: float) -> float:
     # A dead market has no deviation and no score.
-    return float((close - me.mean) / me.sigma) if me.sigma > 0.0 else 0.0
+    return float((close - me.middle) / me.sigma) if me.sigma > 0.0 else 0.0
 
 
 @compiled
 def _expected_move(me: Any, p: Any, close: float) -> float:
-    way = me.mean - close
+    way = me.middle - close
     if p.mode == RSI2:
         way = max(way, me.range_now)
     return float(way / close)
@@ -266,10 +277,10 @@ def _entry_reason(p: Any) -> int:
 @compiled
 def _facts(me: Any, p: Any, close: float) -> tuple[float, float, float]:
     if p.mode == ZSCORE:
-        return _z_score(me, close), me.mean, me.strength
+        return _z_score(me, close), me.middle, me.strength
     if p.mode == RSI2:
         return me.oscillator, me.long_average, me.strength
-    return me.mean - p.width * me.sigma, me.oscillator, me.strength
+    return me.middle - p.width * me.sigma, me.oscillator, me.strength
 
 
 def warmup_bars(params: Record) -> int:
@@ -312,6 +323,7 @@ DEFINITION: Final = StrategyDefinition(
     state_dtype=STATE,
     start=start,
     step=step,
+    run=run,
     warmup_bars=warmup_bars,
     fact_names=fact_names,
     order_kinds=(OrderKind.ENTRY, OrderKind.EXIT, OrderKind.STOP),

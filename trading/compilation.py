@@ -41,7 +41,7 @@ def _cache_directory() -> Path:
     # numba notices a change in the file of the outermost function only. A runner would keep
     # executing an old step after a strategy was edited, so each version has a folder of its own.
     root = os.environ.get("NUMBA_CACHE_DIR")
-    base = Path(root) if root else _ROOT / ".cache" / "numba"
+    base = Path(root) if root else _ROOT / "var" / "numba"
     folder = base / sources_hash()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -144,6 +144,10 @@ REASONS: Final[Mapping[int, str]] = {int(reason): reason.name for reason in Reas
 
 def record_dtype(fields: list[Any]) -> np.dtype[Any]:
     """Make a record type whose fields are attributes, compiled and interpreted alike."""
+    # In plain Python the methods of a numpy scalar (`mean`, `base`, `fill`) would hide a field.
+    hidden = [field[0] for field in fields if hasattr(np.record, field[0])]
+    if hidden:
+        raise ValueError(f"Fields hidden by numpy: {', '.join(hidden)}")
     return np.dtype((np.record, fields))
 
 

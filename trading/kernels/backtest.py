@@ -1,0 +1,292 @@
+"""Backtest one strategy on one market: exact money, its own matching, every fill kept."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+
+from trading import live_step
+from trading.bars import Candles, Floats, Times, aggregate, to_panel
+from trading.costs import rate_ppm
+from trading.instruments import Instrument, amount, instrument_numbers, units
+from trading.kernels.runner import JOURNAL_FULL, JOURNAL_MARGIN
+from trading.kernels.world import JOURNAL_DTYPE, WORLD_DTYPE, Tape
+from trading.sizing import SIZED_DTYPE
+from trading.strategy import (
+    BUY,
+    CLOSE,
+    MAX_DECISIONS,
+    OrderKind,
+    Reason,
+    Record,
+    StrategyDefinition,
+    new_book,
+    new_decisions,
+)
+
+_JOURNAL_START: Final = 4 * JOURNAL_MARGIN
+
+
+class UnableToBacktest(ValueError):
+    """These inputs make no backtest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What trading costs, as rates; each a whole number of millionths."""
+
+    taker_fee: Decimal = Decimal("0.001")
+    maker_fee: Decimal = Decimal("0.001")
+    half_spread: Decimal = Decimal("0.00005")
+    slippage: Decimal = Decimal(0)
+    # The share of a base bar's volume that resting orders, or a taker at one depth, may have.
+    participation: Decimal = Decimal("0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One fill as the exchange would report it; `time` is the bar's open, UTC milliseconds."""
+
+    time: int
+    side: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_asset: str
+    kind: str
+    reason: str
+    order_id: int
+    slot: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BacktestResult:
+    """What came of a backtest."""
+
+    fills: tuple[Fill, ...]
+    # Open time, equity and position of every strategy bar from the first that could trade.
+    times: Times
+    equity: Floats
+    position: Floats
+    allocation: Decimal
+    cash: Decimal
+    base: Decimal
+    last_price: Decimal
+    reasons: dict[str, int]
+    denials: dict[str, int]
+    prices_off_grid: int
+
+    @property
+    def final_equity(self) -> Decimal:
+        """Value everything at the last close."""
+        return self.cash + self.base * self.last_price
+
+
+@dataclass(slots=True, eq=False)
+class Simulation:
+    """A backtest in progress: it can stop before any base bar and go on later."""
+
+    definition: StrategyDefinition
+    params: Record
+    instrument: Instrument
+    state: Record
+    world: Record
+    tape: Tape
+    strategy_times: Times
+    prices_off_grid: int
+
+    def run(self, until: int | None = None) -> None:
+        """Walk to the base bar `until`, or to the end."""
+        run = self.definition.run
+        if run is None:
+            raise UnableToBacktest(f"{self.definition.name} has no compiled loop")
+        end = len(self.tape.times) if until is None else min(until, len(self.tape.times))
+        while run(self.world, self.tape, self.state, self.params, end) == JOURNAL_FULL:
+            longer = np.zeros(2 * len(self.tape.journal), dtype=JOURNAL_DTYPE)
+            longer[: len(self.tape.journal)] = self.tape.journal
+            self.tape = self.tape._replace(journal=longer)
+
+    def result(self) -> BacktestResult:
+        """Answer what came of it so far."""
+        world = self.world[0]
+        first = int(world.first_bar)
+        journal = self.tape.journal[: world.fill_count]
+        last = self.tape.ticks[CLOSE, max(0, world.cursor - 1)]
+        return BacktestResult(
+            fills=tuple(_fill(row, self.instrument) for row in journal),
+            times=self.strategy_times[first:],
+            equity=self.tape.equity[first:],
+            position=self.tape.position[first:],
+            allocation=amount(int(world.allocation)),
+            cash=amount(int(world.cash + world.cash_locked)),
+            base=amount(int(world.base_owned)),
+            last_price=self.instrument.price(int(last)),
+            reasons=_counts(self.tape.reasons),
+            denials=_counts(self.tape.denials),
+            prices_off_grid=self.prices_off_grid,
+        )
+
+
+def run_backtest(
+    *,
+    definition: StrategyDefinition,
+    params: Record,
+    candles: Candles,
+    interval_ms: int,
+    instrument: Instrument,
+    costs: Costs,
+    allocation: Decimal,
+    anchor: int | None = None,
+    start: int | None = None,
+) -> BacktestResult:
+    """Run a strategy over base candles.
+
+    `anchor` is the open time of the first bar that its indicators see (default: the first whole
+    bar), `start` that of the first bar it may trade on (default: `warmup_bars` later).
+    """
+    simulation = prepare_backtest(
+        definition=definition,
+        params=params,
+        candles=candles,
+        interval_ms=interval_ms,
+        instrument=instrument,
+        costs=costs,
+        allocation=allocation,
+        anchor=anchor,
+        start=start,
+    )
+    simulation.run()
+    return simulation.result()
+
+
+def prepare_backtest(
+    *,
+    definition: StrategyDefinition,
+    params: Record,
+    candles: Candles,
+    interval_ms: int,
+    instrument: Instrument,
+    costs: Costs,
+    allocation: Decimal,
+    anchor: int | None = None,
+    start: int | None = None,
+) -> Simulation:
+    """Warm the strategy up and lay out the tape, up to the first bar that may trade."""
+    if not (allocation.is_finite() and allocation > 0):
+        raise UnableToBacktest(f"The allocation must be above zero, not {allocation}")
+    base = _from_anchor(candles, interval_ms, anchor)
+    bars = aggregate(base, interval_ms)
+    first_bar = _first_bar(bars, definition.warmup_bars(params), start)
+    panel = to_panel(bars)
+    state = live_step.state_from_bytes(
+        definition, live_step.warm(definition, params, panel, first_bar)
+    )
+    tape, off_grid = _lay_tape(base, bars, panel, instrument)
+    world = _new_world(instrument, costs, allocation, first_bar)
+    world[0].cursor = int(np.argmax(tape.closes >= first_bar))
+    return Simulation(definition, params, instrument, state, world, tape, bars.times, off_grid)
+
+
+def _from_anchor(candles: Candles, interval_ms: int, anchor: int | None) -> Candles:
+    if anchor is None:
+        # A bar whose first part is missing would not be the bar that the exchange shows.
+        anchor = -(-int(candles.times[0]) // interval_ms) * interval_ms
+    if anchor % interval_ms:
+        raise UnableToBacktest(f"The anchor {anchor} does not open a bar of {interval_ms} ms")
+    first = int(np.searchsorted(candles.times, anchor))
+    if first == len(candles):
+        raise UnableToBacktest(f"No candles from the anchor {anchor} on")
+    if first == 0:
+        return candles
+    return Candles(candles.interval_ms, candles.times[first:], candles.values[:, first:])
+
+
+def _first_bar(bars: Candles, warmup_bars: int, start: int | None) -> int:
+    first = warmup_bars if start is None else int(np.searchsorted(bars.times, start))
+    if first + 1 >= len(bars):
+        raise UnableToBacktest(
+            f"{len(bars)} candles are too few: {first} warm the strategy up and "
+            "at least 2 more are needed to trade"
+        )
+    if first < 1:
+        raise UnableToBacktest("At least one bar before the start is needed to warm up")
+    return first
+
+
+def _lay_tape(
+    base: Candles, bars: Candles, panel: Floats, instrument: Instrument
+) -> tuple[Tape, int]:
+    exact = base.values[: CLOSE + 1] / float(instrument.tick_size)
+    ticks = np.rint(exact).astype(np.int64)
+    off_grid = int((np.abs(exact - ticks) > 1e-3).any(axis=0).sum())
+    if (ticks <= 0).any():
+        raise UnableToBacktest(f"A price is below one tick of {instrument.tick_size}")
+    volume_units = np.rint(base.values[CLOSE + 1] * 1e8).astype(np.int64)
+    tape = Tape(
+        times=base.times,
+        ticks=ticks,
+        volume_lots=volume_units // units(instrument.lot_size),
+        closes=_closes(base, bars),
+        panel=panel,
+        book=new_book(),
+        decisions=new_decisions(),
+        sized=np.zeros(MAX_DECISIONS, dtype=SIZED_DTYPE),
+        numbers=instrument_numbers(instrument),
+        journal=np.zeros(_JOURNAL_START, dtype=JOURNAL_DTYPE),
+        equity=np.full(len(bars), np.nan),
+        position=np.full(len(bars), np.nan),
+        reasons=np.zeros(max(Reason) + 1, dtype=np.int64),
+        denials=np.zeros(max(Reason) + 1, dtype=np.int64),
+    )
+    return tape, off_grid
+
+
+def _closes(base: Candles, bars: Candles) -> Times:
+    """Answer, per base bar, the strategy bar that closes where it opens, or -1."""
+    owner = np.searchsorted(bars.times, base.times, side="right") - 1
+    is_first = np.append(True, np.diff(owner) > 0)
+    return np.where(is_first, owner - 1, -1).astype(np.int64)
+
+
+def _new_world(
+    instrument: Instrument, costs: Costs, allocation: Decimal, first_bar: int
+) -> Record:
+    numbers = instrument_numbers(instrument)[0]
+    world = np.zeros(1, dtype=WORLD_DTYPE)
+    w = world[0]
+    w.first_bar = first_bar
+    w.allocation = units(allocation)
+    w.cash = w.allocation
+    w.taker_ppm = rate_ppm(costs.taker_fee)
+    w.maker_ppm = rate_ppm(costs.maker_fee)
+    w.half_spread_ppm = rate_ppm(costs.half_spread)
+    w.slippage_ppm = rate_ppm(costs.slippage)
+    w.participation_ppm = rate_ppm(costs.participation)
+    w.units_per_lot = numbers.units_per_lot
+    w.price_units_per_tick = numbers.price_units_per_tick
+    w.quote_units_per_tick_lot = numbers.quote_units_per_tick_lot
+    w.min_notional = numbers.min_notional_units
+    w.min_lots = numbers.min_lots
+    w.next_id = 1
+    return world
+
+
+def _fill(row: Record, instrument: Instrument) -> Fill:
+    bought = row["side"] == BUY
+    return Fill(
+        time=int(row["time"]),
+        side="buy" if bought else "sell",
+        quantity=instrument.quantity(int(row["lots"])),
+        price=instrument.price(int(row["ticks"])),
+        fee=amount(int(row["fee"])),
+        fee_asset=instrument.base if bought else instrument.quote,
+        kind=OrderKind(int(row["kind"])).name,
+        reason=Reason(int(row["reason"])).name,
+        order_id=int(row["order_id"]),
+        slot=int(row["slot"]),
+    )
+
+
+def _counts(counters: Times) -> dict[str, int]:
+    return {reason.name: int(counters[reason]) for reason in Reason if counters[reason]}

@@ -1,0 +1,189 @@
+"""The backtest's own matching: which orders a moving price fills, and at what.
+
+Written from the description in docs/strategies/backtest.md, not from the venue's code, so that
+two independent readings of the same rules can be compared fill for fill.
+"""
+
+from typing import Any
+
+from trading.compilation import compiled
+from trading.costs import taker_buy_ticks, taker_sell_ticks
+from trading.kernels.world import (
+    add_order,
+    cancel_sells,
+    cancel_stops,
+    fill_resting,
+    free_lots,
+    record_fill,
+    remove_order,
+)
+from trading.strategy import BUY, NO_SLOT, SELL, DecisionKind, OrderKind, Reason, Record
+
+
+@compiled
+def match_move(w: Any, journal: Record, start: int, end: int) -> None:
+    """Move the price from start to end and let it meet the orders on its way, in their order."""
+    while True:
+        k = _next_met(w, start, end)
+        if k < 0:
+            break
+        order = w.orders[k]
+        if order.kind == OrderKind.STOP:
+            w.tick_now = min(order.ticks, start)
+            _trigger(w, journal, k)
+        else:
+            lots = min(order.lots, w.budget_lots)
+            w.budget_lots -= lots
+            fill_resting(w, journal, k, lots)
+    w.tick_now = end
+
+
+@compiled
+def _next_met(w: Any, start: int, end: int) -> int:
+    """Find the order that the moving price meets first; of equals the oldest."""
+    best, best_level = -1, 0
+    for k in range(w.order_count):
+        order = w.orders[k]
+        if order.kind != OrderKind.STOP and w.budget_lots <= 0:
+            continue
+        if order.kind == OrderKind.STOP:
+            level, falling = order.ticks, True
+        elif order.side == BUY:
+            level, falling = order.ticks - 1, True
+        else:
+            level, falling = order.ticks + 1, False
+        met = level >= min(start, end) if falling else level <= max(start, end)
+        if not met:
+            continue
+        if not falling:
+            # Sells are met on the way up: the lowest first. Negated to share the comparison.
+            level = -level
+        if best < 0 or level > best_level:
+            best, best_level = k, level
+    return best
+
+
+@compiled
+def _trigger(w: Any, journal: Record, k: int) -> None:
+    lots = w.orders[k].lots
+    reason = w.orders[k].reason
+    order_id = w.orders[k].id
+    remove_order(w, k)
+    _take(w, journal, SELL, OrderKind.STOP.value, lots, 0, reason, order_id)
+
+
+@compiled
+def _take(
+    w: Any, journal: Record, side: int, kind: int, lots: int, limit: int, reason: int, order_id: int
+) -> int:
+    """Take liquidity at the price of now; each further share of the volume lies deeper."""
+    # The order itself never rests, but a fill is recorded against an order's identity.
+    order = w.orders[w.order_count]
+    order.id = order_id
+    order.slot = NO_SLOT
+    order.side = side
+    order.kind = kind
+    order.reason = reason
+    filled, depth = 0, 1
+    while filled < lots:
+        spread = depth * w.half_spread_ppm + w.slippage_ppm
+        if side == BUY:
+            ticks = taker_buy_ticks(w.tick_now, spread)
+            if ticks > limit:
+                break
+        else:
+            ticks = max(1, taker_sell_ticks(w.tick_now, spread))
+        part = lots - filled
+        if w.depth_lots > 0:
+            part = min(part, w.depth_lots)
+        record_fill(w, journal, order, part, ticks, w.taker_ppm)
+        filled += part
+        depth += 1
+    return filled
+
+
+@compiled
+def execute(w: Any, journal: Record, order: Any) -> int:
+    """Carry out one sized decision at the price of now; answer why not, or NONE."""
+    if order.kind == DecisionKind.ENTER:
+        return _enter(w, journal, order)
+    if order.kind == DecisionKind.EXIT:
+        return _leave(w, journal, order)
+    if order.kind == DecisionKind.PLACE:
+        return _place(w, order)
+    if order.kind == DecisionKind.MOVE_STOP:
+        return _protect(w, order.stop_ticks, order.reason)
+    if order.kind == DecisionKind.CANCEL:
+        _cancel_slot(w, order.slot)
+    return Reason.NONE.value
+
+
+@compiled
+def _enter(w: Any, journal: Record, order: Any) -> int:
+    if order.lots * order.limit_ticks * w.quote_units_per_tick_lot > w.cash:
+        return Reason.CAPITAL_INSUFFICIENT.value
+    w.next_id += 1
+    filled = _take(
+        w,
+        journal,
+        BUY,
+        OrderKind.ENTRY.value,
+        order.lots,
+        order.limit_ticks,
+        order.reason,
+        w.next_id - 1,
+    )
+    if filled == 0:
+        return Reason.ORDER_EXPIRED.value
+    if order.stop_ticks > 0:
+        return _protect(w, order.stop_ticks, Reason.STOP_PROTECTIVE.value)
+    return Reason.NONE.value
+
+
+@compiled
+def _leave(w: Any, journal: Record, order: Any) -> int:
+    cancel_sells(w)
+    lots = min(order.lots, free_lots(w))
+    if lots <= 0:
+        return Reason.POSITION_EMPTY.value
+    w.next_id += 1
+    _take(w, journal, SELL, OrderKind.EXIT.value, lots, 0, order.reason, w.next_id - 1)
+    if order.stop_ticks > 0 and free_lots(w) > 0:
+        return _protect(w, order.stop_ticks, Reason.STOP_PROTECTIVE.value)
+    return Reason.NONE.value
+
+
+@compiled
+def _protect(w: Any, stop_ticks: int, reason: int) -> int:
+    cancel_stops(w)
+    lots = free_lots(w)
+    if lots < w.min_lots or lots * stop_ticks * w.quote_units_per_tick_lot < w.min_notional:
+        return Reason.FILTER_MIN_NOTIONAL.value
+    if stop_ticks >= w.tick_now:
+        return Reason.STOP_WOULD_TRIGGER.value
+    add_order(w, NO_SLOT, SELL, OrderKind.STOP.value, stop_ticks, lots, reason)
+    return Reason.NONE.value
+
+
+@compiled
+def _place(w: Any, order: Any) -> int:
+    kind = OrderKind.LIMIT.value
+    if order.side == BUY:
+        if order.limit_ticks >= taker_buy_ticks(w.tick_now, w.half_spread_ppm):
+            return Reason.ORDER_WOULD_TAKE.value
+        if order.lots * order.limit_ticks * w.quote_units_per_tick_lot > w.cash:
+            return Reason.CAPITAL_INSUFFICIENT.value
+    else:
+        if order.limit_ticks <= taker_sell_ticks(w.tick_now, w.half_spread_ppm):
+            return Reason.ORDER_WOULD_TAKE.value
+        if order.lots > free_lots(w):
+            return Reason.POSITION_EMPTY.value
+    add_order(w, order.slot, order.side, kind, order.limit_ticks, order.lots, order.reason)
+    return Reason.NONE.value
+
+
+@compiled
+def _cancel_slot(w: Any, slot: int) -> None:
+    for k in range(w.order_count - 1, -1, -1):
+        if w.orders[k].slot == slot and w.orders[k].kind == OrderKind.LIMIT:
+            remove_order(w, k)

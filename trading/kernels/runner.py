@@ -1,0 +1,139 @@
+"""Walk candles until a strategy is due, and carry out what it answers.
+
+A strategy's own `run` loops over these two. It has to live in the strategy's module: numba keeps
+compiled code on disk only for loops that name their step, not for those that are handed one.
+"""
+
+from typing import Any, Final
+
+from trading import books
+from trading.compilation import compiled
+from trading.kernels.matching import execute, match_move
+from trading.kernels.world import Tape
+from trading.paths import bar_path
+from trading.sizing import size_decisions
+from trading.strategy import CLOSE, OrderKind, Reason, Record
+
+WALKED: Final = 0
+JOURNAL_FULL: Final = 1
+# More fills than one base bar can bring.
+JOURNAL_MARGIN: Final = 1024
+
+
+@compiled
+def advance(world: Record, tape: Tape, until: int) -> bool:
+    """Walk base bars up to `until`; true when the strategy must step at the bar `world.bar`."""
+    w = world[0]
+    if w.opened == 1:
+        _walk_bar(w, tape)
+    while w.cursor < until:
+        if w.fill_count + JOURNAL_MARGIN > len(tape.journal):
+            w.status = JOURNAL_FULL
+            return False
+        _open_bar(w, tape)
+        if tape.closes[w.cursor] >= w.first_bar:
+            w.bar = tape.closes[w.cursor]
+            _tell(w, tape)
+            return True
+        _walk_bar(w, tape)
+    w.status = WALKED
+    return False
+
+
+@compiled
+def answer(world: Record, tape: Tape, count: int) -> None:
+    """Carry out the decisions of the step at the open of the bar."""
+    w = world[0]
+    size_decisions(tape.decisions, count, tape.book, tape.numbers, tape.sized)
+    for k in range(count):
+        order = tape.sized[k]
+        tape.reasons[order.reason] += 1
+        deny = order.deny
+        if deny == Reason.NONE.value:
+            deny = execute(w, tape.journal, order)
+        if deny != Reason.NONE.value:
+            tape.denials[deny] += 1
+
+
+@compiled
+def _open_bar(w: Any, tape: Tape) -> None:
+    b = w.cursor
+    w.time_now = tape.times[b]
+    w.depth_lots = (tape.volume_lots[b] * w.participation_ppm) // 1_000_000
+    w.budget_lots = w.depth_lots
+    w.tick_now = tape.ticks[0, b]
+    w.opened = 1
+    match_move(w, tape.journal, w.tick_now, w.tick_now)
+
+
+@compiled
+def _walk_bar(w: Any, tape: Tape) -> None:
+    b = w.cursor
+    path = bar_path(tape.ticks[0, b], tape.ticks[1, b], tape.ticks[2, b], tape.ticks[3, b])
+    match_move(w, tape.journal, path[0], path[1])
+    match_move(w, tape.journal, path[1], path[2])
+    match_move(w, tape.journal, path[2], path[3])
+    w.opened = 0
+    w.cursor += 1
+
+
+@compiled
+def _tell(w: Any, tape: Tape) -> None:
+    """Fill the book with the world as it is when the bar has closed and the next has opened."""
+    book, bar = tape.book, w.bar
+    w.last_close = tape.panel[CLOSE, 0, bar]
+    books.clear_book(book)
+    books.set_terms(book, w.taker_ppm, w.maker_ppm, w.half_spread_ppm)
+    free = w.base_owned - w.base_locked
+    stop = _stop_ticks(w) * w.price_units_per_tick
+    books.set_position(book, tape.numbers, 0, w.base_owned, free, w.cost, stop, w.last_close)
+    books.set_money(book, w.allocation, w.cash, w.cash_locked)
+    _tell_orders(w, tape)
+    _tell_fills(w, tape)
+    tape.equity[bar] = book[0].equity
+    tape.position[bar] = book[0].quantity[0]
+
+
+@compiled
+def _tell_orders(w: Any, tape: Tape) -> None:
+    for k in range(w.order_count):
+        order = w.orders[k]
+        books.add_order(
+            tape.book,
+            0,
+            order.slot,
+            order.side,
+            order.kind,
+            order.ticks * w.price_units_per_tick,
+            order.lots * w.units_per_lot,
+            order.lots_filled * w.units_per_lot,
+        )
+
+
+@compiled
+def _tell_fills(w: Any, tape: Tape) -> None:
+    while w.fills_told < w.fill_count:
+        fill = tape.journal[w.fills_told]
+        fits = books.add_fill(
+            tape.book,
+            0,
+            fill.slot,
+            fill.side,
+            fill.kind,
+            fill.reason,
+            fill.lots * w.units_per_lot,
+            fill.ticks * w.price_units_per_tick,
+            fill.fee,
+        )
+        # What does not fit is told at the next step.
+        if not fits:
+            return
+        w.fills_told += 1
+
+
+@compiled
+def _stop_ticks(w: Any) -> int:
+    for k in range(w.order_count):
+        if w.orders[k].kind == OrderKind.STOP:
+            return int(w.orders[k].ticks)
+    return 0

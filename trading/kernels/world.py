@@ -1,0 +1,223 @@
+"""The backtest's world: one account, one market, its live orders and its journal of fills.
+
+All amounts are int64: prices in ticks, quantities in lots, balances in units of 0.00000001.
+"""
+
+from typing import Any, Final, NamedTuple
+
+from trading.bars import Floats, Times
+from trading.compilation import compiled
+from trading.costs import fee_units
+from trading.strategy import BUY, MAX_ORDERS, OrderKind, Record, record_dtype
+
+ORDER_DTYPE: Final = record_dtype(
+    [
+        ("id", "i8"),
+        ("slot", "i8"),
+        ("side", "i8"),
+        ("kind", "i8"),
+        ("ticks", "i8"),
+        ("lots", "i8"),
+        ("lots_filled", "i8"),
+        ("reason", "i8"),
+    ]
+)
+
+WORLD_DTYPE: Final = record_dtype(
+    [
+        # Where the walk is: the next base bar, whether its open was matched, the bar to step.
+        ("cursor", "i8"),
+        ("opened", "i8"),
+        ("bar", "i8"),
+        ("status", "i8"),
+        ("first_bar", "i8"),
+        ("tick_now", "i8"),
+        ("time_now", "i8"),
+        ("last_close", "f8"),
+        # Terms.
+        ("allocation", "i8"),
+        ("taker_ppm", "i8"),
+        ("maker_ppm", "i8"),
+        ("half_spread_ppm", "i8"),
+        ("slippage_ppm", "i8"),
+        ("participation_ppm", "i8"),
+        ("units_per_lot", "i8"),
+        ("price_units_per_tick", "i8"),
+        ("quote_units_per_tick_lot", "i8"),
+        ("min_notional", "i8"),
+        ("min_lots", "i8"),
+        # Money.
+        ("cash", "i8"),
+        ("cash_locked", "i8"),
+        ("base_owned", "i8"),
+        ("base_locked", "i8"),
+        ("cost", "i8"),
+        # Orders and fills.
+        ("budget_lots", "i8"),
+        ("depth_lots", "i8"),
+        ("next_id", "i8"),
+        ("order_count", "i8"),
+        ("fill_count", "i8"),
+        ("fills_told", "i8"),
+        ("orders_refused", "i8"),
+        # One more than may rest: the record of an order that is filled at once.
+        ("orders", ORDER_DTYPE, (MAX_ORDERS + 1,)),
+    ]
+)
+
+JOURNAL_DTYPE: Final = record_dtype(
+    [
+        ("time", "i8"),
+        ("order_id", "i8"),
+        ("slot", "i8"),
+        ("side", "i8"),
+        ("kind", "i8"),
+        ("reason", "i8"),
+        ("lots", "i8"),
+        ("ticks", "i8"),
+        ("fee", "i8"),
+        ("cash_after", "i8"),
+        ("base_after", "i8"),
+    ]
+)
+
+
+class Tape(NamedTuple):
+    """What the walk reads and writes; one array each, allocated before it starts."""
+
+    # Per base bar: open time, open, high, low, close in ticks, volume in lots, and the strategy
+    # bar that closes where this base bar opens (-1: none).
+    times: Times
+    ticks: Times
+    volume_lots: Times
+    closes: Times
+    panel: Floats
+    book: Record
+    decisions: Record
+    sized: Record
+    numbers: Record
+    journal: Record
+    # Per strategy bar: equity and position at its close.
+    equity: Floats
+    position: Floats
+    # How often each reason was given, and each denial.
+    reasons: Times
+    denials: Times
+
+
+@compiled
+def record_fill(w: Any, journal: Record, order: Any, lots: int, ticks: int, fee_ppm: int) -> None:
+    """Move the money of a fill and write it down; what was locked for it is the caller's."""
+    amount = lots * ticks * w.quote_units_per_tick_lot
+    base = lots * w.units_per_lot
+    if order.side == BUY:
+        fee = fee_units(base, fee_ppm)
+        w.cash -= amount
+        w.base_owned += base - fee
+        w.cost += amount
+    else:
+        fee = fee_units(amount, fee_ppm)
+        w.cash += amount - fee
+        # The cost basis is shown, never decided on, so a float ratio is exact enough.
+        w.cost = int(w.cost * ((w.base_owned - base) / w.base_owned)) if w.base_owned > base else 0
+        w.base_owned -= base
+    entry = journal[w.fill_count]
+    entry.time = w.time_now
+    entry.order_id = order.id
+    entry.slot = order.slot
+    entry.side = order.side
+    entry.kind = order.kind
+    entry.reason = order.reason
+    entry.lots = lots
+    entry.ticks = ticks
+    entry.fee = fee
+    entry.cash_after = w.cash + w.cash_locked
+    entry.base_after = w.base_owned
+    w.fill_count += 1
+
+
+@compiled
+def add_order(
+    w: Any, slot: int, side: int, kind: int, ticks: int, lots: int, reason: int
+) -> bool:
+    """Rest an order on the market and lock what it may need."""
+    if w.order_count >= MAX_ORDERS:
+        return False
+    order = w.orders[w.order_count]
+    order.id = w.next_id
+    order.slot = slot
+    order.side = side
+    order.kind = kind
+    order.ticks = ticks
+    order.lots = lots
+    order.lots_filled = 0
+    order.reason = reason
+    w.next_id += 1
+    w.order_count += 1
+    _lock(w, order, lots)
+    return True
+
+
+@compiled
+def remove_order(w: Any, k: int) -> None:
+    """Take an order off the market and unlock what is left of it."""
+    _lock(w, w.orders[k], -w.orders[k].lots)
+    for after in range(k + 1, w.order_count):
+        _copy(w.orders[after - 1], w.orders[after])
+    w.order_count -= 1
+
+
+@compiled
+def fill_resting(w: Any, journal: Record, k: int, lots: int) -> None:
+    """Fill some lots of a resting limit order at its own price."""
+    order = w.orders[k]
+    _lock(w, order, -lots)
+    record_fill(w, journal, order, lots, order.ticks, w.maker_ppm)
+    order.lots -= lots
+    order.lots_filled += lots
+    if order.lots == 0:
+        remove_order(w, k)
+
+
+@compiled
+def cancel_sells(w: Any) -> None:
+    """Take every sell order off the market, stops included."""
+    for k in range(w.order_count - 1, -1, -1):
+        if w.orders[k].side != BUY:
+            remove_order(w, k)
+
+
+@compiled
+def cancel_stops(w: Any) -> None:
+    """Take every stop off the market."""
+    for k in range(w.order_count - 1, -1, -1):
+        if w.orders[k].kind == OrderKind.STOP:
+            remove_order(w, k)
+
+
+@compiled
+def free_lots(w: Any) -> int:
+    """Count the whole lots that are owned and not locked."""
+    return int((w.base_owned - w.base_locked) // w.units_per_lot)
+
+
+@compiled
+def _lock(w: Any, order: Any, lots: int) -> None:
+    if order.side == BUY:
+        amount = lots * order.ticks * w.quote_units_per_tick_lot
+        w.cash -= amount
+        w.cash_locked += amount
+    else:
+        w.base_locked += lots * w.units_per_lot
+
+
+@compiled
+def _copy(target: Any, source: Any) -> None:
+    target.id = source.id
+    target.slot = source.slot
+    target.side = source.side
+    target.kind = source.kind
+    target.ticks = source.ticks
+    target.lots = source.lots
+    target.lots_filled = source.lots_filled
+    target.reason = source.reason
