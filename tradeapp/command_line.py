@@ -36,6 +36,9 @@ def _run_django(arguments: Sequence[str]) -> int:
     except OperationalError as error:
         reason = str(error).strip().splitlines()
         print(f"The database does not answer: {reason[0] if reason else error}", file=sys.stderr)
-        print("Start the system with `make run`, or set DATABASE_URL; `python manage.py doctor` says more.", file=sys.stderr)
+        print(
+            "Start the system with `make run`, or set DATABASE_URL; `python manage.py doctor` says more.",
+            file=sys.stderr,
+        )
         return 3
     return 0

@@ -10,13 +10,13 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connection
-
 from marketdata.selectors import markets_to_feed
+
 from portfolio.models import Credential
 from portfolio.selectors import accounts_to_trade
 from tradeapp import secret_files, sign_in
 
-# One role owns the tables and changes them; the processes use another, which can neither truncate a journal nor drop its triggers.
+# One role owns the tables; the processes use another, which can neither truncate a journal nor drop its triggers.
 GRANTS = (
     "GRANT USAGE ON SCHEMA public TO tradeapp",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO tradeapp",

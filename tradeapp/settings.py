@@ -21,14 +21,10 @@ def _address(name: str, default: str) -> str:
 
 # Trading.
 TRADING_MODE = environment.choice(ENVIRON, "TRADING_MODE", environment.TRADING_MODES, "paper")
-BOT_ALLOCATION_MODE = environment.choice(
-    ENVIRON, "BOT_ALLOCATION_MODE", environment.ALLOCATION_MODES, "percentage"
-)
+BOT_ALLOCATION_MODE = environment.choice(ENVIRON, "BOT_ALLOCATION_MODE", environment.ALLOCATION_MODES, "percentage")
 ACTIVE_BOT = ENVIRON.get("ACTIVE_BOT", "")
 INITIAL_BUDGET = ENVIRON.get("INITIAL_BUDGET", "")
-BOT_PERCENT = {
-    name.removeprefix("BOT_PERCENT_"): value for name, value in ENVIRON.items() if name.startswith("BOT_PERCENT_")
-}
+BOT_PERCENT = {name.removeprefix("BOT_PERCENT_"): value for name, value in ENVIRON.items() if name.startswith("BOT_PERCENT_")}
 VENUE_URL = _address("VENUE_URL", "http://127.0.0.1:8020")
 VENUE_WS_URL = _address("VENUE_WS_URL", VENUE_URL.replace("http", "ws", 1))
 VENUE_CONTROL_URL = _address("VENUE_CONTROL_URL", "http://127.0.0.1:8021")

@@ -24,9 +24,7 @@ def create_sign_in_link(*, now: datetime, base_url: str, token: str | None = Non
     token = token or secrets.token_urlsafe(32)
     with transaction.atomic():
         SignInLink.objects.filter(expires_at__lt=now - timedelta(days=1)).delete()
-        SignInLink.objects.create(
-            token_hash=_hash(token), user=first_administrator(), created_at=now, expires_at=now + VALID_FOR
-        )
+        SignInLink.objects.create(token_hash=_hash(token), user=first_administrator(), created_at=now, expires_at=now + VALID_FOR)
     return f"{base_url.rstrip('/')}/sign-in/{token}/"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -82,7 +81,7 @@ def remember(*, data_dir: Path, addresses: Addresses, stored: tuple[str, ...]) -
     try:
         draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
         draft.chmod(0o600)
-        os.replace(draft, data_dir / ADDRESSES_FILE)
+        draft.replace(data_dir / ADDRESSES_FILE)
     except OSError as error:
         raise UnableToStart(f"{data_dir / ADDRESSES_FILE} cannot be written: {error.strerror}. Free some space.") from error
 

@@ -79,9 +79,7 @@ def _package_folder(name: str) -> Path:
 def _can_run(command: Sequence[str], account: ServerAccount, environment: dict[str, str]) -> bool:
     try:
         # The working directory must be one that the account can enter.
-        answer = subprocess.run(
-            command, env=environment, cwd="/", capture_output=True, timeout=30, **account.process_user()
-        )
+        answer = subprocess.run(command, env=environment, cwd="/", capture_output=True, timeout=30, **account.process_user())
     except OSError:
         return False
     return answer.returncode == 0

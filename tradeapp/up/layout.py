@@ -88,7 +88,9 @@ def _own(directory: Path, account: ServerAccount) -> None:
     except FileExistsError:
         pass
     except OSError as error:
-        raise UnableToStart(f"{directory} cannot be made: {error.strerror}. Free space or permissions, then start again.") from error
+        raise UnableToStart(
+            f"{directory} cannot be made: {error.strerror}. Free space or permissions, then start again."
+        ) from error
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != account.user_id or found.st_mode & 0o077:
         raise UnableToStart(

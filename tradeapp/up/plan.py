@@ -74,9 +74,7 @@ class Plan:
 
     def preparation(self, *, demo: bool) -> ProcessSpec:
         """Bring the database up to date, as the role that owns its tables."""
-        spec = self._manage(
-            "prepare", "prepare", "--base-url", self.addresses.dashboard, *([] if demo else ["--no-demo"])
-        )
+        spec = self._manage("prepare", "prepare", "--base-url", self.addresses.dashboard, *([] if demo else ["--no-demo"]))
         owner = {**spec.environment, "DATABASE_URL": self.addresses.owner_database_url}
         return ProcessSpec(name=spec.name, command=spec.command, environment=owner, directory=spec.directory)
 

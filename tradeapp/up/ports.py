@@ -61,6 +61,7 @@ def _bind(host: str, port: int) -> None:
 def _user_of(port: int) -> str:
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+            if listens and connection.pid:
                 return f"; process {connection.pid}, {psutil.Process(connection.pid).name()}, listens there"
     return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 import psutil
 
 # Children carry the supervisor's token in this variable, and so do their own children.
-TOKEN_VARIABLE = "TRADEAPP_SUPERVISOR"
+TOKEN_VARIABLE = "TRADEAPP_SUPERVISOR"  # noqa: S105 - a name, not a secret.
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class RunFile:
         draft = self.path.with_suffix(".draft")
         content = {"token": self.token, "children": [asdict(child) for child in self.children.values()]}
         draft.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(draft, self.path)
+        draft.replace(self.path)
 
     def remove(self) -> None:
         """Forget the run: all its processes are gone."""

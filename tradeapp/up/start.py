@@ -182,9 +182,9 @@ def _addresses(environ: Mapping[str, str], servers: Servers, chosen: LoopbackPor
 
 
 def _embedded_names(servers: Servers) -> tuple[str, ...]:
-    names = ("VENUE_URL", "VENUE_CONTROL_URL")
-    names += ("DATABASE_URL",) if servers.postgres else ()
-    return names + (("REDIS_URL",) if servers.valkey else ())
+    databases = ("DATABASE_URL",) if servers.postgres else ()
+    brokers = ("REDIS_URL",) if servers.valkey else ()
+    return ("VENUE_URL", "VENUE_CONTROL_URL", *databases, *brokers)
 
 
 def _child_environment(

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from tradeapp.up import run_file, sweep
 from tradeapp.up.child import START_MARK, Child, ProcessSpec
@@ -46,7 +47,7 @@ class Supervisor:
         self._stop_requested = False
         self._log_checked_at = 0.0
 
-    def __enter__(self) -> Supervisor:
+    def __enter__(self) -> Self:
         """Sweep what earlier runs left, and start the watchdog."""
         try:
             self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -65,9 +66,7 @@ class Supervisor:
         self._watchdog = self._start_watchdog()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         """End every process, and dismiss the watchdog."""
         self._stop_all()
         for name in sweep.sweep(self._run):
@@ -103,7 +102,7 @@ class Supervisor:
                 if child.spec.is_ready is None or child.spec.is_ready():
                     waiting.discard(name)
             if waiting and time.monotonic() > deadline:
-                stuck = sorted(waiting)[0]
+                stuck = min(waiting)
                 raise UnableToStart(f"{stuck} is not ready after {seconds:g} s. Its log: {self._children[stuck].log}")
             if waiting:
                 self.pause(POLL_SECONDS / 2)
