@@ -49,5 +49,6 @@ class BotState(models.Model):
     bot = models.OneToOneField(Bot, on_delete=models.CASCADE, related_name="state")
     bar_closed_at = models.DateTimeField()
     schema_hash = models.CharField(max_length=64)
+    last_fill_id = models.BigIntegerField(default=0, help_text="The newest fill that a step has seen")
     data = models.BinaryField()
     view = models.JSONField(default=dict)

@@ -16,6 +16,9 @@ class Market(models.Model):
     rest_url = models.URLField(blank=True, help_text="Empty for the exchange's own address")
     stream_url = models.CharField(max_length=200, blank=True)
     control_url = models.URLField(blank=True, help_text="The local venue's control address; empty for a real exchange")
+    taker_fee_ppm = models.PositiveIntegerField(default=1000, help_text="What a decision expects to pay; fills say what was paid")
+    maker_fee_ppm = models.PositiveIntegerField(default=1000)
+    half_spread_ppm = models.PositiveIntegerField(default=50, help_text="Half the spread a decision expects")
     market_time_at = models.DateTimeField(null=True, blank=True, help_text="Close of the newest closed candle")
     created_at = models.DateTimeField()
 
@@ -52,6 +55,27 @@ class Instrument(models.Model):
 
     def __str__(self) -> str:
         return self.symbol
+
+
+class Subscription(models.Model):
+    """An interval of an instrument that somebody uses; the feed keeps its candles."""
+
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, related_name="subscriptions")
+    interval = models.CharField(max_length=4)
+    history_bars = models.PositiveIntegerField(help_text="How many candles before the start must be there")
+    synced_from_at = models.DateTimeField(null=True, blank=True, help_text="Open from which on the exchange was asked")
+    synced_through_at = models.DateTimeField(
+        null=True, blank=True, help_text="Every candle closed up to here is stored, or proven not to exist"
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["instrument", "interval"], name="subscription_unique"),
+            models.CheckConstraint(condition=Q(history_bars__gt=0), name="subscription_history_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.instrument} {self.interval}"
 
 
 class Candle(models.Model):
