@@ -34,9 +34,7 @@ class Bot(models.Model):
     class Meta:
         ordering = ["rank"]
         constraints = [
-            models.CheckConstraint(
-                condition=Q(status__in=["running", "paused", "stopped", "halted"]), name="bot_status_known"
-            ),
+            models.CheckConstraint(condition=Q(status__in=["running", "paused", "stopped", "halted"]), name="bot_status_known"),
         ]
 
     def __str__(self) -> str:

@@ -4,43 +4,59 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Bot',
+            name="Bot",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(help_text='BOT_KEY, for example MEAN_REVERSION', max_length=32)),
-                ('name', models.CharField(max_length=64)),
-                ('strategy', models.CharField(max_length=64)),
-                ('strategy_hash', models.CharField(help_text="Hash of the strategy's sources, pinned at start", max_length=64)),
-                ('params', models.JSONField(default=dict)),
-                ('interval', models.CharField(max_length=4)),
-                ('status', models.CharField(choices=[('running', 'Running'), ('paused', 'Entries paused'), ('stopped', 'Stopped'), ('halted', 'Halted by an error')], default='stopped', max_length=16)),
-                ('status_reason', models.CharField(blank=True, max_length=200)),
-                ('rank', models.PositiveSmallIntegerField(help_text='Arbitration order and colour on every page')),
-                ('anchor_at', models.DateTimeField(blank=True, help_text='Open of the first candle the indicators fold over', null=True)),
-                ('bar_closed_at', models.DateTimeField(blank=True, help_text='Close of the last candle stepped: the claim', null=True)),
-                ('version', models.PositiveBigIntegerField(default=0)),
-                ('created_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(help_text="BOT_KEY, for example MEAN_REVERSION", max_length=32)),
+                ("name", models.CharField(max_length=64)),
+                ("strategy", models.CharField(max_length=64)),
+                ("strategy_hash", models.CharField(help_text="Hash of the strategy's sources, pinned at start", max_length=64)),
+                ("params", models.JSONField(default=dict)),
+                ("interval", models.CharField(max_length=4)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("running", "Running"),
+                            ("paused", "Entries paused"),
+                            ("stopped", "Stopped"),
+                            ("halted", "Halted by an error"),
+                        ],
+                        default="stopped",
+                        max_length=16,
+                    ),
+                ),
+                ("status_reason", models.CharField(blank=True, max_length=200)),
+                ("rank", models.PositiveSmallIntegerField(help_text="Arbitration order and colour on every page")),
+                (
+                    "anchor_at",
+                    models.DateTimeField(blank=True, help_text="Open of the first candle the indicators fold over", null=True),
+                ),
+                (
+                    "bar_closed_at",
+                    models.DateTimeField(blank=True, help_text="Close of the last candle stepped: the claim", null=True),
+                ),
+                ("version", models.PositiveBigIntegerField(default=0)),
+                ("created_at", models.DateTimeField()),
             ],
             options={
-                'ordering': ['rank'],
+                "ordering": ["rank"],
             },
         ),
         migrations.CreateModel(
-            name='BotState',
+            name="BotState",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('bar_closed_at', models.DateTimeField()),
-                ('schema_hash', models.CharField(max_length=64)),
-                ('data', models.BinaryField()),
-                ('view', models.JSONField(default=dict)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("bar_closed_at", models.DateTimeField()),
+                ("schema_hash", models.CharField(max_length=64)),
+                ("data", models.BinaryField()),
+                ("view", models.JSONField(default=dict)),
             ],
         ),
     ]

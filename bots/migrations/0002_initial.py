@@ -5,33 +5,34 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('bots', '0001_initial'),
-        ('marketdata', '0001_initial'),
-        ('portfolio', '0001_initial'),
+        ("bots", "0001_initial"),
+        ("marketdata", "0001_initial"),
+        ("portfolio", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='bot',
-            name='book',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='bot', to='portfolio.book'),
+            model_name="bot",
+            name="book",
+            field=models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name="bot", to="portfolio.book"),
         ),
         migrations.AddField(
-            model_name='bot',
-            name='instruments',
-            field=models.ManyToManyField(related_name='bots', to='marketdata.instrument'),
+            model_name="bot",
+            name="instruments",
+            field=models.ManyToManyField(related_name="bots", to="marketdata.instrument"),
         ),
         migrations.AddField(
-            model_name='botstate',
-            name='bot',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='state', to='bots.bot'),
+            model_name="botstate",
+            name="bot",
+            field=models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name="state", to="bots.bot"),
         ),
         migrations.AddConstraint(
-            model_name='bot',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['running', 'paused', 'stopped', 'halted'])), name='bot_status_known'),
+            model_name="bot",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["running", "paused", "stopped", "halted"])), name="bot_status_known"
+            ),
         ),
     ]

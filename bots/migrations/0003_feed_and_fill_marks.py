@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('bots', '0002_initial'),
+        ("bots", "0002_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='botstate',
-            name='last_fill_id',
-            field=models.BigIntegerField(default=0, help_text='The newest fill that a step has seen'),
+            model_name="botstate",
+            name="last_fill_id",
+            field=models.BigIntegerField(default=0, help_text="The newest fill that a step has seen"),
         ),
     ]

@@ -5,89 +5,123 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Instrument',
+            name="Instrument",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('symbol', models.CharField(help_text='ccxt unified, for example BTC/USDT', max_length=32)),
-                ('venue_symbol', models.CharField(help_text="The exchange's own name, for example BTCUSDT", max_length=32)),
-                ('base', models.CharField(max_length=16)),
-                ('quote', models.CharField(max_length=16)),
-                ('tick_size', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('lot_size', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('quantity_min', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('quantity_max', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('notional_min', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('order_count_max', models.PositiveIntegerField(default=200)),
-                ('filters', models.JSONField(default=dict, help_text="The exchange's filters as it sent them")),
-                ('filters_version', models.PositiveIntegerField(default=1)),
-                ('filters_read_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("symbol", models.CharField(help_text="ccxt unified, for example BTC/USDT", max_length=32)),
+                ("venue_symbol", models.CharField(help_text="The exchange's own name, for example BTCUSDT", max_length=32)),
+                ("base", models.CharField(max_length=16)),
+                ("quote", models.CharField(max_length=16)),
+                ("tick_size", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("lot_size", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("quantity_min", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("quantity_max", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("notional_min", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("order_count_max", models.PositiveIntegerField(default=200)),
+                ("filters", models.JSONField(default=dict, help_text="The exchange's filters as it sent them")),
+                ("filters_version", models.PositiveIntegerField(default=1)),
+                ("filters_read_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='Mark',
+            name="Mark",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('price', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('market_at', models.DateTimeField(help_text='Market time of the price')),
-                ('received_at', models.DateTimeField(help_text='Wall time of arrival')),
-                ('instrument', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='mark', to='marketdata.instrument')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("price", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("market_at", models.DateTimeField(help_text="Market time of the price")),
+                ("received_at", models.DateTimeField(help_text="Wall time of arrival")),
+                (
+                    "instrument",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="mark", to="marketdata.instrument"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Market',
+            name="Market",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('exchange', models.CharField(help_text='ccxt id, for example binance', max_length=32)),
-                ('epoch', models.CharField(help_text="Identity of the price history: 'real' or the venue's market epoch", max_length=64)),
-                ('label', models.CharField(help_text='What a person reads beside every price of this market', max_length=200)),
-                ('is_synthetic', models.BooleanField(default=False)),
-                ('rest_url', models.URLField(blank=True, help_text="Empty for the exchange's own address")),
-                ('stream_url', models.CharField(blank=True, max_length=200)),
-                ('control_url', models.URLField(blank=True, help_text="The local venue's control address; empty for a real exchange")),
-                ('market_time_at', models.DateTimeField(blank=True, help_text='Close of the newest closed candle', null=True)),
-                ('created_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("exchange", models.CharField(help_text="ccxt id, for example binance", max_length=32)),
+                (
+                    "epoch",
+                    models.CharField(
+                        help_text="Identity of the price history: 'real' or the venue's market epoch", max_length=64
+                    ),
+                ),
+                ("label", models.CharField(help_text="What a person reads beside every price of this market", max_length=200)),
+                ("is_synthetic", models.BooleanField(default=False)),
+                ("rest_url", models.URLField(blank=True, help_text="Empty for the exchange's own address")),
+                ("stream_url", models.CharField(blank=True, max_length=200)),
+                (
+                    "control_url",
+                    models.URLField(blank=True, help_text="The local venue's control address; empty for a real exchange"),
+                ),
+                ("market_time_at", models.DateTimeField(blank=True, help_text="Close of the newest closed candle", null=True)),
+                ("created_at", models.DateTimeField()),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('exchange', 'epoch'), name='market_exchange_epoch_unique')],
+                "constraints": [models.UniqueConstraint(fields=("exchange", "epoch"), name="market_exchange_epoch_unique")],
             },
         ),
         migrations.AddField(
-            model_name='instrument',
-            name='market',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='instruments', to='marketdata.market'),
+            model_name="instrument",
+            name="market",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="instruments", to="marketdata.market"
+            ),
         ),
         migrations.CreateModel(
-            name='Candle',
+            name="Candle",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('interval', models.CharField(max_length=4)),
-                ('open_at', models.DateTimeField()),
-                ('open', models.FloatField()),
-                ('high', models.FloatField()),
-                ('low', models.FloatField()),
-                ('close', models.FloatField()),
-                ('volume', models.FloatField()),
-                ('revision', models.PositiveSmallIntegerField(default=0)),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='candles', to='marketdata.instrument')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("interval", models.CharField(max_length=4)),
+                ("open_at", models.DateTimeField()),
+                ("open", models.FloatField()),
+                ("high", models.FloatField()),
+                ("low", models.FloatField()),
+                ("close", models.FloatField()),
+                ("volume", models.FloatField()),
+                ("revision", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "instrument",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="candles", to="marketdata.instrument"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('instrument', 'interval', 'open_at'), name='candle_unique'), models.CheckConstraint(condition=models.Q(('high__gte', models.F('low')), ('low__gt', 0), ('volume__gte', 0), ('close__gte', models.F('low')), ('close__lte', models.F('high')), ('open__gte', models.F('low')), ('open__lte', models.F('high'))), name='candle_is_sane')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("instrument", "interval", "open_at"), name="candle_unique"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("high__gte", models.F("low")),
+                            ("low__gt", 0),
+                            ("volume__gte", 0),
+                            ("close__gte", models.F("low")),
+                            ("close__lte", models.F("high")),
+                            ("open__gte", models.F("low")),
+                            ("open__lte", models.F("high")),
+                        ),
+                        name="candle_is_sane",
+                    ),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='instrument',
-            constraint=models.UniqueConstraint(fields=('market', 'symbol'), name='instrument_market_symbol_unique'),
+            model_name="instrument",
+            constraint=models.UniqueConstraint(fields=("market", "symbol"), name="instrument_market_symbol_unique"),
         ),
         migrations.AddConstraint(
-            model_name='instrument',
-            constraint=models.CheckConstraint(condition=models.Q(('lot_size__gt', 0), ('tick_size__gt', 0)), name='instrument_steps_positive'),
+            model_name="instrument",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("lot_size__gt", 0), ("tick_size__gt", 0)), name="instrument_steps_positive"
+            ),
         ),
     ]

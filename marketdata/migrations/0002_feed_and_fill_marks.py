@@ -5,39 +5,54 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('marketdata', '0001_initial'),
+        ("marketdata", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='market',
-            name='half_spread_ppm',
-            field=models.PositiveIntegerField(default=50, help_text='Half the spread a decision expects'),
+            model_name="market",
+            name="half_spread_ppm",
+            field=models.PositiveIntegerField(default=50, help_text="Half the spread a decision expects"),
         ),
         migrations.AddField(
-            model_name='market',
-            name='maker_fee_ppm',
+            model_name="market",
+            name="maker_fee_ppm",
             field=models.PositiveIntegerField(default=1000),
         ),
         migrations.AddField(
-            model_name='market',
-            name='taker_fee_ppm',
-            field=models.PositiveIntegerField(default=1000, help_text='What a decision expects to pay; fills say what was paid'),
+            model_name="market",
+            name="taker_fee_ppm",
+            field=models.PositiveIntegerField(default=1000, help_text="What a decision expects to pay; fills say what was paid"),
         ),
         migrations.CreateModel(
-            name='Subscription',
+            name="Subscription",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('interval', models.CharField(max_length=4)),
-                ('history_bars', models.PositiveIntegerField(help_text='How many candles before the start must be there')),
-                ('synced_from_at', models.DateTimeField(blank=True, help_text='Open from which on the exchange was asked', null=True)),
-                ('synced_through_at', models.DateTimeField(blank=True, help_text='Every candle closed up to here is stored, or proven not to exist', null=True)),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='subscriptions', to='marketdata.instrument')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("interval", models.CharField(max_length=4)),
+                ("history_bars", models.PositiveIntegerField(help_text="How many candles before the start must be there")),
+                (
+                    "synced_from_at",
+                    models.DateTimeField(blank=True, help_text="Open from which on the exchange was asked", null=True),
+                ),
+                (
+                    "synced_through_at",
+                    models.DateTimeField(
+                        blank=True, help_text="Every candle closed up to here is stored, or proven not to exist", null=True
+                    ),
+                ),
+                (
+                    "instrument",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="subscriptions", to="marketdata.instrument"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('instrument', 'interval'), name='subscription_unique'), models.CheckConstraint(condition=models.Q(('history_bars__gt', 0)), name='subscription_history_positive')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("instrument", "interval"), name="subscription_unique"),
+                    models.CheckConstraint(condition=models.Q(("history_bars__gt", 0)), name="subscription_history_positive"),
+                ],
             },
         ),
     ]

@@ -1,0 +1,156 @@
+"""What can be read about markets: instruments, candles, marks and gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from django.db import connection
+from django.db.models import QuerySet
+
+from marketdata.candles import milliseconds, moment
+from marketdata.models import Candle, Instrument, Mark, Market, Subscription
+from trading.bars import Floats, Times, interval_milliseconds
+from trading.instruments import Instrument as Filters
+from trading.strategy import FIELDS
+
+# PostgreSQL counts microseconds from the year 2000.
+_POSTGRES_EPOCH_US: Final = 946_684_800_000_000
+_COPY_HEADER_BYTES: Final = 19
+_COPY_TRAILER_BYTES: Final = 2
+_CELL: Final = [("length", ">i4"), ("value", ">i8")]
+_NUMBER: Final = [("length", ">i4"), ("value", ">f8")]
+# A row of binary COPY without NULLs has a fixed width, so numpy reads all of them at once.
+_COPY_ROW: Final = np.dtype(
+    [
+        ("columns", ">i2"),
+        ("instrument", _CELL),
+        ("open_at", _CELL),
+        ("open", _NUMBER),
+        ("high", _NUMBER),
+        ("low", _NUMBER),
+        ("close", _NUMBER),
+        ("volume", _NUMBER),
+    ]
+)
+_COPY: Final = """
+    COPY (SELECT instrument_id, open_at, open, high, low, close, volume FROM marketdata_candle
+          WHERE instrument_id = ANY(%s) AND interval = %s AND open_at >= %s AND open_at < %s)
+    TO STDOUT (FORMAT binary)
+"""
+_GAPS: Final = """
+    SELECT open_at + %(length)s, next_at FROM (
+        SELECT open_at, lead(open_at) OVER (ORDER BY open_at) AS next_at FROM marketdata_candle
+        WHERE instrument_id = %(instrument)s AND interval = %(interval)s AND open_at >= %(since)s AND open_at < %(until)s
+    ) AS neighbours
+    WHERE next_at > open_at + %(length)s ORDER BY open_at
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CandlePanel:
+    """Candles of several instruments on one time grid, NaN where one is missing."""
+
+    # Open times, int64 UTC milliseconds.
+    times: Times
+    # float64 [OPEN..VOLUME][instrument][bar], in the order the instruments were asked for.
+    values: Floats
+
+
+class Gap(NamedTuple):
+    """Candles that are missing: the first one's open, and the open of the next one there is."""
+
+    begin_at: datetime
+    end_at: datetime
+
+
+def markets_to_feed() -> list[int]:
+    """List the markets that an enabled account trades on."""
+    found = Market.objects.filter(accounts__is_enabled=True).order_by("id").distinct()
+    return list(found.values_list("id", flat=True))
+
+
+def instruments(market_id: int) -> QuerySet[Instrument]:
+    """Answer the instruments of a market, by symbol."""
+    return Instrument.objects.filter(market_id=market_id).order_by("symbol")
+
+
+def subscriptions(market_id: int) -> QuerySet[Subscription]:
+    """Answer what the feed of a market keeps."""
+    return Subscription.objects.filter(instrument__market_id=market_id).select_related("instrument").order_by("id")
+
+
+def filters_of(instrument: Instrument) -> Filters:
+    """Turn a stored instrument into the value that sizing and the coordinator reckon with."""
+    return Filters(
+        symbol=instrument.symbol,
+        base=instrument.base,
+        quote=instrument.quote,
+        tick_size=instrument.tick_size,
+        lot_size=instrument.lot_size,
+        min_quantity=instrument.quantity_min,
+        max_quantity=instrument.quantity_max,
+        min_notional=instrument.notional_min,
+    )
+
+
+def candle_panel(*, instrument_ids: Sequence[int], interval: str, begin_at: datetime, end_at: datetime) -> CandlePanel:
+    """Load the candles that open from `begin_at` up to, but without, `end_at`."""
+    length = interval_milliseconds(interval)
+    first, end = milliseconds(begin_at), milliseconds(end_at)
+    if first % length or end % length:
+        raise ValueError(f"{begin_at} and {end_at} must lie on the grid of {interval}")
+    times = np.arange(first, end, length, dtype=np.int64)
+    values = np.full((FIELDS, len(instrument_ids), len(times)), np.nan)
+    rows = _copy_rows(list(instrument_ids), interval, begin_at, end_at)
+    opens = (rows["open_at"]["value"].astype(np.int64) + _POSTGRES_EPOCH_US) // 1000
+    places = (opens - first) // length
+    for position, instrument_id in enumerate(instrument_ids):
+        mine = rows["instrument"]["value"] == instrument_id
+        for field, name in enumerate(("open", "high", "low", "close", "volume")):
+            values[field, position, places[mine]] = rows[name]["value"][mine]
+    return CandlePanel(times, values)
+
+
+def candles(*, instrument_id: int, interval: str, end_at: datetime | None = None, bars: int = 500) -> list[Candle]:
+    """Answer the newest candles of an instrument, oldest first."""
+    found = Candle.objects.filter(instrument_id=instrument_id, interval=interval)
+    if end_at is not None:
+        found = found.filter(open_at__lt=end_at)
+    return list(found.order_by("-open_at")[:bars])[::-1]
+
+
+def gaps(*, instrument_id: int, interval: str, since: datetime, until: datetime) -> list[Gap]:
+    """Find the missing candles between the first and the last one there is."""
+    length = moment(interval_milliseconds(interval)) - moment(0)
+    known: dict[str, Any] = {"instrument": instrument_id, "interval": interval, "since": since, "until": until, "length": length}
+    with connection.cursor() as cursor:
+        cursor.execute(_GAPS, known)
+        return [Gap(*row) for row in cursor.fetchall()]
+
+
+def last_closes(pairs: Sequence[tuple[int, str]]) -> dict[tuple[int, str], float]:
+    """Answer the newest stored close of each (instrument, interval)."""
+    closes: dict[tuple[int, str], float] = {}
+    for instrument_id, interval in pairs:
+        newest = Candle.objects.filter(instrument_id=instrument_id, interval=interval).order_by("-open_at")
+        close = newest.values_list("close", flat=True).first()
+        if close is not None:
+            closes[instrument_id, interval] = close
+    return closes
+
+
+def marks(instrument_ids: Sequence[int]) -> dict[int, Decimal]:
+    """Answer the newest price of each instrument that has one."""
+    return dict(Mark.objects.filter(instrument_id__in=instrument_ids).values_list("instrument_id", "price"))
+
+
+def _copy_rows(instrument_ids: list[int], interval: str, begin_at: datetime, end_at: datetime) -> Any:
+    with connection.cursor() as cursor, cursor.copy(_COPY, (instrument_ids, interval, begin_at, end_at)) as copy:
+        content = b"".join(bytes(block) for block in copy)
+    body = memoryview(content)[_COPY_HEADER_BYTES : len(content) - _COPY_TRAILER_BYTES]
+    return np.frombuffer(body, dtype=_COPY_ROW)

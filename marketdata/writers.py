@@ -1,0 +1,106 @@
+"""The single place that changes the tables of market data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from django.db import connection
+from django.db.models import F, Q
+from django.db.models.functions import Greatest
+
+from marketdata.candles import ClosedCandle, moment
+from marketdata.models import Instrument, Mark, Market, Subscription
+from trading.instruments import Instrument as Filters
+
+_UPSERT: Final = """
+    INSERT INTO marketdata_candle (instrument_id, interval, open_at, open, high, low, close, volume, revision)
+    SELECT *, 0 FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[],
+                            %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])
+    ON CONFLICT (instrument_id, interval, open_at) DO UPDATE
+    SET open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume,
+        revision = marketdata_candle.revision + 1
+    WHERE (marketdata_candle.open, marketdata_candle.high, marketdata_candle.low, marketdata_candle.close,
+           marketdata_candle.volume)
+        IS DISTINCT FROM (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
+    RETURNING instrument_id, interval, open_at, revision
+"""
+
+
+def upsert_market(*, exchange: str, epoch: str, facts: Mapping[str, Any], now: datetime) -> Market:
+    """Store a market, or bring its label and addresses up to date."""
+    market, _ = Market.objects.update_or_create(
+        exchange=exchange, epoch=epoch, defaults=dict(facts), create_defaults={**facts, "created_at": now}
+    )
+    return market
+
+
+def upsert_instrument(
+    *, market_id: int, venue_symbol: str, filters: Filters, raw: Mapping[str, Any], order_count_max: int, now: datetime
+) -> Instrument:
+    """Store an instrument; changed filters raise their version."""
+    in_force = {
+        "venue_symbol": venue_symbol,
+        "base": filters.base,
+        "quote": filters.quote,
+        "tick_size": filters.tick_size,
+        "lot_size": filters.lot_size,
+        "quantity_min": filters.min_quantity,
+        "quantity_max": filters.max_quantity,
+        "notional_min": filters.min_notional,
+        "order_count_max": order_count_max,
+    }
+    described = {**in_force, "filters": dict(raw), "filters_read_at": now}
+    instrument, is_new = Instrument.objects.get_or_create(market_id=market_id, symbol=filters.symbol, defaults=described)
+    if is_new:
+        return instrument
+    raised = int(any(getattr(instrument, name) != value for name, value in in_force.items()))
+    Instrument.objects.filter(id=instrument.id).update(**described, filters_version=F("filters_version") + raised)
+    instrument.refresh_from_db()
+    return instrument
+
+
+def subscribe(*, instrument_id: int, interval: str, history_bars: int) -> Subscription:
+    """Have the feed keep the candles of an interval, with at least this much history."""
+    subscription, _ = Subscription.objects.get_or_create(
+        instrument_id=instrument_id, interval=interval, defaults={"history_bars": history_bars}
+    )
+    longer = Subscription.objects.filter(id=subscription.id, history_bars__lt=history_bars)
+    if longer.update(history_bars=history_bars):
+        subscription.refresh_from_db()
+    return subscription
+
+
+def upsert_candles(candles: Sequence[ClosedCandle]) -> list[tuple[int, str, datetime, int]]:
+    """Store candles, and answer (instrument, interval, open, revision) of those that are new or changed."""
+    if not candles:
+        return []
+    columns: list[list[Any]] = [list(column) for column in zip(*candles, strict=True)]
+    columns[2] = [moment(open_time) for open_time in columns[2]]
+    with connection.cursor() as cursor:
+        cursor.execute(_UPSERT, columns)
+        return list(cursor.fetchall())
+
+
+def mark_synced(*, subscription_id: int, from_at: datetime | None, through_at: datetime) -> None:
+    """Note that every candle up to a moment is stored or proven not to exist; it never moves back."""
+    row = Subscription.objects.filter(id=subscription_id)
+    row.filter(Q(synced_through_at=None) | Q(synced_through_at__lt=through_at)).update(synced_through_at=through_at)
+    if from_at is not None:
+        row.filter(Q(synced_from_at=None) | Q(synced_from_at__gt=from_at)).update(synced_from_at=from_at)
+
+
+def advance_market_time(*, market_id: int, market_at: datetime) -> None:
+    """Move the market's time forward, never back."""
+    Market.objects.filter(id=market_id).update(market_time_at=Greatest(F("market_time_at"), market_at))
+
+
+def set_marks(marks: Iterable[tuple[int, Decimal, datetime]], *, now: datetime) -> int:
+    """Store the newest price of each instrument: (instrument, price, market time)."""
+    rows = [Mark(instrument_id=instrument, price=price, market_at=at, received_at=now) for instrument, price, at in marks]
+    Mark.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["instrument"], update_fields=["price", "market_at", "received_at"]
+    )
+    return len(rows)
