@@ -13,4 +13,4 @@ class TradeappConfig(AppConfig):
 
     def ready(self) -> None:
         """Load the Celery app, so that tasks can be sent from every process."""
-        from tradeapp import celery  # noqa: F401 - importing it makes it the current app.
+        from tradeapp import celery, heartbeats  # noqa: F401 - importing them makes the app current and connects its signals.

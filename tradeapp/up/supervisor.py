@@ -25,6 +25,7 @@ from tradeapp.up.watchdog import FAREWELL
 POLL_SECONDS = 0.1
 # Together they stay under the five seconds that Ctrl-C may take.
 GRACE_SECONDS = {0: 2.5, 1: 1.0, 2: 1.0}
+LATE_GRACE_SECONDS = 0.3
 LOG_BYTES_MAX = 20_000_000
 LOG_CHECK_SECONDS = 30.0
 
@@ -69,7 +70,8 @@ class Supervisor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         """End every process, and dismiss the watchdog."""
         self._stop_all()
-        for name in sweep.sweep(self._run):
+        # Whole groups are gone by now; only what left for a session of its own can still be there.
+        for name in sweep.sweep(self._run, grace_seconds=LATE_GRACE_SECONDS):
             self._say(f"{name:<18} ended late")
         with contextlib.suppress(OSError):
             assert self._watchdog.stdin is not None

@@ -1,0 +1,52 @@
+"""Celery's own processes give a sign of life too: a row that the health bar and `ready` read."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import structlog
+from celery.signals import beat_init, worker_ready, worker_shutdown
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.utils import timezone
+
+from portfolio.models import Heartbeat
+
+PERIOD_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+_ended = threading.Event()
+
+
+def record(*, process: str) -> None:
+    """Write this process's sign of life."""
+    facts = {"pid": os.getpid()}
+    Heartbeat.objects.update_or_create(process=process, defaults={"beat_at": timezone.now(), "facts": facts})
+
+
+def keep_recording(*, process: str) -> None:
+    """Give a sign of life every few seconds until the process ends; a database that is away is waited for."""
+    while True:
+        try:
+            close_old_connections()
+            record(process=process)
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("heartbeat.not_written", process=process, reason=str(error).strip())
+        if _ended.wait(PERIOD_SECONDS):
+            return
+
+
+@worker_ready.connect
+@beat_init.connect
+def begin(**_facts: Any) -> None:
+    """Begin when Celery's process is ready."""
+    process = settings.TRADEAPP_PROCESS
+    threading.Thread(target=keep_recording, kwargs={"process": process}, name="heartbeat", daemon=True).start()
+
+
+@worker_shutdown.connect
+def end(**_facts: Any) -> None:
+    """Stop with the worker."""
+    _ended.set()
