@@ -9,7 +9,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from strategies import mean_reversion
+from strategies import ema_ribbon, grid, mean_reversion, sasha_hybrid, triple_ema
 from trading.compilation import sources_hash
 from trading.strategy import (
     Choice,
@@ -59,13 +59,14 @@ def schema(name: str) -> dict[str, dict[str, Any]]:
 
 
 def param_values(
-    name: str, values: Mapping[str, Any] | None = None, interval: str = ""
+    name: str, values: Mapping[str, Any] | None = None, interval: str = "", preset: str = ""
 ) -> dict[str, Any]:
     """Complete the values with the interval's preset and the defaults, all checked."""
     strategy = definition(name)
     annotations = _annotations(strategy.params_type)
     chosen = {field.name: field.default for field in fields(strategy.params_type)}
     chosen |= strategy.presets.get(interval, {})
+    chosen |= _named_preset(strategy, preset)
     for key, value in (values or {}).items():
         if key not in annotations:
             raise BadParameter(f"{name} has no parameter {key!r}.{_hint(key, annotations)}")
@@ -76,11 +77,13 @@ def param_values(
     return chosen
 
 
-def make_params(name: str, values: Mapping[str, Any] | None = None, interval: str = "") -> Record:
+def make_params(
+    name: str, values: Mapping[str, Any] | None = None, interval: str = "", preset: str = ""
+) -> Record:
     """Make the record that the compiled step reads."""
     # Whatever a person typed, the types are normalised here: `fast=9` for a float would compile
     # a second version of every step.
-    chosen = param_values(name, values, interval)
+    chosen = param_values(name, values, interval, preset)
     annotations = _annotations(definition(name).params_type)
     kinds = [(key, "f8" if kind is float else "i8") for key, (kind, _) in annotations.items()]
     params = np.zeros(1, dtype=record_dtype(kinds))
@@ -88,6 +91,13 @@ def make_params(name: str, values: Mapping[str, Any] | None = None, interval: st
         value = chosen[key]
         params[0][key] = rule.options.index(value) if isinstance(rule, Choice) else value
     return params
+
+
+def _named_preset(strategy: StrategyDefinition, preset: str) -> Mapping[str, Any]:
+    if preset and preset not in strategy.named_presets:
+        hint = _hint(preset, strategy.named_presets)
+        raise BadParameter(f"{strategy.name} has no preset {preset!r}.{hint}")
+    return strategy.named_presets[preset] if preset else {}
 
 
 def _annotations(params_type: type[Any]) -> dict[str, tuple[type[Any], Any]]:
@@ -142,5 +152,11 @@ def _source_hash(strategy: StrategyDefinition) -> str:
 
 _DEFINITIONS: Final[Mapping[str, StrategyDefinition]] = {
     strategy.name: replace(strategy, source_hash=_source_hash(strategy))
-    for strategy in (mean_reversion.DEFINITION,)
+    for strategy in (
+        mean_reversion.DEFINITION,
+        sasha_hybrid.DEFINITION,
+        grid.DEFINITION,
+        triple_ema.DEFINITION,
+        ema_ribbon.DEFINITION,
+    )
 }

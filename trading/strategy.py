@@ -30,7 +30,7 @@ holds with DATA_GAP. Stepping over missing bars or leaving them out is therefore
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
@@ -267,6 +267,8 @@ class StrategyDefinition:
     required_inputs: tuple[str, ...] = ("open", "high", "low", "close")
     path_dependent: bool = True
     source_hash: str = ""
+    # Presets that are asked for by name, on top of the interval's.
+    named_presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # Raises ValueError for parameters that contradict each other.
     check: Callable[[Mapping[str, Any]], None] = accept_any
     # The compiled loop of the backtest round this step.

@@ -46,7 +46,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """One fill as the exchange would report it; `time` is the bar's open, UTC milliseconds."""
+    """One fill as the exchange would report it; `time` in UTC milliseconds."""
 
     time: int
     side: str
@@ -184,6 +184,7 @@ def prepare_backtest(
     )
     tape, off_grid = _lay_tape(base, bars, panel, instrument)
     world = _new_world(instrument, costs, allocation, first_bar)
+    world[0].bar_length = base.interval_ms
     world[0].cursor = int(np.argmax(tape.closes >= first_bar))
     return Simulation(definition, params, instrument, state, world, tape, bars.times, off_grid)
 

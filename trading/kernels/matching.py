@@ -4,7 +4,7 @@ Written from the description in docs/strategies/backtest.md, not from the venue'
 two independent readings of the same rules can be compared fill for fill.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from trading.compilation import compiled
 from trading.costs import taker_buy_ticks, taker_sell_ticks
@@ -17,17 +17,30 @@ from trading.kernels.world import (
     record_fill,
     remove_order,
 )
+from trading.paths import path_time
 from trading.strategy import BUY, NO_SLOT, SELL, DecisionKind, OrderKind, Reason, Record
+
+AT_OPEN: Final = -1
+
+_path_time = compiled(path_time)
 
 
 @compiled
-def match_move(w: Any, journal: Record, start: int, end: int) -> None:
-    """Move the price from start to end and let it meet the orders on its way, in their order."""
+def match_move(w: Any, journal: Record, start: int, end: int, segment: int) -> None:
+    """Move the price from start to end and let it meet the orders on its way, in their order.
+
+    The segment says which part of the bar's path this is; AT_OPEN is the opening tick alone.
+    """
     while True:
         k = _next_met(w, start, end)
         if k < 0:
             break
         order = w.orders[k]
+        if segment != AT_OPEN:
+            travelled = _travelled(order, start, end)
+            w.time_now = _path_time(
+                w.bar_time, w.bar_length, segment, travelled, abs(end - start)
+            )
         if order.kind == OrderKind.STOP:
             w.tick_now = min(order.ticks, start)
             _trigger(w, journal, k)
@@ -39,6 +52,22 @@ def match_move(w: Any, journal: Record, start: int, end: int) -> None:
 
 
 @compiled
+def _travelled(order: Any, start: int, end: int) -> int:
+    """Answer how far the price went until it met the order; it may have met it at the start."""
+    level = order.ticks
+    if order.kind != OrderKind.STOP:
+        level += -1 if order.side == BUY else 1
+    if end < start:
+        return int(max(0, start - level)) if _is_met_falling(order) else 0
+    return 0 if _is_met_falling(order) else int(max(0, level - start))
+
+
+@compiled
+def _is_met_falling(order: Any) -> bool:
+    return bool(order.kind == OrderKind.STOP or order.side == BUY)
+
+
+@compiled
 def _next_met(w: Any, start: int, end: int) -> int:
     """Find the order that the moving price meets first; of equals the oldest."""
     best, best_level = -1, 0
@@ -46,12 +75,11 @@ def _next_met(w: Any, start: int, end: int) -> int:
         order = w.orders[k]
         if order.kind != OrderKind.STOP and w.budget_lots <= 0:
             continue
-        if order.kind == OrderKind.STOP:
-            level, falling = order.ticks, True
-        elif order.side == BUY:
-            level, falling = order.ticks - 1, True
-        else:
-            level, falling = order.ticks + 1, False
+        falling = _is_met_falling(order)
+        level = order.ticks
+        if order.kind != OrderKind.STOP:
+            # A touch is not enough: the price must trade through the limit by a tick.
+            level += -1 if falling else 1
         met = level >= min(start, end) if falling else level <= max(start, end)
         if not met:
             continue

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from trading import books
 from trading.compilation import compiled
-from trading.kernels.matching import execute, match_move
+from trading.kernels.matching import AT_OPEN, execute, match_move
 from trading.kernels.world import Tape
 from trading.paths import bar_path
 from trading.sizing import size_decisions
@@ -18,6 +18,8 @@ WALKED: Final = 0
 JOURNAL_FULL: Final = 1
 # More fills than one base bar can bring.
 JOURNAL_MARGIN: Final = 1024
+
+_bar_path = compiled(bar_path)
 
 
 @compiled
@@ -58,21 +60,22 @@ def answer(world: Record, tape: Tape, count: int) -> None:
 @compiled
 def _open_bar(w: Any, tape: Tape) -> None:
     b = w.cursor
-    w.time_now = tape.times[b]
+    w.bar_time = tape.times[b]
+    w.time_now = w.bar_time
     w.depth_lots = (tape.volume_lots[b] * w.participation_ppm) // 1_000_000
     w.budget_lots = w.depth_lots
     w.tick_now = tape.ticks[0, b]
     w.opened = 1
-    match_move(w, tape.journal, w.tick_now, w.tick_now)
+    match_move(w, tape.journal, w.tick_now, w.tick_now, AT_OPEN)
 
 
 @compiled
 def _walk_bar(w: Any, tape: Tape) -> None:
     b = w.cursor
-    path = bar_path(tape.ticks[0, b], tape.ticks[1, b], tape.ticks[2, b], tape.ticks[3, b])
-    match_move(w, tape.journal, path[0], path[1])
-    match_move(w, tape.journal, path[1], path[2])
-    match_move(w, tape.journal, path[2], path[3])
+    path = _bar_path(tape.ticks[0, b], tape.ticks[1, b], tape.ticks[2, b], tape.ticks[3, b])
+    match_move(w, tape.journal, path[0], path[1], 0)
+    match_move(w, tape.journal, path[1], path[2], 1)
+    match_move(w, tape.journal, path[2], path[3], 2)
     w.opened = 0
     w.cursor += 1
 

@@ -33,6 +33,8 @@ WORLD_DTYPE: Final = record_dtype(
         ("first_bar", "i8"),
         ("tick_now", "i8"),
         ("time_now", "i8"),
+        ("bar_time", "i8"),
+        ("bar_length", "i8"),
         ("last_close", "f8"),
         # Terms.
         ("allocation", "i8"),
