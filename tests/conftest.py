@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from tests import servers
+from tests.shared_data import ABSENT, ALLOWED_SKIP, SHARED_DATA
+
+_forbidden_skips: list[str] = []
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +30,47 @@ def redis_url(embedded_servers: None) -> str:
     return os.environ["REDIS_URL"]
 
 
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real candles, or skip where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(ABSENT)
+    return SHARED_DATA
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note every skip that CI does not accept."""
+    _note_skip(report)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Note modules that skip themselves, too."""
+    _note_skip(report)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI, a skipped test is a failure."""
+    is_worker = hasattr(session.config, "workerinput")
+    if os.environ.get("CI") == "true" and _forbidden_skips and exitstatus == 0 and not is_worker:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which skips CI does not accept."""
+    if os.environ.get("CI") == "true" and _forbidden_skips:
+        terminalreporter.section("skips that CI does not accept")
+        for line in _forbidden_skips:
+            terminalreporter.write_line(line)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers when the whole run is over."""
     if not hasattr(config, "workerinput"):
         servers.end_run()
+
+
+def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        reason = str(report.longrepr[2])
+        if ALLOWED_SKIP not in reason:
+            _forbidden_skips.append(f"{report.nodeid}: {reason}")

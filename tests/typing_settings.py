@@ -6,4 +6,4 @@ from pathlib import Path
 
 os.environ.setdefault("TRADEAPP_DATA_DIR", str(Path(tempfile.gettempdir()) / f"tradeapp-typing-{os.getuid()}"))
 
-from tradeapp.settings import *  # noqa: E402, F403 - the environment must be set first.
+from tradeapp.settings import *  # noqa: F403 - the environment must be set first.
