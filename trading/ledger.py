@@ -30,9 +30,7 @@ _STORED: Final = Decimal(1).scaleb(-18)
 _DIGITS_STORED: Final = 38
 
 # Wide enough for the product of two stored amounts; whatever still does not fit raises.
-EXACT: Final = Context(
-    prec=2 * _DIGITS_STORED + 2, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow, FloatOperation]
-)
+EXACT: Final = Context(prec=2 * _DIGITS_STORED + 2, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow, FloatOperation])
 _FITS: Final = Context(prec=_DIGITS_STORED, traps=[Inexact, InvalidOperation, FloatOperation])
 
 

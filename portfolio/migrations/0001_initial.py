@@ -2,470 +2,856 @@
 
 import django.db.models.deletion
 import django.db.models.expressions
-import portfolio.models.money
 from django.conf import settings
 from django.db import migrations, models
 
+import portfolio.models.money
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('marketdata', '0001_initial'),
+        ("marketdata", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Heartbeat',
+            name="Heartbeat",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('process', models.CharField(max_length=64, unique=True)),
-                ('beat_at', models.DateTimeField(help_text='Wall time')),
-                ('code_hash', models.CharField(blank=True, max_length=64)),
-                ('facts', models.JSONField(default=dict)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("process", models.CharField(max_length=64, unique=True)),
+                ("beat_at", models.DateTimeField(help_text="Wall time")),
+                ("code_hash", models.CharField(blank=True, max_length=64)),
+                ("facts", models.JSONField(default=dict)),
             ],
         ),
         migrations.CreateModel(
-            name='Lease',
+            name="Lease",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='For example trader:1 or feed:2', max_length=64, unique=True)),
-                ('holder', models.CharField(blank=True, max_length=64)),
-                ('epoch', models.PositiveBigIntegerField(default=0)),
-                ('expires_at', models.DateTimeField(help_text='Wall time')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(help_text="For example trader:1 or feed:2", max_length=64, unique=True)),
+                ("holder", models.CharField(blank=True, max_length=64)),
+                ("epoch", models.PositiveBigIntegerField(default=0)),
+                ("expires_at", models.DateTimeField(help_text="Wall time")),
             ],
         ),
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True)),
-                ('mode', models.CharField(choices=[('paper', 'Paper'), ('testnet', 'Testnet'), ('live', 'Live')], max_length=8)),
-                ('venue_uid', models.CharField(blank=True, help_text="The exchange's own number of the account", max_length=64)),
-                ('quote_asset', models.CharField(default='USDT', max_length=16)),
-                ('deploy', models.CharField(help_text='Prefix of client order ids; a restore raises it', max_length=8)),
-                ('state', models.CharField(choices=[('starting', 'Recovering'), ('active', 'Active'), ('entries_halted', 'Entries halted'), ('halted', 'Halted')], default='starting', max_length=16)),
-                ('state_reason', models.CharField(blank=True, help_text='Reason code, empty when active', max_length=64)),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('allocation_mode', models.CharField(default='percentage', max_length=16)),
-                ('is_killed', models.BooleanField(default=False)),
-                ('killed_at', models.DateTimeField(blank=True, null=True)),
-                ('killed_reason', models.CharField(blank=True, max_length=200)),
-                ('opened_at', models.DateTimeField(blank=True, help_text='When the opening balances were posted', null=True)),
-                ('synced_through_at', models.DateTimeField(blank=True, help_text='Market time up to which every fill is known to be posted', null=True)),
-                ('trades_posted', models.PositiveBigIntegerField(default=0)),
-                ('intent_seq', models.PositiveBigIntegerField(default=0)),
-                ('ledger_seq', models.PositiveBigIntegerField(default=0)),
-                ('net_flows', portfolio.models.money.MoneyField(decimal_places=18, default=0, help_text='Deposits minus withdrawals in quote, at the marks when they came', max_digits=38)),
-                ('ledger_hash', models.CharField(blank=True, default='', max_length=64)),
-                ('version', models.PositiveBigIntegerField(default=0, help_text='Raised in every transaction that changes what a page shows')),
-                ('created_at', models.DateTimeField()),
-                ('market', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='accounts', to='marketdata.market')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=64, unique=True)),
+                ("mode", models.CharField(choices=[("paper", "Paper"), ("testnet", "Testnet"), ("live", "Live")], max_length=8)),
+                ("venue_uid", models.CharField(blank=True, help_text="The exchange's own number of the account", max_length=64)),
+                ("quote_asset", models.CharField(default="USDT", max_length=16)),
+                ("deploy", models.CharField(help_text="Prefix of client order ids; a restore raises it", max_length=8)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("starting", "Recovering"),
+                            ("active", "Active"),
+                            ("entries_halted", "Entries halted"),
+                            ("halted", "Halted"),
+                        ],
+                        default="starting",
+                        max_length=16,
+                    ),
+                ),
+                ("state_reason", models.CharField(blank=True, help_text="Reason code, empty when active", max_length=64)),
+                ("is_enabled", models.BooleanField(default=True)),
+                ("allocation_mode", models.CharField(default="percentage", max_length=16)),
+                ("is_killed", models.BooleanField(default=False)),
+                ("killed_at", models.DateTimeField(blank=True, null=True)),
+                ("killed_reason", models.CharField(blank=True, max_length=200)),
+                ("opened_at", models.DateTimeField(blank=True, help_text="When the opening balances were posted", null=True)),
+                (
+                    "synced_through_at",
+                    models.DateTimeField(
+                        blank=True, help_text="Market time up to which every fill is known to be posted", null=True
+                    ),
+                ),
+                ("trades_posted", models.PositiveBigIntegerField(default=0)),
+                ("intent_seq", models.PositiveBigIntegerField(default=0)),
+                ("ledger_seq", models.PositiveBigIntegerField(default=0)),
+                (
+                    "net_flows",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18,
+                        default=0,
+                        help_text="Deposits minus withdrawals in quote, at the marks when they came",
+                        max_digits=38,
+                    ),
+                ),
+                ("ledger_hash", models.CharField(blank=True, default="", max_length=64)),
+                (
+                    "version",
+                    models.PositiveBigIntegerField(
+                        default=0, help_text="Raised in every transaction that changes what a page shows"
+                    ),
+                ),
+                ("created_at", models.DateTimeField()),
+                (
+                    "market",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="accounts", to="marketdata.market"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='AuditEntry',
+            name="AuditEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField()),
-                ('actor_name', models.CharField(help_text='A user, or the process that acted', max_length=150)),
-                ('action', models.CharField(help_text='For example bot.start, allocation.set', max_length=64)),
-                ('subject', models.CharField(max_length=96)),
-                ('before', models.JSONField(default=dict)),
-                ('after', models.JSONField(default=dict)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
-                ('actor', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField()),
+                ("actor_name", models.CharField(help_text="A user, or the process that acted", max_length=150)),
+                ("action", models.CharField(help_text="For example bot.start, allocation.set", max_length=64)),
+                ("subject", models.CharField(max_length=96)),
+                ("before", models.JSONField(default=dict)),
+                ("after", models.JSONField(default=dict)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                ("actor", models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Book',
+            name="Book",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField(help_text='Part of every client order id')),
-                ('name', models.CharField(max_length=64)),
-                ('opened_at', models.DateTimeField()),
-                ('base_equity', portfolio.models.money.MoneyField(decimal_places=18, default=0, help_text='Capital that sizes and returns refer to: the starting allocation', max_digits=38)),
-                ('net_flows', portfolio.models.money.MoneyField(decimal_places=18, default=0, help_text='Capital put in minus taken out: a cache of the ledger', max_digits=38)),
-                ('position_cap_percent', models.DecimalField(decimal_places=4, default=10, help_text='Largest position in one instrument, of the base equity', max_digits=7)),
-                ('orders_per_minute', models.PositiveIntegerField(default=120, help_text='Entries accepted per minute of market time')),
-                ('is_active', models.BooleanField(default=True, help_text='Whether the mode lets this book enter')),
-                ('is_halted', models.BooleanField(default=False)),
-                ('halt_reason', models.CharField(blank=True, max_length=64)),
-                ('version', models.PositiveBigIntegerField(default=0)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='books', to='portfolio.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField(help_text="Part of every client order id")),
+                ("name", models.CharField(max_length=64)),
+                ("opened_at", models.DateTimeField()),
+                (
+                    "base_equity",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18,
+                        default=0,
+                        help_text="Capital that sizes and returns refer to: the starting allocation",
+                        max_digits=38,
+                    ),
+                ),
+                (
+                    "net_flows",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18,
+                        default=0,
+                        help_text="Capital put in minus taken out: a cache of the ledger",
+                        max_digits=38,
+                    ),
+                ),
+                (
+                    "position_cap_percent",
+                    models.DecimalField(
+                        decimal_places=4,
+                        default=10,
+                        help_text="Largest position in one instrument, of the base equity",
+                        max_digits=7,
+                    ),
+                ),
+                (
+                    "orders_per_minute",
+                    models.PositiveIntegerField(default=120, help_text="Entries accepted per minute of market time"),
+                ),
+                ("is_active", models.BooleanField(default=True, help_text="Whether the mode lets this book enter")),
+                ("is_halted", models.BooleanField(default=False)),
+                ("halt_reason", models.CharField(blank=True, max_length=64)),
+                ("version", models.PositiveBigIntegerField(default=0)),
+                (
+                    "account",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="books", to="portfolio.account"),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Allocation',
+            name="Allocation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('percent', models.DecimalField(decimal_places=4, max_digits=7)),
-                ('amount', portfolio.models.money.MoneyField(decimal_places=18, help_text='What the share came to in quote when it was set', max_digits=38)),
-                ('effective_at', models.DateTimeField()),
-                ('plan', models.PositiveBigIntegerField(help_text='Allocations set together carry the same number')),
-                ('set_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('book', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='allocations', to='portfolio.book')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("percent", models.DecimalField(decimal_places=4, max_digits=7)),
+                (
+                    "amount",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18, help_text="What the share came to in quote when it was set", max_digits=38
+                    ),
+                ),
+                ("effective_at", models.DateTimeField()),
+                ("plan", models.PositiveBigIntegerField(help_text="Allocations set together carry the same number")),
+                (
+                    "set_by",
+                    models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL),
+                ),
+                (
+                    "book",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="allocations", to="portfolio.book"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Credential',
+            name="Credential",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('read', 'Read'), ('trade', 'Trade'), ('transfer', 'Transfer')], max_length=8)),
-                ('key_last4', models.CharField(max_length=4)),
-                ('fingerprint', models.CharField(max_length=64)),
-                ('sealed', models.TextField(help_text='Encrypted {key, secret}, bound to this account')),
-                ('created_at', models.DateTimeField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='credentials', to='portfolio.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "role",
+                    models.CharField(choices=[("read", "Read"), ("trade", "Trade"), ("transfer", "Transfer")], max_length=8),
+                ),
+                ("key_last4", models.CharField(max_length=4)),
+                ("fingerprint", models.CharField(max_length=64)),
+                ("sealed", models.TextField(help_text="Encrypted {key, secret}, bound to this account")),
+                ("created_at", models.DateTimeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="credentials", to="portfolio.account"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='DecisionRecord',
+            name="DecisionRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('bar_closed_at', models.DateTimeField(help_text='Market time of the decision')),
-                ('leg', models.PositiveSmallIntegerField(help_text='Position among the decisions of one candle')),
-                ('action', models.CharField(help_text='hold, enter, exit, place, cancel, move_stop', max_length=16)),
-                ('reason', models.CharField(help_text='Reason code of the strategy', max_length=48)),
-                ('outcome', models.CharField(help_text='none, accepted, denied', max_length=16)),
-                ('denial', models.CharField(blank=True, help_text='Reason code of the refusal', max_length=48)),
-                ('facts', models.JSONField(default=dict)),
-                ('strategy_hash', models.CharField(max_length=64)),
-                ('config_hash', models.CharField(max_length=64)),
-                ('recorded_at', models.DateTimeField(help_text='Wall time')),
-                ('book', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='portfolio.book')),
-                ('instrument', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to='marketdata.instrument')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("bar_closed_at", models.DateTimeField(help_text="Market time of the decision")),
+                ("leg", models.PositiveSmallIntegerField(help_text="Position among the decisions of one candle")),
+                ("action", models.CharField(help_text="hold, enter, exit, place, cancel, move_stop", max_length=16)),
+                ("reason", models.CharField(help_text="Reason code of the strategy", max_length=48)),
+                ("outcome", models.CharField(help_text="none, accepted, denied", max_length=16)),
+                ("denial", models.CharField(blank=True, help_text="Reason code of the refusal", max_length=48)),
+                ("facts", models.JSONField(default=dict)),
+                ("strategy_hash", models.CharField(max_length=64)),
+                ("config_hash", models.CharField(max_length=64)),
+                ("recorded_at", models.DateTimeField(help_text="Wall time")),
+                (
+                    "book",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="decisions", to="portfolio.book"),
+                ),
+                (
+                    "instrument",
+                    models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to="marketdata.instrument"),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='EquityPoint',
+            name="EquityPoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('market_at', models.DateTimeField()),
-                ('equity', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('realised', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('unrealised', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('fees', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('net_flows', portfolio.models.money.MoneyField(decimal_places=18, default=0, help_text='Capital put in minus taken out up to this moment', max_digits=38)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='equity_points', to='portfolio.account')),
-                ('book', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='equity_points', to='portfolio.book')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("market_at", models.DateTimeField()),
+                ("equity", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                ("realised", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                ("unrealised", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                ("fees", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                (
+                    "net_flows",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18, default=0, help_text="Capital put in minus taken out up to this moment", max_digits=38
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="equity_points", to="portfolio.account"
+                    ),
+                ),
+                (
+                    "book",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.CASCADE, related_name="equity_points", to="portfolio.book"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Intent',
+            name="Intent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.PositiveBigIntegerField(help_text='Order of arbitration on the account')),
-                ('kind', models.CharField(choices=[('enter', 'Enter'), ('exit', 'Exit'), ('place', 'Place'), ('stop', 'Protective stop'), ('flatten', 'Asked for by a person')], max_length=8)),
-                ('state', models.CharField(choices=[('waiting', 'Waits for cancels'), ('ordered', 'Ordered'), ('dropped', 'Dropped')], max_length=8)),
-                ('side', models.CharField(max_length=4)),
-                ('slot', models.SmallIntegerField(default=0)),
-                ('lots', models.BigIntegerField(help_text='0 asks for everything the book holds when the cancels are done')),
-                ('limit_price', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38, null=True)),
-                ('stop_price', portfolio.models.money.MoneyField(decimal_places=18, help_text='Of the stop itself, or of the stop to attach to an entry', max_digits=38, null=True)),
-                ('reason', models.CharField(max_length=48)),
-                ('drop_reason', models.CharField(blank=True, max_length=48)),
-                ('market_at', models.DateTimeField()),
-                ('book', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='intents', to='portfolio.book')),
-                ('decision', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='intents', to='portfolio.decisionrecord')),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='marketdata.instrument')),
-                ('parent', models.ForeignKey(help_text='The entry a stop protects', null=True, on_delete=django.db.models.deletion.PROTECT, to='portfolio.intent')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("seq", models.PositiveBigIntegerField(help_text="Order of arbitration on the account")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("enter", "Enter"),
+                            ("exit", "Exit"),
+                            ("place", "Place"),
+                            ("stop", "Protective stop"),
+                            ("flatten", "Asked for by a person"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("waiting", "Waits for cancels"), ("ordered", "Ordered"), ("dropped", "Dropped")], max_length=8
+                    ),
+                ),
+                ("side", models.CharField(max_length=4)),
+                ("slot", models.SmallIntegerField(default=0)),
+                ("lots", models.BigIntegerField(help_text="0 asks for everything the book holds when the cancels are done")),
+                ("limit_price", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38, null=True)),
+                (
+                    "stop_price",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18,
+                        help_text="Of the stop itself, or of the stop to attach to an entry",
+                        max_digits=38,
+                        null=True,
+                    ),
+                ),
+                ("reason", models.CharField(max_length=48)),
+                ("drop_reason", models.CharField(blank=True, max_length=48)),
+                ("market_at", models.DateTimeField()),
+                (
+                    "book",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="intents", to="portfolio.book"),
+                ),
+                (
+                    "decision",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="intents",
+                        to="portfolio.decisionrecord",
+                    ),
+                ),
+                ("instrument", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="marketdata.instrument")),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        help_text="The entry a stop protects",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="portfolio.intent",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='LedgerAccount',
+            name="LedgerAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('available', 'Available'), ('reserved', 'Reserved'), ('unallocated', 'Unallocated'), ('fee_pool', 'Fee Pool'), ('dust', 'Dust'), ('suspense', 'Suspense'), ('deficit', 'Deficit'), ('external_flow', 'Deposits and withdrawals'), ('external_trade', "The market's side of trades"), ('external_fee', 'Fees paid to the exchange')], max_length=16)),
-                ('asset', models.CharField(max_length=16)),
-                ('balance', portfolio.models.money.MoneyField(decimal_places=18, default=0, max_digits=38)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='ledger_accounts', to='portfolio.account')),
-                ('book', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='ledger_accounts', to='portfolio.book')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("available", "Available"),
+                            ("reserved", "Reserved"),
+                            ("unallocated", "Unallocated"),
+                            ("fee_pool", "Fee Pool"),
+                            ("dust", "Dust"),
+                            ("suspense", "Suspense"),
+                            ("deficit", "Deficit"),
+                            ("external_flow", "Deposits and withdrawals"),
+                            ("external_trade", "The market's side of trades"),
+                            ("external_fee", "Fees paid to the exchange"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("asset", models.CharField(max_length=16)),
+                ("balance", portfolio.models.money.MoneyField(decimal_places=18, default=0, max_digits=38)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="ledger_accounts", to="portfolio.account"
+                    ),
+                ),
+                (
+                    "book",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="ledger_accounts",
+                        to="portfolio.book",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='LedgerTransaction',
+            name="LedgerTransaction",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.PositiveBigIntegerField()),
-                ('kind', models.CharField(help_text='fill, reserve, release, allocation, deposit, withdrawal, suspense ...', max_length=24)),
-                ('reference', models.CharField(help_text='What caused it, unique per account and kind', max_length=96)),
-                ('market_at', models.DateTimeField()),
-                ('recorded_at', models.DateTimeField(help_text='Wall time')),
-                ('facts', models.JSONField(default=dict)),
-                ('hash_previous', models.CharField(blank=True, max_length=64)),
-                ('hash', models.CharField(max_length=64)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='ledger_transactions', to='portfolio.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("seq", models.PositiveBigIntegerField()),
+                (
+                    "kind",
+                    models.CharField(
+                        help_text="fill, reserve, release, allocation, deposit, withdrawal, suspense ...", max_length=24
+                    ),
+                ),
+                ("reference", models.CharField(help_text="What caused it, unique per account and kind", max_length=96)),
+                ("market_at", models.DateTimeField()),
+                ("recorded_at", models.DateTimeField(help_text="Wall time")),
+                ("facts", models.JSONField(default=dict)),
+                ("hash_previous", models.CharField(blank=True, max_length=64)),
+                ("hash", models.CharField(max_length=64)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="ledger_transactions", to="portfolio.account"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['account', 'seq'],
+                "ordering": ["account", "seq"],
             },
         ),
         migrations.CreateModel(
-            name='LedgerEntry',
+            name="LedgerEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('amount', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('ledger_account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='portfolio.ledgeraccount')),
-                ('transaction', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='portfolio.ledgertransaction')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("amount", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                (
+                    "ledger_account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="entries", to="portfolio.ledgeraccount"
+                    ),
+                ),
+                (
+                    "transaction",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="entries", to="portfolio.ledgertransaction"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Order',
+            name="Order",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('client_order_id', models.CharField(max_length=36, unique=True)),
-                ('exchange_order_id', models.CharField(blank=True, max_length=64)),
-                ('side', models.CharField(max_length=4)),
-                ('type', models.CharField(help_text='LIMIT, LIMIT_MAKER, MARKET, STOP_LOSS as the exchange names them', max_length=16)),
-                ('time_in_force', models.CharField(blank=True, max_length=4)),
-                ('slot', models.SmallIntegerField(default=0)),
-                ('quantity', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('price', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38, null=True)),
-                ('stop_price', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38, null=True)),
-                ('status', models.CharField(choices=[('ready', 'Ready, not sent'), ('sending', 'Sending'), ('unknown', 'Outcome unknown'), ('open', 'Open'), ('partial', 'Partly filled'), ('cancelling', 'Cancelling'), ('filled', 'Filled'), ('canceled', 'Canceled'), ('expired', 'Expired'), ('rejected', 'Rejected'), ('absent', 'Proven never to have existed'), ('withdrawn', 'Never sent')], default='ready', max_length=12)),
-                ('final_status', models.CharField(blank=True, help_text='How the exchange says it ended, kept while fills are still missing', max_length=12)),
-                ('reason', models.CharField(blank=True, help_text='Reason code of a rejection or unknown outcome', max_length=48)),
-                ('message', models.CharField(blank=True, help_text="The exchange's words", max_length=300)),
-                ('executed_quantity', portfolio.models.money.MoneyField(decimal_places=18, default=0, help_text='As the exchange says', max_digits=38)),
-                ('executed_quote', portfolio.models.money.MoneyField(decimal_places=18, default=0, help_text='As the exchange says', max_digits=38)),
-                ('filled_quantity', portfolio.models.money.MoneyField(decimal_places=18, default=0, help_text='Sum of posted fills', max_digits=38)),
-                ('filled_quote', portfolio.models.money.MoneyField(decimal_places=18, default=0, max_digits=38)),
-                ('cancel_requested_at', models.DateTimeField(help_text='Wall time', null=True)),
-                ('cancel_sent_at', models.DateTimeField(help_text='Wall time', null=True)),
-                ('attempt', models.PositiveSmallIntegerField(default=0)),
-                ('epoch', models.PositiveBigIntegerField(default=0, help_text='Lease epoch of the trader that sent it')),
-                ('filters_version', models.PositiveIntegerField()),
-                ('market_at', models.DateTimeField(help_text='Market time of the intent')),
-                ('created_at', models.DateTimeField(help_text='Wall time')),
-                ('sent_at', models.DateTimeField(help_text='Wall time', null=True)),
-                ('acknowledged_at', models.DateTimeField(help_text='Wall time', null=True)),
-                ('closed_at', models.DateTimeField(help_text='Wall time', null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='portfolio.account')),
-                ('book', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='portfolio.book')),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='marketdata.instrument')),
-                ('intent', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='order', to='portfolio.intent')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("client_order_id", models.CharField(max_length=36, unique=True)),
+                ("exchange_order_id", models.CharField(blank=True, max_length=64)),
+                ("side", models.CharField(max_length=4)),
+                (
+                    "type",
+                    models.CharField(help_text="LIMIT, LIMIT_MAKER, MARKET, STOP_LOSS as the exchange names them", max_length=16),
+                ),
+                ("time_in_force", models.CharField(blank=True, max_length=4)),
+                ("slot", models.SmallIntegerField(default=0)),
+                ("quantity", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                ("price", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38, null=True)),
+                ("stop_price", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38, null=True)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("ready", "Ready, not sent"),
+                            ("sending", "Sending"),
+                            ("unknown", "Outcome unknown"),
+                            ("open", "Open"),
+                            ("partial", "Partly filled"),
+                            ("cancelling", "Cancelling"),
+                            ("filled", "Filled"),
+                            ("canceled", "Canceled"),
+                            ("expired", "Expired"),
+                            ("rejected", "Rejected"),
+                            ("absent", "Proven never to have existed"),
+                            ("withdrawn", "Never sent"),
+                        ],
+                        default="ready",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "final_status",
+                    models.CharField(
+                        blank=True, help_text="How the exchange says it ended, kept while fills are still missing", max_length=12
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(blank=True, help_text="Reason code of a rejection or unknown outcome", max_length=48),
+                ),
+                ("message", models.CharField(blank=True, help_text="The exchange's words", max_length=300)),
+                (
+                    "executed_quantity",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18, default=0, help_text="As the exchange says", max_digits=38
+                    ),
+                ),
+                (
+                    "executed_quote",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18, default=0, help_text="As the exchange says", max_digits=38
+                    ),
+                ),
+                (
+                    "filled_quantity",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18, default=0, help_text="Sum of posted fills", max_digits=38
+                    ),
+                ),
+                ("filled_quote", portfolio.models.money.MoneyField(decimal_places=18, default=0, max_digits=38)),
+                ("cancel_requested_at", models.DateTimeField(help_text="Wall time", null=True)),
+                ("cancel_sent_at", models.DateTimeField(help_text="Wall time", null=True)),
+                ("attempt", models.PositiveSmallIntegerField(default=0)),
+                ("epoch", models.PositiveBigIntegerField(default=0, help_text="Lease epoch of the trader that sent it")),
+                ("filters_version", models.PositiveIntegerField()),
+                ("market_at", models.DateTimeField(help_text="Market time of the intent")),
+                ("created_at", models.DateTimeField(help_text="Wall time")),
+                ("sent_at", models.DateTimeField(help_text="Wall time", null=True)),
+                ("acknowledged_at", models.DateTimeField(help_text="Wall time", null=True)),
+                ("closed_at", models.DateTimeField(help_text="Wall time", null=True)),
+                (
+                    "account",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="orders", to="portfolio.account"),
+                ),
+                (
+                    "book",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="orders", to="portfolio.book"),
+                ),
+                ("instrument", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="marketdata.instrument")),
+                (
+                    "intent",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="order", to="portfolio.intent"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Fill',
+            name="Fill",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('trade_id', models.BigIntegerField()),
-                ('side', models.CharField(max_length=4)),
-                ('price', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('quantity', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('quote_quantity', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('fee', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('fee_asset', models.CharField(max_length=16)),
-                ('fee_quote', portfolio.models.money.MoneyField(decimal_places=18, help_text="The fee valued in quote at the trade's price", max_digits=38)),
-                ('realised', portfolio.models.money.MoneyField(decimal_places=18, default=0, help_text='Net of fees, average cost', max_digits=38)),
-                ('is_maker', models.BooleanField()),
-                ('traded_at', models.DateTimeField(help_text='Market time')),
-                ('posted_at', models.DateTimeField(help_text='Wall time')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='fills', to='portfolio.account')),
-                ('book', models.ForeignKey(help_text='Null: manual trade', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='fills', to='portfolio.book')),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='marketdata.instrument')),
-                ('ledger_transaction', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='fill', to='portfolio.ledgertransaction')),
-                ('order', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='fills', to='portfolio.order')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("trade_id", models.BigIntegerField()),
+                ("side", models.CharField(max_length=4)),
+                ("price", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                ("quantity", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                ("quote_quantity", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                ("fee", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                ("fee_asset", models.CharField(max_length=16)),
+                (
+                    "fee_quote",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18, help_text="The fee valued in quote at the trade's price", max_digits=38
+                    ),
+                ),
+                (
+                    "realised",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18, default=0, help_text="Net of fees, average cost", max_digits=38
+                    ),
+                ),
+                ("is_maker", models.BooleanField()),
+                ("traded_at", models.DateTimeField(help_text="Market time")),
+                ("posted_at", models.DateTimeField(help_text="Wall time")),
+                (
+                    "account",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="fills", to="portfolio.account"),
+                ),
+                (
+                    "book",
+                    models.ForeignKey(
+                        help_text="Null: manual trade",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="fills",
+                        to="portfolio.book",
+                    ),
+                ),
+                ("instrument", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="marketdata.instrument")),
+                (
+                    "ledger_transaction",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="fill", to="portfolio.ledgertransaction"
+                    ),
+                ),
+                (
+                    "order",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="fills", to="portfolio.order"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Position',
+            name="Position",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('quantity', portfolio.models.money.MoneyField(decimal_places=18, default=0, max_digits=38)),
-                ('cost', portfolio.models.money.MoneyField(decimal_places=18, default=0, help_text='Quote paid for the quantity, fees included', max_digits=38)),
-                ('realised', portfolio.models.money.MoneyField(decimal_places=18, default=0, help_text='Net of fees', max_digits=38)),
-                ('fees', portfolio.models.money.MoneyField(decimal_places=18, default=0, help_text='All fees so far, in quote', max_digits=38)),
-                ('stop_price', portfolio.models.money.MoneyField(decimal_places=18, help_text='Where the protective stop should be; null for none', max_digits=38, null=True)),
-                ('is_unprotected', models.BooleanField(default=False)),
-                ('opened_at', models.DateTimeField(null=True)),
-                ('version', models.PositiveBigIntegerField(default=0)),
-                ('book', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='positions', to='portfolio.book')),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='marketdata.instrument')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("quantity", portfolio.models.money.MoneyField(decimal_places=18, default=0, max_digits=38)),
+                (
+                    "cost",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18, default=0, help_text="Quote paid for the quantity, fees included", max_digits=38
+                    ),
+                ),
+                (
+                    "realised",
+                    portfolio.models.money.MoneyField(decimal_places=18, default=0, help_text="Net of fees", max_digits=38),
+                ),
+                (
+                    "fees",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18, default=0, help_text="All fees so far, in quote", max_digits=38
+                    ),
+                ),
+                (
+                    "stop_price",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18,
+                        help_text="Where the protective stop should be; null for none",
+                        max_digits=38,
+                        null=True,
+                    ),
+                ),
+                ("is_unprotected", models.BooleanField(default=False)),
+                ("opened_at", models.DateTimeField(null=True)),
+                ("version", models.PositiveBigIntegerField(default=0)),
+                (
+                    "book",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="positions", to="portfolio.book"),
+                ),
+                ("instrument", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="marketdata.instrument")),
             ],
         ),
         migrations.CreateModel(
-            name='Reconciliation',
+            name="Reconciliation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('cause', models.CharField(help_text='startup, cycle, command, test', max_length=16)),
-                ('outcome', models.CharField(choices=[('exact', 'Exact'), ('residual', 'Residual'), ('unstable', 'No consistent cut could be read')], max_length=10)),
-                ('market_at', models.DateTimeField(null=True)),
-                ('finished_at', models.DateTimeField(help_text='Wall time')),
-                ('duration_ms', models.PositiveIntegerField()),
-                ('facts', models.JSONField(default=dict)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='reconciliations', to='portfolio.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("cause", models.CharField(help_text="startup, cycle, command, test", max_length=16)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[("exact", "Exact"), ("residual", "Residual"), ("unstable", "No consistent cut could be read")],
+                        max_length=10,
+                    ),
+                ),
+                ("market_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(help_text="Wall time")),
+                ("duration_ms", models.PositiveIntegerField()),
+                ("facts", models.JSONField(default=dict)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="reconciliations", to="portfolio.account"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ReconciliationLine',
+            name="ReconciliationLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('asset', models.CharField(max_length=16)),
-                ('ledger', portfolio.models.money.MoneyField(decimal_places=18, help_text='Books and pools without suspense', max_digits=38)),
-                ('suspense', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('exchange', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('residual', portfolio.models.money.MoneyField(decimal_places=18, help_text='exchange - ledger', max_digits=38)),
-                ('reconciliation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='portfolio.reconciliation')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("asset", models.CharField(max_length=16)),
+                (
+                    "ledger",
+                    portfolio.models.money.MoneyField(
+                        decimal_places=18, help_text="Books and pools without suspense", max_digits=38
+                    ),
+                ),
+                ("suspense", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                ("exchange", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                ("residual", portfolio.models.money.MoneyField(decimal_places=18, help_text="exchange - ledger", max_digits=38)),
+                (
+                    "reconciliation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="lines", to="portfolio.reconciliation"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Reservation',
+            name="Reservation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('asset', models.CharField(max_length=16)),
-                ('initial', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('remaining', portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
-                ('posted', portfolio.models.money.MoneyField(decimal_places=18, default=0, max_digits=38)),
-                ('voided', portfolio.models.money.MoneyField(decimal_places=18, default=0, max_digits=38)),
-                ('order', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='reservation', to='portfolio.order')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("asset", models.CharField(max_length=16)),
+                ("initial", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                ("remaining", portfolio.models.money.MoneyField(decimal_places=18, max_digits=38)),
+                ("posted", portfolio.models.money.MoneyField(decimal_places=18, default=0, max_digits=38)),
+                ("voided", portfolio.models.money.MoneyField(decimal_places=18, default=0, max_digits=38)),
+                (
+                    "order",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="reservation", to="portfolio.order"
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('mode__in', ['paper', 'testnet', 'live'])), name='account_mode_known'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("mode__in", ["paper", "testnet", "live"])), name="account_mode_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(fields=('deploy',), name='account_deploy_unique'),
+            model_name="account",
+            constraint=models.UniqueConstraint(fields=("deploy",), name="account_deploy_unique"),
         ),
         migrations.AddConstraint(
-            model_name='book',
-            constraint=models.UniqueConstraint(fields=('account', 'number'), name='book_number_unique'),
+            model_name="book",
+            constraint=models.UniqueConstraint(fields=("account", "number"), name="book_number_unique"),
         ),
         migrations.AddConstraint(
-            model_name='book',
-            constraint=models.UniqueConstraint(fields=('account', 'name'), name='book_name_unique'),
+            model_name="book",
+            constraint=models.UniqueConstraint(fields=("account", "name"), name="book_name_unique"),
         ),
         migrations.AddIndex(
-            model_name='allocation',
-            index=models.Index(fields=['book', '-effective_at'], name='portfolio_a_book_id_4e9d88_idx'),
+            model_name="allocation",
+            index=models.Index(fields=["book", "-effective_at"], name="portfolio_a_book_id_4e9d88_idx"),
         ),
         migrations.AddConstraint(
-            model_name='allocation',
-            constraint=models.CheckConstraint(condition=models.Q(('percent__gte', 0), ('percent__lte', 100)), name='allocation_percent_in_range'),
+            model_name="allocation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("percent__gte", 0), ("percent__lte", 100)), name="allocation_percent_in_range"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='allocation',
-            constraint=models.UniqueConstraint(fields=('book', 'plan'), name='allocation_plan_unique'),
+            model_name="allocation",
+            constraint=models.UniqueConstraint(fields=("book", "plan"), name="allocation_plan_unique"),
         ),
         migrations.AddConstraint(
-            model_name='credential',
-            constraint=models.UniqueConstraint(fields=('account', 'role'), name='credential_role_unique'),
+            model_name="credential",
+            constraint=models.UniqueConstraint(fields=("account", "role"), name="credential_role_unique"),
         ),
         migrations.AddIndex(
-            model_name='decisionrecord',
-            index=models.Index(fields=['book', '-bar_closed_at'], name='portfolio_d_book_id_214274_idx'),
+            model_name="decisionrecord",
+            index=models.Index(fields=["book", "-bar_closed_at"], name="portfolio_d_book_id_214274_idx"),
         ),
         migrations.AddConstraint(
-            model_name='decisionrecord',
-            constraint=models.UniqueConstraint(fields=('book', 'bar_closed_at', 'leg'), name='decision_bar_leg_unique'),
+            model_name="decisionrecord",
+            constraint=models.UniqueConstraint(fields=("book", "bar_closed_at", "leg"), name="decision_bar_leg_unique"),
         ),
         migrations.AddConstraint(
-            model_name='equitypoint',
-            constraint=models.UniqueConstraint(fields=('account', 'book', 'market_at'), name='equity_point_unique', nulls_distinct=False),
+            model_name="equitypoint",
+            constraint=models.UniqueConstraint(
+                fields=("account", "book", "market_at"), name="equity_point_unique", nulls_distinct=False
+            ),
         ),
         migrations.AddIndex(
-            model_name='intent',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['book'], name='intent_waiting'),
+            model_name="intent",
+            index=models.Index(condition=models.Q(("state", "waiting")), fields=["book"], name="intent_waiting"),
         ),
         migrations.AddConstraint(
-            model_name='intent',
-            constraint=models.UniqueConstraint(fields=('book', 'seq'), name='intent_seq_unique'),
+            model_name="intent",
+            constraint=models.UniqueConstraint(fields=("book", "seq"), name="intent_seq_unique"),
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.UniqueConstraint(fields=('account', 'book', 'kind', 'asset'), name='ledger_account_unique', nulls_distinct=False),
+            model_name="ledgeraccount",
+            constraint=models.UniqueConstraint(
+                fields=("account", "book", "kind", "asset"), name="ledger_account_unique", nulls_distinct=False
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.CheckConstraint(condition=models.Q(('balance__gte', 0), ('kind__in', ['suspense', 'external_flow', 'external_trade', 'external_fee']), _connector='OR'), name='ledger_balance_not_negative'),
+            model_name="ledgeraccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("balance__gte", 0),
+                    ("kind__in", ["suspense", "external_flow", "external_trade", "external_fee"]),
+                    _connector="OR",
+                ),
+                name="ledger_balance_not_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['available', 'reserved', 'deficit', 'external_trade', 'external_fee']), ('book__isnull', True), _connector='OR'), name='ledger_pools_have_no_book'),
+            model_name="ledgeraccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("kind__in", ["available", "reserved", "deficit", "external_trade", "external_fee"]),
+                    ("book__isnull", True),
+                    _connector="OR",
+                ),
+                name="ledger_pools_have_no_book",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgertransaction',
-            constraint=models.UniqueConstraint(fields=('account', 'seq'), name='ledger_seq_unique'),
+            model_name="ledgertransaction",
+            constraint=models.UniqueConstraint(fields=("account", "seq"), name="ledger_seq_unique"),
         ),
         migrations.AddConstraint(
-            model_name='ledgertransaction',
-            constraint=models.UniqueConstraint(fields=('account', 'kind', 'reference'), name='ledger_reference_unique'),
+            model_name="ledgertransaction",
+            constraint=models.UniqueConstraint(fields=("account", "kind", "reference"), name="ledger_reference_unique"),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(condition=models.Q(('status__in', ['ready', 'sending', 'unknown', 'open', 'partial', 'cancelling'])), fields=['account', 'status'], name='order_live'),
+            model_name="order",
+            index=models.Index(
+                condition=models.Q(("status__in", ["ready", "sending", "unknown", "open", "partial", "cancelling"])),
+                fields=["account", "status"],
+                name="order_live",
+            ),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['book', '-id'], name='order_book_newest'),
+            model_name="order",
+            index=models.Index(fields=["book", "-id"], name="order_book_newest"),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['book', '-market_at'], name='order_book_market_at'),
+            model_name="order",
+            index=models.Index(fields=["book", "-market_at"], name="order_book_market_at"),
         ),
         migrations.AddIndex(
-            model_name='order',
-            index=models.Index(fields=['account', 'instrument', 'exchange_order_id'], name='order_exchange_id'),
+            model_name="order",
+            index=models.Index(fields=["account", "instrument", "exchange_order_id"], name="order_exchange_id"),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('quantity__gt', 0)), name='order_quantity_positive'),
+            model_name="order",
+            constraint=models.CheckConstraint(condition=models.Q(("quantity__gt", 0)), name="order_quantity_positive"),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('attempt__lte', 1)), name='order_sent_at_most_once'),
+            model_name="order",
+            constraint=models.CheckConstraint(condition=models.Q(("attempt__lte", 1)), name="order_sent_at_most_once"),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('side__in', ['buy', 'sell'])), name='order_side_known'),
+            model_name="order",
+            constraint=models.CheckConstraint(condition=models.Q(("side__in", ["buy", "sell"])), name="order_side_known"),
         ),
         migrations.AddConstraint(
-            model_name='order',
-            constraint=models.CheckConstraint(condition=models.Q(('filled_quantity__lte', models.F('quantity'))), name='order_not_overfilled'),
+            model_name="order",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("filled_quantity__lte", models.F("quantity"))), name="order_not_overfilled"
+            ),
         ),
         migrations.AddIndex(
-            model_name='fill',
-            index=models.Index(fields=['book', '-traded_at'], name='portfolio_f_book_id_cf0b88_idx'),
+            model_name="fill",
+            index=models.Index(fields=["book", "-traded_at"], name="portfolio_f_book_id_cf0b88_idx"),
         ),
         migrations.AddIndex(
-            model_name='fill',
-            index=models.Index(fields=['account', '-id'], name='portfolio_f_account_ab3a97_idx'),
+            model_name="fill",
+            index=models.Index(fields=["account", "-id"], name="portfolio_f_account_ab3a97_idx"),
         ),
         migrations.AddConstraint(
-            model_name='fill',
-            constraint=models.UniqueConstraint(fields=('account', 'instrument', 'trade_id'), name='fill_trade_unique'),
+            model_name="fill",
+            constraint=models.UniqueConstraint(fields=("account", "instrument", "trade_id"), name="fill_trade_unique"),
         ),
         migrations.AddConstraint(
-            model_name='fill',
-            constraint=models.CheckConstraint(condition=models.Q(('price__gt', 0), ('quantity__gt', 0)), name='fill_positive'),
+            model_name="fill",
+            constraint=models.CheckConstraint(condition=models.Q(("price__gt", 0), ("quantity__gt", 0)), name="fill_positive"),
         ),
         migrations.AddConstraint(
-            model_name='position',
-            constraint=models.UniqueConstraint(fields=('book', 'instrument'), name='position_unique'),
+            model_name="position",
+            constraint=models.UniqueConstraint(fields=("book", "instrument"), name="position_unique"),
         ),
         migrations.AddConstraint(
-            model_name='position',
-            constraint=models.CheckConstraint(condition=models.Q(('cost__gte', 0), ('quantity__gte', 0)), name='position_not_negative'),
+            model_name="position",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("cost__gte", 0), ("quantity__gte", 0)), name="position_not_negative"
+            ),
         ),
         migrations.AddIndex(
-            model_name='reconciliation',
-            index=models.Index(fields=['account', '-id'], name='portfolio_r_account_c83b68_idx'),
+            model_name="reconciliation",
+            index=models.Index(fields=["account", "-id"], name="portfolio_r_account_c83b68_idx"),
         ),
         migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.CheckConstraint(condition=models.Q(('initial', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('remaining'), '+', models.F('posted')), '+', models.F('voided')))), name='reservation_adds_up'),
+            model_name="reservation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "initial",
+                        django.db.models.expressions.CombinedExpression(
+                            django.db.models.expressions.CombinedExpression(models.F("remaining"), "+", models.F("posted")),
+                            "+",
+                            models.F("voided"),
+                        ),
+                    )
+                ),
+                name="reservation_adds_up",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='reservation',
-            constraint=models.CheckConstraint(condition=models.Q(('initial__gt', 0), ('posted__gte', 0), ('remaining__gte', 0), ('voided__gte', 0)), name='reservation_not_negative'),
+            model_name="reservation",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("initial__gt", 0), ("posted__gte", 0), ("remaining__gte", 0), ("voided__gte", 0)),
+                name="reservation_not_negative",
+            ),
         ),
     ]

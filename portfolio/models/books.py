@@ -70,7 +70,5 @@ class EquityPoint(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["account", "book", "market_at"], name="equity_point_unique", nulls_distinct=False
-            ),
+            models.UniqueConstraint(fields=["account", "book", "market_at"], name="equity_point_unique", nulls_distinct=False),
         ]

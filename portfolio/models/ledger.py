@@ -38,8 +38,7 @@ class LedgerAccount(models.Model):
             ),
             # I-07: pockets that are ours never go below zero.
             models.CheckConstraint(
-                condition=Q(balance__gte=0)
-                | Q(kind__in=["suspense", "external_flow", "external_trade", "external_fee"]),
+                condition=Q(balance__gte=0) | Q(kind__in=["suspense", "external_flow", "external_trade", "external_fee"]),
                 name="ledger_balance_not_negative",
             ),
             models.CheckConstraint(

@@ -29,9 +29,7 @@ class DecisionRecord(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["book", "-bar_closed_at"])]
-        constraints = [
-            models.UniqueConstraint(fields=["book", "bar_closed_at", "leg"], name="decision_bar_leg_unique")
-        ]
+        constraints = [models.UniqueConstraint(fields=["book", "bar_closed_at", "leg"], name="decision_bar_leg_unique")]
 
 
 class Intent(models.Model):

@@ -1,0 +1,62 @@
+"""Record what account and books are worth after each closed candle."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+
+from marketdata.models import Candle
+from portfolio import selectors
+from portfolio.models import EquityPoint, Position
+from trading.ledger import exactly
+
+BASE_INTERVAL = "5m"
+BASE_LENGTH = timedelta(minutes=5)
+_SCALE = Decimal("0.000000000001")
+
+
+@exactly
+def record_equity(*, account_id: int, market_at: datetime, now: datetime) -> int:  # noqa: ARG001 - every job is told the time.
+    """Record one point for the account and one for each book; a second call for the same time changes nothing.
+
+    Prices are the closes of the candles that end at `market_at`, so that a replay records the same line; the
+    newest mark stands in where there is no candle. Answers how many points are new.
+    """
+    with transaction.atomic():
+        overview = selectors.account_overview(account_id, prices=_closes(account_id, market_at))
+        points = [
+            EquityPoint(
+                account_id=account_id,
+                market_at=market_at,
+                equity=overview.equity,
+                realised=overview.realised,
+                unrealised=overview.unrealised,
+                fees=overview.fees,
+                net_flows=overview.net_flows,
+            )
+        ]
+        points += [
+            EquityPoint(
+                account_id=account_id,
+                book_id=book.book_id,
+                market_at=market_at,
+                equity=book.equity,
+                realised=book.realised,
+                unrealised=book.unrealised,
+                fees=book.fees,
+                net_flows=book.net_flows,
+            )
+            for book in overview.books
+        ]
+        before = EquityPoint.objects.filter(account=account_id, market_at=market_at).count()
+        EquityPoint.objects.bulk_create(points, ignore_conflicts=True)
+        return len(points) - before
+
+
+def _closes(account_id: int, market_at: datetime) -> dict[int, Decimal]:
+    held = Position.objects.filter(book__account=account_id, quantity__gt=0).values("instrument")
+    candles = Candle.objects.filter(instrument__in=held, interval=BASE_INTERVAL, open_at=market_at - BASE_LENGTH)
+    # A candle is a float; its shortest text is the price that was traded.
+    return {instrument_id: Decimal(repr(close)) for instrument_id, close in candles.values_list("instrument_id", "close")}

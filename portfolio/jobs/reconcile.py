@@ -1,0 +1,108 @@
+"""Compare the ledger with the exchange, asset by asset, to the last unit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from portfolio.models import Account, LedgerAccount, Reconciliation, ReconciliationLine
+from portfolio.writers import accounts, audit
+from portfolio.writers.flows import EXTERNAL_FLOW
+from portfolio.writers.ledger import EXTERNAL, Journal
+from trading.ledger import ZERO, Leg, Pocket, exactly, plain
+from trading.settlement import SUSPENSE
+
+Outcome = Reconciliation.Outcome
+
+
+@exactly
+def compare(
+    *,
+    account_id: int,
+    totals: Mapping[str, Decimal],
+    cause: str,
+    market_at: datetime | None,
+    duration_ms: int,
+    now: datetime,
+    trades_posted: int | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Reconciliation:
+    """Compare what the exchange holds (free and locked together) with what the ledger says.
+
+    `trades_posted` is what the caller saw when it read the balances: if more is posted by now, the two do not
+    belong to the same moment, and nothing is concluded. A difference goes to suspense and halts entries until
+    it is explained or gone.
+    """
+    with transaction.atomic():
+        account = accounts.lock(account_id)
+        row = Reconciliation(
+            account=account, cause=cause, market_at=market_at, finished_at=now, duration_ms=duration_ms, facts=dict(facts or {})
+        )
+        if trades_posted is not None and trades_posted != account.trades_posted:
+            row.outcome = Outcome.UNSTABLE
+            row.facts |= {"trades_posted": account.trades_posted, "trades_at_cut": trades_posted}
+            row.save()
+            return row
+        lines = _compare(account, totals, row, now=now)
+        row.outcome = Outcome.RESIDUAL if any(line.suspense or line.residual for line in lines) else Outcome.EXACT
+        row.save()
+        ReconciliationLine.objects.bulk_create(lines)
+        _set_state(account, row, now=now)
+        accounts.changed(account)
+        return row
+
+
+def ledger_totals(balances: Mapping[Pocket, Decimal]) -> dict[str, Decimal]:
+    """Add up what is ours by asset, suspense left out."""
+    totals: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    for pocket, balance in balances.items():
+        if pocket.kind not in EXTERNAL and pocket.kind != LedgerAccount.Kind.SUSPENSE:
+            totals[pocket.asset] += balance
+    return dict(totals)
+
+
+def _compare(account: Account, totals: Mapping[str, Decimal], row: Reconciliation, *, now: datetime) -> list[ReconciliationLine]:
+    journal = Journal(account, now=now)
+    ours = ledger_totals(journal.balances())
+    lines = []
+    for asset in sorted(ours.keys() | totals.keys()):
+        ledger, exchange = ours.get(asset, ZERO), totals.get(asset, ZERO)
+        residual = exchange - ledger
+        pocket = Pocket(SUSPENSE, None, asset)
+        news = residual - journal.balance(pocket)
+        if news != ZERO:
+            journal.post(
+                kind="suspense",
+                reference=f"{asset}:{account.ledger_seq + 1}",
+                legs=[Leg(pocket, news), Leg(Pocket(EXTERNAL_FLOW, None, asset), -news)],
+                market_at=row.market_at or now,
+                facts={"cause": row.cause, "exchange": plain(exchange), "ledger": plain(ledger)},
+            )
+        if residual or ledger or exchange:
+            lines.append(
+                ReconciliationLine(
+                    reconciliation=row,
+                    asset=asset,
+                    ledger=ledger,
+                    suspense=journal.balance(pocket),
+                    exchange=exchange,
+                    residual=residual,
+                )
+            )
+    journal.flush()
+    return lines
+
+
+def _set_state(account: Account, row: Reconciliation, *, now: datetime) -> None:
+    """Halt entries while anything is unexplained, and lift only the halt that this job has set."""
+    if row.outcome == Outcome.RESIDUAL:
+        if account.state_reason != accounts.RECONCILE_RESIDUAL:
+            audit.record(action="reconcile.residual", subject=f"account:{account.pk}", after={"cause": row.cause}, now=now)
+        accounts.halt_entries(account, accounts.RECONCILE_RESIDUAL, now=now)
+    elif account.state == Account.State.ENTRIES_HALTED and account.state_reason == accounts.RECONCILE_RESIDUAL:
+        accounts.set_state(account, Account.State.ACTIVE, "", now=now)

@@ -1,0 +1,217 @@
+"""Recompute everything the tables of money claim, from the journal up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import groupby
+
+from django.db import transaction
+from django.db.models import Sum
+
+from portfolio import selectors
+from portfolio.models import (
+    Account,
+    Book,
+    Fill,
+    LedgerAccount,
+    LedgerEntry,
+    LedgerTransaction,
+    Order,
+    Position,
+    Reservation,
+)
+from portfolio.writers import accounts
+from portfolio.writers.fills import fact_of
+from portfolio.writers.ledger import hash_of
+from portfolio.writers.reservations import obligation
+from trading.ledger import ZERO, Leg, NotZeroSum, Pocket, checked_legs, exactly, plain
+from trading.positions import fold, fold_first_in_first_out
+
+Kind = LedgerAccount.Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A broken invariant: its number and the figures."""
+
+    invariant: str
+    message: str
+
+
+@exactly
+def verify(account_id: int) -> list[Finding]:
+    """Check an account's books against their own journal; an empty answer means that everything holds."""
+    with transaction.atomic():
+        account = accounts.lock(account_id)
+        return [
+            *check_balances(account),
+            *check_chain(account),
+            *check_reservations(account),
+            *check_fills(account),
+            *check_positions(account),
+            *check_profit(account),
+        ]
+
+
+def check_balances(account: Account) -> list[Finding]:
+    """Check that every balance is the sum of its entries (I-04) and no pocket of ours is negative (I-07)."""
+    sums = dict(
+        LedgerEntry.objects.filter(ledger_account__account=account).values_list("ledger_account").annotate(total=Sum("amount"))
+    )
+    findings = []
+    for row in LedgerAccount.objects.filter(account=account):
+        total = sums.get(row.pk, ZERO)
+        if row.balance != total:
+            findings.append(Finding("I-04", f"{_name(row)} holds {plain(row.balance)}, its entries {plain(total)}"))
+    return findings
+
+
+def check_chain(account: Account) -> list[Finding]:
+    """Check zero sums (I-01), sequence and hashes from the first transaction to the account's head (I-05)."""
+    findings: list[Finding] = []
+    seq, previous = 0, ""
+    for header, legs in _journal(account):
+        seq += 1
+        if header.seq != seq or header.hash_previous != previous:
+            findings.append(Finding("I-05", f"Transaction {header.seq} does not follow {seq - 1}"))
+            seq = header.seq
+        try:
+            checked_legs(legs)
+        except NotZeroSum as broken:
+            findings.append(Finding("I-01", f"Transaction {header.seq}: {broken}"))
+        if hash_of(header, legs) != header.hash:
+            findings.append(Finding("I-05", f"Transaction {header.seq} does not match its hash"))
+        previous = header.hash
+    if (seq, previous) != (account.ledger_seq, account.ledger_hash):
+        findings.append(Finding("I-05", f"The account's head is {account.ledger_seq}, the journal ends at {seq}"))
+    return findings
+
+
+def check_reservations(account: Account) -> list[Finding]:
+    """Check that reservations are worst cases (I-08), one for each live order (I-10), and add up (I-11)."""
+    findings = []
+    sums: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
+    for row in Reservation.objects.filter(order__account=account).select_related("order"):
+        wanted = obligation(row.order)
+        sums[row.order.book_id, row.asset] += row.remaining
+        if row.remaining != wanted:
+            name = row.order.client_order_id
+            findings.append(Finding("I-08", f"{name} reserves {plain(row.remaining)}, worst case {plain(wanted)}"))
+        if row.initial != row.posted + row.voided + row.remaining:
+            findings.append(Finding("I-11", f"The reservation of {row.order.client_order_id} does not add up"))
+    bare = Order.objects.filter(account=account, reservation__isnull=True)
+    findings += [Finding("I-10", f"{order.client_order_id} has no reservation") for order in bare]
+    for pocket in LedgerAccount.objects.filter(account=account, kind=Kind.RESERVED):
+        wanted = sums.pop((pocket.book_id or 0, pocket.asset), ZERO)
+        if pocket.balance != wanted:
+            findings.append(Finding("I-08", f"{_name(pocket)} holds {plain(pocket.balance)}, reserved {plain(wanted)}"))
+    findings += [
+        Finding("I-08", f"Book {book} reserves {asset} without a pocket") for (book, asset), left in sums.items() if left
+    ]
+    return findings
+
+
+def check_fills(account: Account) -> list[Finding]:
+    """Check that orders count exactly their fills (I-15) and that every fill has its transaction."""
+    findings = []
+    sums = {
+        order_id: (quantity, quote)
+        for order_id, quantity, quote in Fill.objects.filter(account=account, order__isnull=False)
+        .values_list("order")
+        .annotate(quantity_sum=Sum("quantity"), quote_sum=Sum("quote_quantity"))
+    }
+    for order in Order.objects.filter(account=account):
+        if (order.filled_quantity, order.filled_quote) != sums.get(order.pk, (ZERO, ZERO)):
+            findings.append(Finding("I-15", f"{order.client_order_id} does not count exactly its fills"))
+        if order.status == Order.Status.FILLED and order.filled_quantity != order.quantity:
+            findings.append(Finding("I-15", f"{order.client_order_id} is filled but lacks fills"))
+    if Fill.objects.filter(account=account).count() != account.trades_posted:
+        findings.append(Finding("I-20", f"The account counts {account.trades_posted} trades, other than its fills"))
+    return findings
+
+
+def check_positions(account: Account) -> list[Finding]:
+    """Check positions against the fold of their fills (I-21, I-27..I-29) and against the ledger's holdings."""
+    findings = []
+    rows = Fill.objects.filter(account=account, book__isnull=False).select_related("instrument")
+    fills: dict[tuple[int, int], list[Fill]] = defaultdict(list)
+    for fill in rows.order_by("traded_at", "trade_id"):
+        assert fill.book_id is not None
+        fills[fill.book_id, fill.instrument_id].append(fill)
+    held: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
+    for position in Position.objects.filter(book__account=account).select_related("instrument"):
+        facts = [fact_of(fill) for fill in fills.pop((position.book_id, position.instrument_id), [])]
+        folded, _ = fold(facts)
+        oracle = fold_first_in_first_out(facts)
+        stored = (position.quantity, position.cost, position.realised, position.fees)
+        name = f"Position {position.instrument.symbol} of book {position.book_id}"
+        if stored != (folded.quantity, folded.cost, folded.realised, folded.fees):
+            findings.append(Finding("I-29", f"{name} is not the fold of its fills"))
+        if folded.realised - folded.cost != oracle.realised - oracle.cost:
+            findings.append(Finding("I-27", f"{name} differs between average cost and first in, first out"))
+        if folded.quantity == ZERO and folded.cost != ZERO:
+            findings.append(Finding("I-28", f"{name} is closed and still costs {plain(folded.cost)}"))
+        held[position.book_id, position.instrument.base] += position.quantity
+    findings += [Finding("I-29", f"Book {book} has fills and no position in {which}") for book, which in fills]
+    return findings + _check_holdings(account, held)
+
+
+def check_profit(account: Account) -> list[Finding]:
+    """Check that every book's gains explain its worth (I-26) and that all together explain the account's (I-25)."""
+    findings = []
+    overview = selectors.account_overview(account.pk)
+    for book in overview.books:
+        gained = book.realised + book.unrealised
+        if gained != book.pnl and not book.unpriced:
+            findings.append(
+                Finding("I-26", f"{book.name} realised and unrealised {plain(gained)}, worth less flows {plain(book.pnl)}")
+            )
+    together = sum((book.pnl for book in overview.books), ZERO) + overview.pools_pnl
+    if together != overview.pnl:
+        findings.append(Finding("I-25", f"Books and pools made {plain(together)}, the account {plain(overview.pnl)}"))
+    flows = dict(
+        LedgerEntry.objects.filter(
+            ledger_account__account=account, ledger_account__book__isnull=False, transaction__kind="allocation"
+        )
+        .values_list("ledger_account__book")
+        .annotate(total=Sum("amount"))
+    )
+    return findings + [
+        Finding("I-25", f"{row.name} counts flows of {plain(row.net_flows)}, the journal {flows.get(row.pk)}")
+        for row in Book.objects.filter(account=account)
+        if row.net_flows != flows.get(row.pk, ZERO)
+    ]
+
+
+def _journal(account: Account) -> list[tuple[LedgerTransaction, list[Leg]]]:
+    headers = {row.pk: row for row in LedgerTransaction.objects.filter(account=account).order_by("seq")}
+    entries = (
+        LedgerEntry.objects.filter(transaction__account=account)
+        .select_related("ledger_account")
+        .order_by("transaction__seq", "id")
+    )
+    legs: dict[int, list[Leg]] = {pk: [] for pk in headers}
+    for pk, group in groupby(entries, key=lambda entry: entry.transaction_id):
+        for entry in group:
+            row = entry.ledger_account
+            legs[pk].append(Leg(Pocket(row.kind, row.book_id, row.asset), entry.amount))
+    return [(header, legs[pk]) for pk, header in headers.items()]
+
+
+def _check_holdings(account: Account, held: dict[tuple[int, str], Decimal]) -> list[Finding]:
+    ours: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
+    rows = LedgerAccount.objects.filter(account=account, kind__in=(Kind.AVAILABLE, Kind.RESERVED))
+    for row in rows.exclude(asset=account.quote_asset):
+        if row.book_id is not None:
+            ours[row.book_id, row.asset] += row.balance
+    return [
+        Finding("I-26", f"Book {book} owns {plain(ours[book, asset])} {asset}, its positions say {plain(held[book, asset])}")
+        for book, asset in sorted(ours.keys() | held.keys())
+        if ours[book, asset] != held[book, asset]
+    ]
+
+
+def _name(row: LedgerAccount) -> str:
+    return f"{row.kind} {row.asset} of book {row.book_id}" if row.book_id else f"{row.kind} {row.asset}"

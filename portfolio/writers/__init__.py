@@ -1,0 +1,1 @@
+"""The single places that change the tables of money, always inside somebody's transaction."""

@@ -1,0 +1,72 @@
+"""Lock an account and keep its head: state, version, sequences."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import connection
+
+from portfolio.models import Account
+from portfolio.writers import audit
+from stream.publish import publish_on_commit
+
+RECONCILE_RESIDUAL = "RECONCILE_RESIDUAL"
+
+
+def lock(account_id: int) -> Account:
+    """Lock the account's row: the first statement of every money transaction.
+
+    Use the returned object through the whole transaction: its sequences are counted in memory.
+    """
+    return Account.objects.select_for_update(of=("self",)).select_related("market").get(id=account_id)
+
+
+def changed(account: Account, *fields: str) -> None:
+    """Save these fields with a raised version and tell the browsers."""
+    account.version += 1
+    account.save(update_fields=["version", *fields])
+    for topic in ("portfolio", "orders"):
+        publish_on_commit(topic, "changed", {"account": account.pk}, seq=account.version)
+
+
+def wake_trader(account_id: int, word: str) -> None:
+    """Wake the account's trader at commit: orders, cancel, kill, bars or advanced."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", [f"trader_{account_id}", word])
+
+
+def set_state(account: Account, state: str, reason: str, *, now: datetime) -> None:
+    """Move the account to a state, with an audit entry if that is news."""
+    if (account.state, account.state_reason) == (state, reason):
+        return
+    before = {"state": account.state, "reason": account.state_reason}
+    account.state, account.state_reason = state, reason
+    changed(account, "state", "state_reason")
+    audit.record(
+        action="account.state",
+        subject=f"account:{account.pk}",
+        before=before,
+        after={"state": state, "reason": reason},
+        now=now,
+    )
+    publish_on_commit("health", "changed", {"account": account.pk}, seq=account.version)
+
+
+def halt_entries(account: Account, reason: str, *, now: datetime) -> None:
+    """Stop entries on the account; exits keep working. A full halt is not softened."""
+    if account.state != Account.State.HALTED:
+        set_state(account, Account.State.ENTRIES_HALTED, reason, now=now)
+
+
+def mark_synced(account: Account, market_at: datetime) -> None:
+    """Note that every fill up to this market time is posted; time never runs backwards."""
+    if account.synced_through_at is None or account.synced_through_at < market_at:
+        account.synced_through_at = market_at
+        account.save(update_fields=["synced_through_at"])
+
+
+def add_flow(account: Account, amount_quote: Decimal) -> None:
+    """Count a deposit or withdrawal, valued in quote, so that it never looks like profit."""
+    account.net_flows += amount_quote
+    account.save(update_fields=["net_flows"])
