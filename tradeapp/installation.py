@@ -10,8 +10,8 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connection
-from marketdata.selectors import markets_to_feed
 
+from marketdata.selectors import markets_to_feed
 from portfolio.models import Credential
 from portfolio.selectors import accounts_to_trade
 from tradeapp import secret_files, sign_in

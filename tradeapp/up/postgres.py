@@ -53,7 +53,7 @@ BEGIN
 END $$;
 ALTER ROLE {PROCESS_ROLE} SET statement_timeout = '60s';
 ALTER ROLE {PROCESS_ROLE} SET lock_timeout = '15s';
-"""  # noqa: S608 - constants of this module.
+"""  # constants of this module.  # noqa: S608  # nosec B608
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Postgres:
     def create_database(self) -> None:
         """Create roles and database; safe to repeat."""
         self._demand(self._psql(ROLES, database="postgres"))
-        found = self._psql(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'", database="postgres")  # noqa: S608
+        found = self._psql(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'", database="postgres")  # noqa: S608  # nosec B608
         if not found.stdout.strip():
             self._demand(self._psql(f"CREATE DATABASE {DATABASE} OWNER {OWNER_ROLE}", database="postgres"))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 # Children carry the supervisor's token in this variable, and so do their own children.
-TOKEN_VARIABLE = "TRADEAPP_SUPERVISOR"  # noqa: S105 - a name, not a secret.
+TOKEN_VARIABLE = "TRADEAPP_SUPERVISOR"  # a name.  # noqa: S105  # nosec B105
 
 
 @dataclass(frozen=True, slots=True)

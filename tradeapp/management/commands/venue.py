@@ -29,4 +29,4 @@ class Command(BaseCommand):
         options = list(getattr(self, "_options", []))
         if "--data-dir" not in options:
             options += ["--data-dir", str(settings.TRADEAPP_DATA_DIR / "venue-alone")]
-        os.execv(sys.executable, [sys.executable, "-m", "venue", *options])  # noqa: S606 - our own interpreter.
+        os.execv(sys.executable, [sys.executable, "-m", "venue", *options])  # our own interpreter.  # noqa: S606  # nosec B606
