@@ -11,7 +11,11 @@ DECLARE
     legs bigint;
     broken text;
 BEGIN
-    checked := CASE TG_TABLE_NAME WHEN 'portfolio_ledgertransaction' THEN NEW.id ELSE NEW.transaction_id END;
+    IF TG_TABLE_NAME = 'portfolio_ledgertransaction' THEN
+        checked := NEW.id;
+    ELSE
+        checked := NEW.transaction_id;
+    END IF;
     SELECT coalesce(sum(sums.legs), 0), string_agg(sums.asset || ' ' || sums.total, ', ') FILTER (WHERE sums.total <> 0)
     INTO legs, broken
     FROM (

@@ -2,12 +2,15 @@
 
 from portfolio.services.accounts import kill, open_account, release_kill
 from portfolio.services.allocations import UnableToAllocate, preview_allocations, set_allocations
+from portfolio.services.fee_pool import UnableToFund, fund_fee_pool
 from portfolio.services.suspense import UnableToExplain, explain_suspense
 
 __all__ = [
     "UnableToAllocate",
     "UnableToExplain",
+    "UnableToFund",
     "explain_suspense",
+    "fund_fee_pool",
     "kill",
     "open_account",
     "preview_allocations",

@@ -1,0 +1,1 @@
+"""Tests of the money world, on a real PostgreSQL."""
