@@ -27,6 +27,9 @@ class Bot(models.Model):
     status_reason = models.CharField(max_length=200, blank=True)
     rank = models.PositiveSmallIntegerField(help_text="Arbitration order and colour on every page")
     anchor_at = models.DateTimeField(null=True, blank=True, help_text="Open of the first candle the indicators fold over")
+    started_at = models.DateTimeField(
+        null=True, blank=True, help_text="Market time of the start: earlier candles are caught up with in silence"
+    )
     bar_closed_at = models.DateTimeField(null=True, blank=True, help_text="Close of the last candle stepped: the claim")
     version = models.PositiveBigIntegerField(default=0)
     created_at = models.DateTimeField()

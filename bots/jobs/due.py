@@ -1,0 +1,116 @@
+"""Find the bots whose candles have closed and are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from bots import selectors
+from bots.identity import config_hash
+from bots.models import Bot, BotState
+from marketdata.models import Instrument, Subscription
+from marketdata.selectors import filters_of
+from trading.bars import interval_milliseconds
+from trading.instruments import instrument_numbers
+from trading.strategy import Record
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DueBot:
+    """A bot with candles to step, and everything about it that a step needs."""
+
+    bot: Bot
+    state: BotState | None
+    instruments: tuple[Instrument, ...]
+    # When the candles to step closed, oldest first.
+    closes: tuple[datetime, ...]
+
+    @property
+    def length(self) -> timedelta:
+        """Answer how long its candles are."""
+        return interval_length(self.bot.interval)
+
+    @property
+    def instrument_ids(self) -> tuple[int, ...]:
+        """Answer its instruments' ids in the order of its panel."""
+        return tuple(instrument.pk for instrument in self.instruments)
+
+    @property
+    def numbers(self) -> Record:
+        """Answer its instruments' filters as compiled code reads them."""
+        return _numbers(tuple((instrument.pk, instrument.filters_version) for instrument in self.instruments), self)
+
+    @property
+    def config_hash(self) -> str:
+        """Answer the fingerprint of its configuration."""
+        symbols = [instrument.symbol for instrument in self.instruments]
+        return config_hash(strategy=self.bot.strategy, params=self.bot.params, interval=self.bot.interval, symbols=symbols)
+
+
+def find_due(account_id: int, through_at: datetime) -> list[DueBot]:
+    """Answer the bots of an account that have candles to step up to a market time.
+
+    A bot waits until every one of its instruments is known through the candle: the late ones go into the next batch.
+    """
+    waiting = [
+        bot
+        for bot in selectors.bots(account_id).filter(status__in=selectors.ACTIVE).select_related("state", "book__account")
+        if bot.bar_closed_at is not None and bot.bar_closed_at < selectors.last_close(through_at, bot.interval)
+    ]
+    if not waiting:
+        return []
+    markets = selectors.instruments_of([bot.pk for bot in waiting])
+    known = _known({instrument.pk for found in markets.values() for instrument in found})
+    due = []
+    for bot in waiting:
+        instruments = tuple(markets[bot.pk])
+        state = getattr(bot, "state", None)
+        closes = _closes(bot, state, [known.get((instrument.pk, bot.interval)) for instrument in instruments], through_at)
+        if closes:
+            due.append(DueBot(bot, state, instruments, closes))
+    return due
+
+
+@lru_cache(maxsize=32)
+def interval_length(interval: str) -> timedelta:
+    """Answer how long an interval's candles are."""
+    return timedelta(milliseconds=interval_milliseconds(interval))
+
+
+def _known(instrument_ids: set[int]) -> dict[tuple[int, str], Subscription]:
+    found = Subscription.objects.filter(instrument_id__in=instrument_ids)
+    return {(subscription.instrument_id, subscription.interval): subscription for subscription in found}
+
+
+def _closes(
+    bot: Bot, state: BotState | None, subscriptions: list[Subscription | None], through_at: datetime
+) -> tuple[datetime, ...]:
+    end = selectors.last_close(through_at, bot.interval)
+    for subscription in subscriptions:
+        if subscription is None or subscription.synced_through_at is None:
+            return ()
+        if state is None and not _reaches_back(subscription, bot):
+            return ()
+        end = min(end, selectors.last_close(subscription.synced_through_at, bot.interval))
+    assert bot.bar_closed_at is not None
+    length = interval_length(bot.interval)
+    count = max(0, (end - bot.bar_closed_at) // length)
+    return tuple(bot.bar_closed_at + length * (number + 1) for number in range(count))
+
+
+def _reaches_back(subscription: Subscription, bot: Bot) -> bool:
+    """Say whether the history is there that warms the bot up."""
+    if bot.anchor_at is None or subscription.synced_from_at is None:
+        return False
+    return subscription.synced_from_at <= bot.anchor_at
+
+
+_NUMBERS: dict[tuple[tuple[int, int], ...], Record] = {}
+
+
+def _numbers(versions: tuple[tuple[int, int], ...], due: DueBot) -> Record:
+    # Filters change with their version only.
+    if versions not in _NUMBERS:
+        _NUMBERS[versions] = instrument_numbers(*[filters_of(instrument) for instrument in due.instruments])
+    return _NUMBERS[versions]

@@ -1,0 +1,57 @@
+"""Load the compiled strategies before the first candle needs them."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import structlog
+
+from strategies import registry
+from trading import books, live_step
+from trading.instruments import INSTRUMENT_DTYPE
+from trading.sizing import SIZED_DTYPE, size_decisions
+from trading.strategy import FIELDS, MAX_DECISIONS, new_book, new_decisions
+
+log = structlog.get_logger(__name__)
+
+_BARS = 3
+
+
+def warm_kernels() -> dict[str, float]:
+    """Run every strategy, the sizing and the book once, and answer how many seconds each took.
+
+    Done in the worker before it forks, so that every child of the pool inherits the machine code.
+    """
+    times = np.arange(_BARS, dtype=np.int64)
+    panel = np.full((FIELDS, 1, _BARS), 100.0)
+    seconds = {"sizing": _timed(_warm_sizing)}
+    for name in registry.names():
+        definition = registry.definition(name)
+        params = registry.make_params(name)
+
+        def once() -> None:
+            memory = live_step.warm(definition, params, panel, _BARS - 1)  # noqa: B023 - called at once.
+            live_step.run_step(definition, params, memory, panel, times, _BARS - 1, new_book())  # noqa: B023
+
+        seconds[name] = _timed(once)
+    log.info("kernels.warm", **{name: round(value, 2) for name, value in seconds.items()})
+    return seconds
+
+
+def _warm_sizing() -> None:
+    book, numbers = new_book(), np.ones(1, dtype=INSTRUMENT_DTYPE)
+    books.clear_book(book)
+    books.set_terms(book, 1000, 1000, 50)
+    books.set_position(book, numbers, 0, 1, 1, 1, 0, 100.0)
+    books.set_money(book, 1, 1, 0)
+    books.add_order(book, 0, 0, 1, 1, 1, 1, 0)
+    books.add_fill(book, 0, 0, 1, 1, 0, 1, 1, 0)
+    size_decisions(new_decisions(), 1, book, numbers, np.zeros(MAX_DECISIONS, dtype=SIZED_DTYPE))
+
+
+def _timed(work: object) -> float:
+    assert callable(work)
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

@@ -1,0 +1,86 @@
+"""What can be read about bots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from django.db.models import QuerySet
+
+from bots.models import Bot
+from marketdata.candles import floor_to_interval, milliseconds, moment
+from marketdata.models import Instrument
+
+ACTIVE = (Bot.Status.RUNNING, Bot.Status.PAUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A bot as a list shows it."""
+
+    bot_id: int
+    account: str
+    key: str
+    name: str
+    strategy: str
+    symbols: tuple[str, ...]
+    interval: str
+    status: str
+    status_reason: str
+    bar_closed_at: datetime | None
+
+
+def bots(account_id: int | None = None) -> QuerySet[Bot]:
+    """Answer the bots of an account, or of all enabled ones, by rank."""
+    found = Bot.objects.select_related("book__account").order_by("book__account_id", "rank", "id")
+    if account_id is None:
+        return found.filter(book__account__is_enabled=True)
+    return found.filter(book__account_id=account_id)
+
+
+def instruments_of(bot_ids: Sequence[int]) -> dict[int, list[Instrument]]:
+    """Answer the instruments of each bot in the order they were given in, which is the order of its panel."""
+    links = Bot.instruments.through.objects.filter(bot_id__in=bot_ids).select_related("instrument").order_by("id")
+    found: dict[int, list[Instrument]] = {bot_id: [] for bot_id in bot_ids}
+    for link in links:
+        found[link.bot_id].append(link.instrument)
+    return found
+
+
+def lines(account_id: int | None = None) -> list[Line]:
+    """Answer the bots for a list."""
+    found = list(bots(account_id))
+    markets = instruments_of([bot.pk for bot in found])
+    return [
+        Line(
+            bot_id=bot.pk,
+            account=bot.book.account.name,
+            key=bot.key,
+            name=bot.name,
+            strategy=bot.strategy,
+            symbols=tuple(instrument.symbol for instrument in markets[bot.pk]),
+            interval=bot.interval,
+            status=bot.status,
+            status_reason=bot.status_reason,
+            bar_closed_at=bot.bar_closed_at,
+        )
+        for bot in found
+    ]
+
+
+def due_bots_done(account_id: int, market_at: datetime) -> bool:
+    """Say whether every bot that works has stepped each of its candles up to a market time."""
+    for interval, bar_closed_at in Bot.objects.filter(book__account_id=account_id, status__in=ACTIVE).values_list(
+        "interval", "bar_closed_at"
+    ):
+        if bar_closed_at is None or bar_closed_at < last_close(market_at, interval):
+            return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def last_close(market_at: datetime, interval: str) -> datetime:
+    """Answer when the newest candle of an interval closed, seen from a market time."""
+    return moment(floor_to_interval(milliseconds(market_at), interval))
