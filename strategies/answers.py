@@ -42,9 +42,7 @@ def leave(decisions: Record, reason: int, a: float, b: float, c: float, d: float
 
 
 @compiled
-def move_stop(
-    decisions: Record, reason: int, stop: float, a: float, b: float, c: float, d: float
-) -> int:
+def move_stop(decisions: Record, reason: int, stop: float, a: float, b: float, c: float, d: float) -> int:
     """Ask for a new protective stop in the place of the live one."""
     write(decisions, 0, DecisionKind.MOVE_STOP, reason, a, b, c, d)
     decisions[0].side = -1
@@ -53,9 +51,7 @@ def move_stop(
 
 
 @compiled
-def write(
-    decisions: Record, k: int, kind: int, reason: int, a: float, b: float, c: float, d: float
-) -> int:
+def write(decisions: Record, k: int, kind: int, reason: int, a: float, b: float, c: float, d: float) -> int:
     """Write the k-th decision with nothing but its kind, reason and facts."""
     answer = decisions[k]
     answer.kind = kind

@@ -67,47 +67,21 @@ class Params:
             "Enter at a pullback into the widening ribbon, or when it opens after a squeeze.",
         ),
     ] = "pullback"
-    ribbon: Annotated[
-        str, Choice(("fib", "gmma", "madrid"), "Which averages make the ribbon.")
-    ] = "fib"
-    stretch_atr: Annotated[
-        float, Range(1.0, 6.0, 0.25, "No entry further above the carrying line, in ATRs.")
-    ] = 3.0
-    squeeze_rank: Annotated[
-        float, Range(0.05, 0.5, 0.05, "Width percentile that counts as squeezed (breakout).")
-    ] = 0.2
-    squeeze_window: Annotated[
-        int, Range(50, 400, 10, "Bars the width is ranked among (breakout).")
-    ] = 200
-    squeeze_memory: Annotated[
-        int, Range(1, 100, 1, "Bars a squeeze is remembered for (breakout).")
-    ] = 20
-    fade: Annotated[
-        float, Range(0.0, 0.8, 0.05, "Leave when the width falls to this share of its largest.")
-    ] = 0.25
-    volume_factor: Annotated[
-        float, Range(0.0, 3.0, 0.1, "Volume needed, in averages of 20 bars; 0 for any.")
-    ] = 0.0
+    ribbon: Annotated[str, Choice(("fib", "gmma", "madrid"), "Which averages make the ribbon.")] = "fib"
+    stretch_atr: Annotated[float, Range(1.0, 6.0, 0.25, "No entry further above the carrying line, in ATRs.")] = 3.0
+    squeeze_rank: Annotated[float, Range(0.05, 0.5, 0.05, "Width percentile that counts as squeezed (breakout).")] = 0.2
+    squeeze_window: Annotated[int, Range(50, 400, 10, "Bars the width is ranked among (breakout).")] = 200
+    squeeze_memory: Annotated[int, Range(1, 100, 1, "Bars a squeeze is remembered for (breakout).")] = 20
+    fade: Annotated[float, Range(0.0, 0.8, 0.05, "Leave when the width falls to this share of its largest.")] = 0.25
+    volume_factor: Annotated[float, Range(0.0, 3.0, 0.1, "Volume needed, in averages of 20 bars; 0 for any.")] = 0.0
     stop_atr: Annotated[float, Range(1.0, 4.0, 0.25, "Hard stop in ATRs below the entry.")] = 1.5
-    target_atr: Annotated[
-        float, Range(0.0, 10.0, 0.25, "Target in ATRs above the entry, 0 for none.")
-    ] = 0.0
-    trail_atr: Annotated[
-        float, Range(0.0, 6.0, 0.25, "Stop in ATRs below the highest high, 0 for no trail.")
-    ] = 3.0
-    trail_step_atr: Annotated[
-        float, Range(0.05, 1.0, 0.05, "Move the stop only if it rises by this many ATRs.")
-    ] = 0.25
-    cost_gate: Annotated[
-        float, Range(0.0, 5.0, 0.25, "Enter only if the expected move is this many costs.")
-    ] = 3.0
-    expected_atr: Annotated[
-        float, Range(1.0, 20.0, 0.5, "Expected move of a trend in ATRs, where there is no target.")
-    ] = 6.0
+    target_atr: Annotated[float, Range(0.0, 10.0, 0.25, "Target in ATRs above the entry, 0 for none.")] = 0.0
+    trail_atr: Annotated[float, Range(0.0, 6.0, 0.25, "Stop in ATRs below the highest high, 0 for no trail.")] = 3.0
+    trail_step_atr: Annotated[float, Range(0.05, 1.0, 0.05, "Move the stop only if it rises by this many ATRs.")] = 0.25
+    cost_gate: Annotated[float, Range(0.0, 5.0, 0.25, "Enter only if the expected move is this many costs.")] = 3.0
+    expected_atr: Annotated[float, Range(1.0, 20.0, 0.5, "Expected move of a trend in ATRs, where there is no target.")] = 6.0
     share: Annotated[float, Range(0.01, 1.0, 0.01, "Largest position, of the allocation.")] = 0.10
-    risk_share: Annotated[
-        float, Range(0.0, 0.02, 0.0025, "Equity lost at the stop; 0 for no such limit.")
-    ] = 0.01
+    risk_share: Annotated[float, Range(0.0, 0.02, 0.0025, "Equity lost at the stop; 0 for no such limit.")] = 0.01
     cooldown: Annotated[int, Range(0, 50, 1, "Bars to wait after a position.")] = 3
 
 
@@ -136,16 +110,14 @@ STATE: Final = record_dtype(
 
 
 @compiled
-def start(params: Record, state: Record) -> None:
+def start(_params: Record, state: Record) -> None:
     """Begin with averages that have seen nothing."""
     state[0].score = math.nan
     state[0].squeezed_bars_ago = 1_000_000
 
 
 @compiled
-def step(
-    state: Record, panel: Floats, i: int, book: Record, params: Record, decisions: Record
-) -> int:
+def step(state: Record, panel: Floats, i: int, book: Record, params: Record, decisions: Record) -> int:
     """Decide at the close of bar i."""
     me, money, p = state[0], book[0], params[0]
     lifecycle.take_in(me, money, p.cooldown)
@@ -153,10 +125,7 @@ def step(
         return answers.nothing(decisions)
     lifecycle.count_bar(me, panel[HIGH, 0, i])
     _observe(me, panel, i, p)
-    if me.holding == 1:
-        count = _manage(me, money, p, panel[CLOSE, 0, i], decisions)
-    else:
-        count = _look(me, money, p, panel, i, decisions)
+    count = _manage(me, money, p, panel[CLOSE, 0, i], decisions) if me.holding == 1 else _look(me, money, p, panel, i, decisions)
     me.may_retry = 0
     return count
 
@@ -228,16 +197,12 @@ def _manage(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int
         return mended
     held = float(me.bars_held)
     if me.target > 0.0 and close >= me.target:
-        return answers.leave(
-            decisions, Reason.SIGNAL_EXIT_TARGET, close, me.stop, me.target, held
-        )
+        return answers.leave(decisions, Reason.SIGNAL_EXIT_TARGET, close, me.stop, me.target, held)
     lead, carry = me.lines[LEAD[p.ribbon]], me.lines[CARRY[p.ribbon]]
     if me.score <= 0.0 or lead < carry:
         return answers.leave(decisions, Reason.SIGNAL_EXIT_CROSS, close, lead, carry, me.score)
     if me.width < p.fade * me.width_largest:
-        return answers.leave(
-            decisions, Reason.SIGNAL_EXIT_COMPRESSION, close, me.width, me.width_largest, held
-        )
+        return answers.leave(decisions, Reason.SIGNAL_EXIT_COMPRESSION, close, me.width, me.width_largest, held)
     if p.trail_atr > 0.0:
         stop = me.highest - p.trail_atr * me.range_now
         smallest = p.trail_step_atr * me.range_now
@@ -252,23 +217,17 @@ def _look(me: Any, money: Any, p: Any, panel: Floats, i: int, decisions: Record)
     """Look for an entry."""
     close = panel[CLOSE, 0, i]
     if math.isnan(me.width + me.width_rank + me.volume_average) or money.equity <= 0.0:
-        return answers.hold(
-            decisions, Reason.SIGNAL_WARMING_UP, close, me.score, me.width, me.width_rank
-        )
+        return answers.hold(decisions, Reason.SIGNAL_WARMING_UP, close, me.score, me.width, me.width_rank)
     if me.cooldown > 0:
         wait = float(me.cooldown)
         return answers.hold(decisions, Reason.COOLDOWN_ACTIVE, close, me.score, me.width, wait)
     reason = _entry_reason(me, p, close, panel[LOW, 0, i])
     if reason == Reason.NONE.value:
         touch = me.lines[TOUCH[p.ribbon]]
-        return answers.hold(
-            decisions, Reason.SIGNAL_NO_OPINION, close, me.score, me.width, touch
-        )
+        return answers.hold(decisions, Reason.SIGNAL_NO_OPINION, close, me.score, me.width, touch)
     volume = panel[VOLUME, 0, i]
     if volume < p.volume_factor * me.volume_average:
-        return answers.hold(
-            decisions, Reason.FILTER_VOLUME, close, me.score, volume, me.volume_average
-        )
+        return answers.hold(decisions, Reason.FILTER_VOLUME, close, me.score, volume, me.volume_average)
     way = (p.target_atr if p.target_atr > 0.0 else p.expected_atr) * me.range_now
     needed = p.cost_gate * round_trip_cost(money.fee_rate, money.half_spread)
     if way / close < needed:
@@ -306,7 +265,7 @@ def warmup_bars(params: Record) -> int:
     return max(5 * slowest, slowest + int(p.squeeze_window), 250)
 
 
-def fact_names(params: Record, reason: int) -> tuple[str, ...]:
+def fact_names(_params: Record, reason: int) -> tuple[str, ...]:
     """Name the facts beside a reason."""
     if reason in lifecycle.HELD_REASONS:
         return lifecycle.HELD_FACTS
@@ -328,7 +287,8 @@ DEFINITION: Final = StrategyDefinition(
     title="EMARibbon",
     summary="Rides a ribbon of averages while it is in order and widens.",
     params_type=Params,
-    presets={"1m": {}, "5m": {}, "15m": {}, "1h": {}},
+    # Calibrated for activity on real candles, never for profit: docs/strategies/README.md.
+    presets={"1m": {"cost_gate": 5.0, "expected_atr": 4.0}, "5m": {}, "15m": {}, "1h": {}},
     named_presets={
         "fib": {"ribbon": "fib"},
         "gmma": {"ribbon": "gmma"},

@@ -47,30 +47,18 @@ FEWEST_GAPS: Final = 5
 class Params:
     """What an operator may set."""
 
-    spacing_kind: Annotated[
-        str, Choice(("geometric", "arithmetic"), "Levels in equal ratios or equal distances.")
-    ] = "geometric"
+    spacing_kind: Annotated[str, Choice(("geometric", "arithmetic"), "Levels in equal ratios or equal distances.")] = "geometric"
     levels: Annotated[int, Range(5, 40, 1, "Most gaps between levels.")] = 10
     range_from: Annotated[
         str,
         Choice(("fixed", "atr"), "Half the range: a fixed share, or ATRs scaled to a day."),
     ] = "fixed"
-    half_width: Annotated[
-        float, Range(0.005, 0.3, 0.005, "Half the range, of its centre (fixed).")
-    ] = 0.04
-    range_atr: Annotated[
-        float, Range(1.0, 6.0, 0.25, "Half the range in daily ATRs, kept from 4 % to 15 % (atr).")
-    ] = 3.0
+    half_width: Annotated[float, Range(0.005, 0.3, 0.005, "Half the range, of its centre (fixed).")] = 0.04
+    range_atr: Annotated[float, Range(1.0, 6.0, 0.25, "Half the range in daily ATRs, kept from 4 % to 15 % (atr).")] = 3.0
     bars_per_day: Annotated[int, Range(1, 1440, 1, "Bars in a day, to scale the ATR.")] = 288
-    centre: Annotated[
-        str, Choice(("close", "average"), "Lay the range round the close or the 200-bar average.")
-    ] = "close"
-    spacing_costs: Annotated[
-        float, Range(1.0, 10.0, 0.5, "Least distance of two levels, in break-even distances.")
-    ] = 4.0
-    start_flat: Annotated[
-        bool, Flag("Begin with buys only, without buying what the upper levels would sell.")
-    ] = False
+    centre: Annotated[str, Choice(("close", "average"), "Lay the range round the close or the 200-bar average.")] = "close"
+    spacing_costs: Annotated[float, Range(1.0, 10.0, 0.5, "Least distance of two levels, in break-even distances.")] = 4.0
+    start_flat: Annotated[bool, Flag("Begin with buys only, without buying what the upper levels would sell.")] = False
     recentre: Annotated[
         str,
         Choice(
@@ -79,31 +67,15 @@ class Params:
         ),
     ] = "rebuild"
     trail_bars: Annotated[int, Range(1, 50, 1, "Closes above the range before it climbs.")] = 3
-    rebuild_bars: Annotated[
-        int, Range(1, 2000, 1, "Closes outside the range before it is laid anew.")
-    ] = 48
-    inventory_cap: Annotated[
-        float, Range(0.3, 1.0, 0.05, "Most of the grid's money that may be in the coin.")
-    ] = 0.7
-    hard_stop: Annotated[
-        float, Range(0.0, 0.2, 0.005, "Sell everything this far below the range, 0 for never.")
-    ] = 0.03
-    drawdown_stop: Annotated[
-        float, Range(0.0, 0.5, 0.01, "Sell everything after losing this share, 0 for never.")
-    ] = 0.10
-    take_profit: Annotated[
-        float, Range(0.0, 0.5, 0.01, "Sell everything this far above the range, 0 for never.")
-    ] = 0.0
-    restart_bars: Annotated[
-        int, Range(0, 5000, 1, "Bars of rest after selling everything, 0 to stay out.")
-    ] = 288
-    pause_adx: Annotated[
-        float, Range(0, 60, 1, "No new buys while ADX is above this in a fall, 0 for never.")
-    ] = 30.0
+    rebuild_bars: Annotated[int, Range(1, 2000, 1, "Closes outside the range before it is laid anew.")] = 48
+    inventory_cap: Annotated[float, Range(0.3, 1.0, 0.05, "Most of the grid's money that may be in the coin.")] = 0.7
+    hard_stop: Annotated[float, Range(0.0, 0.2, 0.005, "Sell everything this far below the range, 0 for never.")] = 0.03
+    drawdown_stop: Annotated[float, Range(0.0, 0.5, 0.01, "Sell everything after losing this share, 0 for never.")] = 0.10
+    take_profit: Annotated[float, Range(0.0, 0.5, 0.01, "Sell everything this far above the range, 0 for never.")] = 0.0
+    restart_bars: Annotated[int, Range(0, 5000, 1, "Bars of rest after selling everything, 0 to stay out.")] = 288
+    pause_adx: Annotated[float, Range(0, 60, 1, "No new buys while ADX is above this in a fall, 0 for never.")] = 30.0
     pause_in_rise: Annotated[bool, Flag("Pause on ADX in a rise as well.")] = False
-    share: Annotated[
-        float, Range(0.01, 1.0, 0.01, "Money of the whole grid, of the allocation.")
-    ] = 0.10
+    share: Annotated[float, Range(0.01, 1.0, 0.01, "Money of the whole grid, of the allocation.")] = 0.10
 
 
 STATE: Final = record_dtype(
@@ -126,15 +98,13 @@ STATE: Final = record_dtype(
 
 
 @compiled
-def start(params: Record, state: Record) -> None:
+def start(_params: Record, state: Record) -> None:
     """Begin without a range."""
     state[0].phase = grid_orders.BUILDING
 
 
 @compiled
-def step(
-    state: Record, panel: Floats, i: int, book: Record, params: Record, decisions: Record
-) -> int:
+def step(state: Record, panel: Floats, i: int, book: Record, params: Record, decisions: Record) -> int:
     """Decide at the close of bar i."""
     me, money, p = state[0], book[0], params[0]
     grid_orders.take_in(me, money)
@@ -144,9 +114,7 @@ def step(
     _observe(me, panel, i, p)
     unknown = math.isnan(me.trend + me.range_now + me.strength)
     if unknown or money.equity <= 0.0:
-        return answers.hold(
-            decisions, Reason.SIGNAL_WARMING_UP, close, me.range_now, me.strength, me.trend
-        )
+        return answers.hold(decisions, Reason.SIGNAL_WARMING_UP, close, me.range_now, me.strength, me.trend)
     if me.phase == grid_orders.RESTING:
         return _rest(me, money, p, close, decisions)
     if me.phase == grid_orders.CLEARING:
@@ -190,15 +158,13 @@ def _build(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
     break_even = (1.0 + money.maker_fee_rate) / (1.0 - money.maker_fee_rate) - 1.0
     least = max(p.spacing_costs * break_even, 1e-4)
     low, high = centre * (1.0 - half), centre * (1.0 + half)
-    most = int(math.floor(math.log(high / low) / math.log(1.0 + least)))
+    most = math.floor(math.log(high / low) / math.log(1.0 + least))
     gaps = min(p.levels, most)
     capital = p.share * money.allocation
     if gaps < 1 or (gaps < FEWEST_GAPS and gaps < p.levels and most < FEWEST_GAPS):
         return answers.hold(decisions, Reason.COST_GATE, close, low, high, float(most))
     if capital / gaps < money.min_notional[0]:
-        return answers.hold(
-            decisions, Reason.FILTER_MIN_NOTIONAL, close, capital, float(gaps), capital / gaps
-        )
+        return answers.hold(decisions, Reason.FILTER_MIN_NOTIONAL, close, capital, float(gaps), capital / gaps)
     grid_orders.lay(me, low, high, gaps, p.spacing_kind, capital)
     me.bars_above = 0
     me.bars_outside = 0
@@ -231,9 +197,7 @@ def _mind(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
 
 
 @compiled
-def _reason_to_leave(
-    me: Any, money: Any, p: Any, close: float, low: float, high: float
-) -> int:
+def _reason_to_leave(me: Any, money: Any, p: Any, close: float, low: float, high: float) -> int:
     if p.hard_stop > 0.0 and close < low * (1.0 - p.hard_stop):
         return Reason.STOP_RANGE.value
     lost = (me.highest_equity - money.equity) / me.capital
@@ -253,12 +217,10 @@ def _rest(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
         me.rest -= 1
         if me.rest <= 0:
             me.phase = grid_orders.BUILDING
-    return answers.hold(
-        decisions, Reason.GRID_STOPPED, close, money.equity, me.capital, float(me.rest)
-    )
+    return answers.hold(decisions, Reason.GRID_STOPPED, close, money.equity, me.capital, float(me.rest))
 
 
-def warmup_bars(params: Record) -> int:
+def warmup_bars(_params: Record) -> int:
     """Count the bars after which the indicators have converged."""
     return 250
 
@@ -269,7 +231,7 @@ def check(values: Mapping[str, Any]) -> None:
         raise ValueError("grid: half_width leaves no room for a gap above its costs")
 
 
-def fact_names(params: Record, reason: int) -> tuple[str, ...]:
+def fact_names(_params: Record, reason: int) -> tuple[str, ...]:
     """Name the facts beside a reason."""
     return _FACTS.get(Reason(reason), ("close", "low", "high", "inventory"))
 
@@ -291,7 +253,7 @@ DEFINITION: Final = StrategyDefinition(
     summary="Buys at every level on the way down and sells one level higher on the way up.",
     params_type=Params,
     presets={
-        "1m": {"bars_per_day": 1440},
+        "1m": {"bars_per_day": 1440, "half_width": 0.06},
         "5m": {"bars_per_day": 288},
         "15m": {"bars_per_day": 96},
         "1h": {"bars_per_day": 24},

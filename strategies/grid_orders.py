@@ -116,9 +116,7 @@ def is_holding(money: Any) -> bool:
 
 
 @compiled
-def stock(
-    me: Any, money: Any, close: float, share: float, start_flat: int, decisions: Record
-) -> int:
+def stock(me: Any, money: Any, close: float, share: float, start_flat: int, decisions: Record) -> int:
     """Give what is held to the gaps above the price, and ask for what they lack."""
     _forget_stock(me)
     for g in range(me.gaps):
@@ -144,9 +142,7 @@ def restock(me: Any, money: Any, close: float, share: float, decisions: Record) 
 
 
 @compiled
-def _ask_for_stock(
-    me: Any, money: Any, close: float, share: float, asked: int, decisions: Record
-) -> int:
+def _ask_for_stock(me: Any, money: Any, close: float, share: float, asked: int, decisions: Record) -> int:
     wanted = me.stocked_count * me.capital / me.gaps
     lacking = wanted - money.quantity[0] * close
     # Less than half a gap is not worth an order.
@@ -169,9 +165,7 @@ def _ask_for_stock(
 
 
 @compiled
-def place(
-    me: Any, money: Any, inventory_cap: float, close: float, count: int, decisions: Record
-) -> int:
+def place(me: Any, money: Any, inventory_cap: float, close: float, count: int, decisions: Record) -> int:
     """Place every order that a gap needs and does not have; explain if there is none."""
     each = me.capital / me.gaps
     committed = money.quantity[0] * close + _live_buys(money)
@@ -192,7 +186,7 @@ def place(
             capped = committed + each > inventory_cap * me.capital + 0.5 * each
             if not capped:
                 committed += each
-                count = _buy(me, money, g, close, count, decisions)
+                count = _buy(me, money, g, count, decisions)
     if count > 0:
         return count
     return _explain(me, money, close, capped, decisions)
@@ -209,10 +203,10 @@ def _live_buys(money: Any) -> float:
 
 @compiled
 def _has_order(money: Any, slot: int) -> bool:
+    found = False
     for k in range(money.order_count):
-        if money.orders[k].slot == slot:
-            return True
-    return False
+        found = found or money.orders[k].slot == slot
+    return found
 
 
 @compiled
@@ -230,7 +224,7 @@ def _sell(me: Any, money: Any, g: int, close: float, count: int, decisions: Reco
 
 
 @compiled
-def _buy(me: Any, money: Any, g: int, close: float, count: int, decisions: Record) -> int:
+def _buy(me: Any, money: Any, g: int, count: int, decisions: Record) -> int:
     price = level(me, g)
     quantity = me.capital / me.gaps / price
     return _order(me, money, g, BUY, price, quantity, count, decisions)
@@ -264,9 +258,7 @@ def _order(
 def _explain(me: Any, money: Any, close: float, capped: bool, decisions: Record) -> int:
     inventory = money.quantity[0] * close
     if me.is_paused == 1:
-        return answers.hold(
-            decisions, Reason.GRID_PAUSED, close, me.strength, me.trend, inventory
-        )
+        return answers.hold(decisions, Reason.GRID_PAUSED, close, me.strength, me.trend, inventory)
     # With buys alive the grid works; the cap is only news when it holds every buy back.
     held_back = capped and _live_buys(money) == 0.0
     reason = Reason.GRID_INVENTORY_CAP.value if held_back else Reason.GRID_WAITING.value
@@ -274,9 +266,7 @@ def _explain(me: Any, money: Any, close: float, capped: bool, decisions: Record)
 
 
 @compiled
-def climb(
-    me: Any, money: Any, inventory_cap: float, close: float, decisions: Record
-) -> int:
+def climb(me: Any, money: Any, inventory_cap: float, close: float, decisions: Record) -> int:
     """Drop the lowest gap and put a new one on top."""
     count = 0
     lowest = _slot(me, 0)
@@ -319,18 +309,14 @@ def liquidate(me: Any, money: Any, decisions: Record, reason: int, close: float)
 
 
 @compiled
-def _cancel(
-    me: Any, money: Any, slot: int, reason: int, close: float, count: int, decisions: Record
-) -> int:
+def _cancel(me: Any, money: Any, slot: int, reason: int, close: float, count: int, decisions: Record) -> int:
     _state(me, money, count, DecisionKind.CANCEL, reason, close, decisions)
     decisions[count].slot = slot
     return count + 1
 
 
 @compiled
-def _state(
-    me: Any, money: Any, count: int, kind: int, reason: int, close: float, decisions: Record
-) -> int:
+def _state(me: Any, money: Any, count: int, kind: int, reason: int, close: float, decisions: Record) -> int:
     inventory = money.quantity[0] * close
     low, high = level(me, 0), level(me, me.gaps)
     return answers.write(decisions, count, kind, reason, close, low, high, inventory)

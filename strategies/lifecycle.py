@@ -119,15 +119,11 @@ def mend_stop(me: Any, book: Any, decisions: Record, close: float) -> int:
     held = float(me.bars_held)
     if close <= me.stop:
         return answers.leave(decisions, Reason.STOP_BREACHED, close, me.stop, me.target, held)
-    return answers.move_stop(
-        decisions, Reason.STOP_RESTORED, me.stop, close, me.stop, me.target, held
-    )
+    return answers.move_stop(decisions, Reason.STOP_RESTORED, me.stop, close, me.stop, me.target, held)
 
 
 @compiled
-def raise_stop(
-    me: Any, decisions: Record, stop: float, close: float, smallest_step: float, reason: int
-) -> int:
+def raise_stop(me: Any, decisions: Record, stop: float, close: float, smallest_step: float, reason: int) -> int:
     """Move the stop up if that is worth an order; 0 if not."""
     if not (stop > me.stop + smallest_step and stop < close):
         return 0

@@ -49,45 +49,29 @@ MAX_HALF_LIFE_WINDOW: Final = 200
 class Params:
     """What an operator may set."""
 
-    mode: Annotated[
-        str, Choice(("bb_rsi", "zscore", "rsi2"), "Which way of calling a price too low.")
-    ] = "bb_rsi"
+    mode: Annotated[str, Choice(("bb_rsi", "zscore", "rsi2"), "Which way of calling a price too low.")] = "bb_rsi"
     period: Annotated[int, Range(10, 50, 1, "Bars of the average and its deviation.")] = 20
     width: Annotated[float, Range(1.0, 3.0, 0.1, "Band width in deviations (bb_rsi).")] = 2.0
     rsi_period: Annotated[int, Range(7, 21, 1, "Bars of the RSI (bb_rsi).")] = 14
     oversold: Annotated[float, Range(20, 45, 1, "Buy only below this RSI (bb_rsi).")] = 30.0
     exit_rsi: Annotated[float, Range(45, 80, 1, "Sell above this RSI (bb_rsi).")] = 50.0
-    exit_at_upper: Annotated[
-        bool, Flag("Wait for the upper band or the exit RSI instead of the middle (bb_rsi).")
-    ] = False
+    exit_at_upper: Annotated[bool, Flag("Wait for the upper band or the exit RSI instead of the middle (bb_rsi).")] = False
     z_entry: Annotated[float, Range(1.0, 3.5, 0.1, "Buy this far below the mean (zscore).")] = 2.0
     z_exit: Annotated[float, Range(-0.5, 0.5, 0.1, "Sell at this z-score (zscore).")] = 0.0
     z_stop: Annotated[float, Range(2.5, 8.0, 0.25, "Give up this far below (zscore).")] = 4.0
     rsi2_entry: Annotated[float, Range(2, 25, 1, "Buy below this RSI of 2 bars (rsi2).")] = 10.0
     rsi2_exit_period: Annotated[int, Range(3, 10, 1, "Bars of the exit average (rsi2).")] = 5
     stop_atr: Annotated[float, Range(1.0, 6.0, 0.25, "Hard stop in ATRs below the entry.")] = 2.5
-    stop_share: Annotated[
-        float, Range(0.0, 0.05, 0.0025, "Hard stop at least this share below the entry (bb_rsi).")
-    ] = 0.02
+    stop_share: Annotated[float, Range(0.0, 0.05, 0.0025, "Hard stop at least this share below the entry (bb_rsi).")] = 0.02
     time_stop: Annotated[int, Range(5, 120, 1, "Leave after this many bars.")] = 20
-    regime_filter: Annotated[
-        bool, Flag("No entry while ADX says that a trend is under way and it points down.")
-    ] = True
+    regime_filter: Annotated[bool, Flag("No entry while ADX says that a trend is under way and it points down.")] = True
     adx_max: Annotated[float, Range(15, 60, 1, "ADX from which a trend is under way.")] = 25.0
-    trend_filter: Annotated[
-        bool, Flag("No entry below the long average (bb_rsi; rsi2 always has it).")
-    ] = False
+    trend_filter: Annotated[bool, Flag("No entry below the long average (bb_rsi; rsi2 always has it).")] = False
     trend_period: Annotated[int, Range(50, 400, 10, "Bars of the long average.")] = 200
-    half_life_max: Annotated[
-        float, Range(0, 100, 1, "Longest half-life of a move in bars, 0 for any (zscore).")
-    ] = 0.0
-    cost_gate: Annotated[
-        float, Range(0.0, 5.0, 0.25, "Enter only if the way to the mean is this many costs.")
-    ] = 3.0
+    half_life_max: Annotated[float, Range(0, 100, 1, "Longest half-life of a move in bars, 0 for any (zscore).")] = 0.0
+    cost_gate: Annotated[float, Range(0.0, 5.0, 0.25, "Enter only if the way to the mean is this many costs.")] = 3.0
     share: Annotated[float, Range(0.01, 1.0, 0.01, "Largest position, of the allocation.")] = 0.10
-    risk_share: Annotated[
-        float, Range(0.0, 0.02, 0.0025, "Equity lost at the stop; 0 for no such limit.")
-    ] = 0.01
+    risk_share: Annotated[float, Range(0.0, 0.02, 0.0025, "Equity lost at the stop; 0 for no such limit.")] = 0.01
     cooldown: Annotated[int, Range(0, 50, 1, "Bars to wait after a position.")] = 3
 
 
@@ -120,7 +104,7 @@ HALF_LIFE_WINDOW: Final = 100
 
 
 @compiled
-def start(params: Record, state: Record) -> None:
+def start(_params: Record, state: Record) -> None:
     """Begin with indicators that have seen nothing."""
     # A zeroed memory is a fold that has seen nothing; there is nothing to seed.
     state[0].cooldown = 0
@@ -220,9 +204,7 @@ def _look(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
         return answers.hold(decisions, Reason.COST_GATE, close, a, expected, needed)
     stop = close - _stop_distance(me, p, close)
     lifecycle.plan_entry(me, stop, me.middle)
-    return answers.enter(
-        decisions, _entry_reason(p), (p.share, p.risk_share, stop), close, a, b, stop
-    )
+    return answers.enter(decisions, _entry_reason(p), (p.share, p.risk_share, stop), close, a, b, stop)
 
 
 @compiled
@@ -319,7 +301,18 @@ DEFINITION: Final = StrategyDefinition(
     title="MeanReversion",
     summary="Buys a price that fell too far from its average and sells it at the average.",
     params_type=Params,
-    presets={"1m": {}, "5m": {}, "15m": {}, "1h": {}},
+    # Calibrated for activity on real candles, never for profit: docs/strategies/README.md.
+    presets={
+        "1m": {},
+        "5m": {"oversold": 35.0, "adx_max": 30.0, "cost_gate": 2.0},
+        "15m": {"oversold": 35.0},
+        "1h": {"oversold": 40.0, "width": 1.5, "adx_max": 35.0},
+    },
+    named_presets={
+        "zscore": {"mode": "zscore", "stop_atr": 3.0},
+        "rsi2": {"mode": "rsi2", "stop_atr": 3.0, "time_stop": 10, "cost_gate": 2.0},
+        "conservative": {"exit_at_upper": True, "exit_rsi": 70.0},
+    },
     state_dtype=STATE,
     start=start,
     step=step,

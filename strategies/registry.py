@@ -58,9 +58,7 @@ def schema(name: str) -> dict[str, dict[str, Any]]:
     return described
 
 
-def param_values(
-    name: str, values: Mapping[str, Any] | None = None, interval: str = "", preset: str = ""
-) -> dict[str, Any]:
+def param_values(name: str, values: Mapping[str, Any] | None = None, interval: str = "", preset: str = "") -> dict[str, Any]:
     """Complete the values with the interval's preset and the defaults, all checked."""
     strategy = definition(name)
     annotations = _annotations(strategy.params_type)
@@ -77,9 +75,7 @@ def param_values(
     return chosen
 
 
-def make_params(
-    name: str, values: Mapping[str, Any] | None = None, interval: str = "", preset: str = ""
-) -> Record:
+def make_params(name: str, values: Mapping[str, Any] | None = None, interval: str = "", preset: str = "") -> Record:
     """Make the record that the compiled step reads."""
     # Whatever a person typed, the types are normalised here: `fast=9` for a float would compile
     # a second version of every step.
@@ -131,9 +127,7 @@ def _number(what: str, kind: type[Any], rule: Range, value: Any) -> int | float:
     except (TypeError, ValueError):
         raise BadParameter(f"{what} must be a number, not {value!r}") from None
     if not rule.minimum <= number <= rule.maximum:
-        raise BadParameter(
-            f"{what} must be from {rule.minimum:g} to {rule.maximum:g}, not {value!r}"
-        )
+        raise BadParameter(f"{what} must be from {rule.minimum:g} to {rule.maximum:g}, not {value!r}")
     if kind is int and number != int(number):
         raise BadParameter(f"{what} must be a whole number, not {value!r}")
     return int(number) if kind is int else number

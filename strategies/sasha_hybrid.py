@@ -68,51 +68,25 @@ class Params:
             "Pullback and ladder by regime, or the fixed percentages of the third generation.",
         ),
     ] = "hybrid"
-    trend_limit: Annotated[
-        float, Range(0.25, 4.0, 0.25, "Distance of the averages in ATRs that makes a trend.")
-    ] = 1.0
-    volatile_rank: Annotated[
-        float, Range(0.5, 1.0, 0.05, "Rank of the range from which nothing is bought.")
-    ] = 0.9
-    volatility_window: Annotated[
-        int, Range(100, 1000, 50, "Bars that the range is ranked among.")
-    ] = 500
+    trend_limit: Annotated[float, Range(0.25, 4.0, 0.25, "Distance of the averages in ATRs that makes a trend.")] = 1.0
+    volatile_rank: Annotated[float, Range(0.5, 1.0, 0.05, "Rank of the range from which nothing is bought.")] = 0.9
+    volatility_window: Annotated[int, Range(100, 1000, 50, "Bars that the range is ranked among.")] = 500
     rsi_low: Annotated[float, Range(10, 45, 1, "Lowest RSI of a pullback.")] = 32.0
     rsi_high: Annotated[float, Range(40, 70, 1, "Highest RSI of a pullback.")] = 48.0
-    touch_atr: Annotated[
-        float, Range(0.0, 1.5, 0.05, "How near the low must come to the fast average, in ATRs.")
-    ] = 0.25
-    volume_factor: Annotated[
-        float, Range(0.0, 3.0, 0.1, "Volume a pullback needs, in averages; 0 for any.")
-    ] = 0.0
+    touch_atr: Annotated[float, Range(0.0, 1.5, 0.05, "How near the low must come to the fast average, in ATRs.")] = 0.25
+    volume_factor: Annotated[float, Range(0.0, 3.0, 0.1, "Volume a pullback needs, in averages; 0 for any.")] = 0.0
     rungs: Annotated[int, Range(2, 8, 1, "Rungs of the ladder.")] = 4
     rung_atr: Annotated[float, Range(0.25, 3.0, 0.25, "Distance of the rungs in ATRs.")] = 0.75
-    rung_growth: Annotated[
-        float, Range(1.0, 1.5, 0.05, "How much larger each lower rung is.")
-    ] = 1.15
-    first_rung_rsi: Annotated[
-        float, Range(20, 60, 1, "Highest RSI at the first rung.")
-    ] = 45.0
-    target_atr: Annotated[
-        float, Range(1.5, 6.0, 0.25, "Target of a pullback in ATRs above the entry.")
-    ] = 2.5
-    stop_atr: Annotated[
-        float, Range(1.0, 4.0, 0.25, "Stop in ATRs below the entry or the lowest rung.")
-    ] = 2.0
-    arm_atr: Annotated[
-        float, Range(0.5, 4.0, 0.25, "Gain in ATRs from which the stop trails.")
-    ] = 1.5
-    trail_atr: Annotated[
-        float, Range(0.5, 4.0, 0.25, "Distance of the trailing stop in ATRs.")
-    ] = 1.0
+    rung_growth: Annotated[float, Range(1.0, 1.5, 0.05, "How much larger each lower rung is.")] = 1.15
+    first_rung_rsi: Annotated[float, Range(20, 60, 1, "Highest RSI at the first rung.")] = 45.0
+    target_atr: Annotated[float, Range(1.5, 6.0, 0.25, "Target of a pullback in ATRs above the entry.")] = 2.5
+    stop_atr: Annotated[float, Range(1.0, 4.0, 0.25, "Stop in ATRs below the entry or the lowest rung.")] = 2.0
+    arm_atr: Annotated[float, Range(0.5, 4.0, 0.25, "Gain in ATRs from which the stop trails.")] = 1.5
+    trail_atr: Annotated[float, Range(0.5, 4.0, 0.25, "Distance of the trailing stop in ATRs.")] = 1.0
     hold_max: Annotated[int, Range(10, 500, 1, "Longest time in a position, in bars.")] = 96
-    cost_gate: Annotated[
-        float, Range(0.0, 5.0, 0.25, "Least target, and least rung distance, in costs.")
-    ] = 3.0
+    cost_gate: Annotated[float, Range(0.0, 5.0, 0.25, "Least target, and least rung distance, in costs.")] = 3.0
     share: Annotated[float, Range(0.01, 1.0, 0.01, "Largest position, of the allocation.")] = 0.10
-    risk_share: Annotated[
-        float, Range(0.0, 0.02, 0.0025, "Equity lost at the stop; 0 for no such limit.")
-    ] = 0.01
+    risk_share: Annotated[float, Range(0.0, 0.02, 0.0025, "Equity lost at the stop; 0 for no such limit.")] = 0.01
     cooldown: Annotated[int, Range(0, 50, 1, "Bars to wait after a position.")] = 3
 
 
@@ -142,15 +116,13 @@ STATE: Final = record_dtype(
 
 
 @compiled
-def start(params: Record, state: Record) -> None:
+def start(_params: Record, state: Record) -> None:
     """Begin with averages that have seen nothing."""
     state[0].regime = RANGING
 
 
 @compiled
-def step(
-    state: Record, panel: Floats, i: int, book: Record, params: Record, decisions: Record
-) -> int:
+def step(state: Record, panel: Floats, i: int, book: Record, params: Record, decisions: Record) -> int:
     """Decide at the close of bar i."""
     me, money, p = state[0], book[0], params[0]
     sasha_ladder.take_in_fills(me, money)
@@ -160,10 +132,7 @@ def step(
         return answers.nothing(decisions)
     lifecycle.count_bar(me, panel[HIGH, 0, i])
     _observe(me, panel, i, p)
-    if me.holding == 1:
-        count = _manage(me, money, p, panel[CLOSE, 0, i], decisions)
-    else:
-        count = _look(me, money, p, panel, i, decisions)
+    count = _manage(me, money, p, panel[CLOSE, 0, i], decisions) if me.holding == 1 else _look(me, money, p, panel, i, decisions)
     me.may_retry = 0
     return count
 
@@ -189,9 +158,7 @@ def _observe(me: Any, panel: Floats, i: int, p: Any) -> None:
     if math.isnan(me.range_now):
         me.volatility_rank = math.nan
         return
-    me.volatility_rank = percentile_rank(
-        me.volatility_memory, me.range_now / close, p.volatility_window
-    )
+    me.volatility_rank = percentile_rank(me.volatility_memory, me.range_now / close, p.volatility_window)
     # A dead market has no range to measure a trend in, and no trend.
     me.trend_score = (me.fast - me.slow) / me.range_now if me.range_now > 0.0 else 0.0
     if me.volatility_rank > p.volatile_rank:
@@ -213,14 +180,9 @@ def _manage(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int
         return answers.leave(decisions, Reason.SIGNAL_EXIT_TIME, close, me.stop, me.target, held)
     if p.mode == LEGACY_G3:
         if close >= me.target:
-            return answers.leave(
-                decisions, Reason.SIGNAL_EXIT_TARGET, close, me.stop, me.target, held
-            )
+            return answers.leave(decisions, Reason.SIGNAL_EXIT_TARGET, close, me.stop, me.target, held)
         return answers.hold(decisions, Reason.POSITION_HELD, close, me.stop, me.target, held)
-    if me.rungs_bought > 0:
-        count = sasha_ladder.manage(me, p, close, decisions)
-    else:
-        count = _manage_pullback(me, p, close, decisions)
+    count = sasha_ladder.manage(me, p, close, decisions) if me.rungs_bought > 0 else _manage_pullback(me, p, close, decisions)
     if count:
         return count
     if me.regime == VOLATILE:
@@ -236,13 +198,9 @@ def _manage(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int
 def _manage_pullback(me: Any, p: Any, close: float, decisions: Record) -> int:
     held = float(me.bars_held)
     if close >= me.target:
-        return answers.leave(
-            decisions, Reason.SIGNAL_EXIT_TARGET, close, me.stop, me.target, held
-        )
+        return answers.leave(decisions, Reason.SIGNAL_EXIT_TARGET, close, me.stop, me.target, held)
     if me.fast < me.slow:
-        return answers.leave(
-            decisions, Reason.SIGNAL_EXIT_TREND, close, me.fast, me.slow, me.trend_score
-        )
+        return answers.leave(decisions, Reason.SIGNAL_EXIT_TREND, close, me.fast, me.slow, me.trend_score)
     if me.highest < me.entry_price + p.arm_atr * me.range_now:
         return 0
     stop = me.highest - p.trail_atr * me.range_now
@@ -255,14 +213,10 @@ def _look(me: Any, money: Any, p: Any, panel: Floats, i: int, decisions: Record)
     """Look for an entry."""
     close = panel[CLOSE, 0, i]
     if math.isnan(me.slow + me.volatility_rank + me.rsi) or money.equity <= 0.0:
-        return answers.hold(
-            decisions, Reason.SIGNAL_WARMING_UP, close, me.rsi, me.trend_score, me.volatility_rank
-        )
+        return answers.hold(decisions, Reason.SIGNAL_WARMING_UP, close, me.rsi, me.trend_score, me.volatility_rank)
     if me.cooldown > 0:
         wait = float(me.cooldown)
-        return answers.hold(
-            decisions, Reason.COOLDOWN_ACTIVE, close, me.rsi, me.trend_score, wait
-        )
+        return answers.hold(decisions, Reason.COOLDOWN_ACTIVE, close, me.rsi, me.trend_score, wait)
     cost = round_trip_cost(money.fee_rate, money.half_spread)
     if p.mode == LEGACY_G3:
         return _look_legacy(me, p, close, decisions)
@@ -284,21 +238,15 @@ def _look(me: Any, money: Any, p: Any, panel: Floats, i: int, decisions: Record)
 def _look_legacy(me: Any, p: Any, close: float, decisions: Record) -> int:
     near = close <= me.fast * LEGACY_STRETCH
     if not (near and me.rsi < LEGACY_RSI and close > me.slow):
-        return answers.hold(
-            decisions, Reason.SIGNAL_NO_OPINION, close, me.rsi, me.fast, me.slow
-        )
+        return answers.hold(decisions, Reason.SIGNAL_NO_OPINION, close, me.rsi, me.fast, me.slow)
     stop = close * LEGACY_STOP
     lifecycle.plan_entry(me, stop, close * LEGACY_TARGET)
     terms = (p.share, p.risk_share, stop)
-    return answers.enter(
-        decisions, Reason.SIGNAL_ENTRY_PULLBACK, terms, close, me.rsi, me.fast, stop
-    )
+    return answers.enter(decisions, Reason.SIGNAL_ENTRY_PULLBACK, terms, close, me.rsi, me.fast, stop)
 
 
 @compiled
-def _look_pullback(
-    me: Any, p: Any, panel: Floats, i: int, cost: float, decisions: Record
-) -> int:
+def _look_pullback(me: Any, p: Any, panel: Floats, i: int, cost: float, decisions: Record) -> int:
     close = panel[CLOSE, 0, i]
     rising = me.fast > me.slow and close > me.slow
     touched = panel[LOW, 0, i] <= me.fast + p.touch_atr * me.range_now
@@ -306,19 +254,13 @@ def _look_pullback(
     weak = p.rsi_low <= me.rsi <= p.rsi_high
     again = me.may_retry == 1 and rising
     if not ((rising and touched and turned and weak) or again):
-        return answers.hold(
-            decisions, Reason.SIGNAL_NO_OPINION, close, me.rsi, me.trend_score, me.fast
-        )
+        return answers.hold(decisions, Reason.SIGNAL_NO_OPINION, close, me.rsi, me.trend_score, me.fast)
     volume = panel[VOLUME, 0, i]
     if volume < p.volume_factor * me.volume_average:
-        return answers.hold(
-            decisions, Reason.FILTER_VOLUME, close, me.rsi, volume, me.volume_average
-        )
+        return answers.hold(decisions, Reason.FILTER_VOLUME, close, me.rsi, volume, me.volume_average)
     way = p.target_atr * me.range_now / close
     if way < p.cost_gate * cost:
-        return answers.hold(
-            decisions, Reason.COST_GATE, close, me.rsi, way, p.cost_gate * cost
-        )
+        return answers.hold(decisions, Reason.COST_GATE, close, me.rsi, way, p.cost_gate * cost)
     reason = Reason.SIGNAL_ENTRY_RETRY.value if again else Reason.SIGNAL_ENTRY_PULLBACK.value
     stop = close - p.stop_atr * me.range_now
     lifecycle.plan_entry(me, stop, close + p.target_atr * me.range_now)
@@ -359,6 +301,7 @@ DEFINITION: Final = StrategyDefinition(
     title="Sasha-Hybrid-Optimized",
     summary="Buys pullbacks while the market trends and a ladder of dips while it ranges.",
     params_type=Params,
+    # Calibrated for activity on real candles, never for profit: docs/strategies/README.md.
     presets={"1m": {}, "5m": {}, "15m": {}, "1h": {}},
     named_presets={"legacy_g3": {"mode": "legacy_g3"}},
     state_dtype=STATE,
@@ -370,7 +313,5 @@ DEFINITION: Final = StrategyDefinition(
     order_kinds=(OrderKind.ENTRY, OrderKind.EXIT, OrderKind.STOP),
     regimes_expected=("side_lo", "bull_lo"),
     required_inputs=("open", "high", "low", "close", "volume"),
-    notes=(
-        "'Optimized' promises nothing yet: no discovery run has certified these parameters.",
-    ),
+    notes=("'Optimized' promises nothing yet: no discovery run has certified these parameters.",),
 )

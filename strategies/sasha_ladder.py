@@ -55,9 +55,7 @@ def begin(me: Any, p: Any, close: float, cost: float, decisions: Record) -> int:
     me.spacing = max(p.rung_atr * me.range_now, p.cost_gate * cost * close)
     level = _level(me, 1)
     if not (close <= level and me.rsi < p.first_rung_rsi):
-        return answers.hold(
-            decisions, Reason.SIGNAL_NO_OPINION, close, me.rsi, me.trend_score, level
-        )
+        return answers.hold(decisions, Reason.SIGNAL_NO_OPINION, close, me.rsi, me.trend_score, level)
     stop = min(_level(me, p.rungs), close) - p.stop_atr * me.range_now
     lifecycle.plan_entry(me, stop, me.anchor)
     return _ask(me, p, 1, close, stop, decisions)

@@ -70,25 +70,13 @@ class Params:
     rsi_low: Annotated[float, Range(30, 60, 1, "Lowest RSI of an entry (pullback).")] = 45.0
     rsi_high: Annotated[float, Range(60, 90, 1, "Highest RSI of an entry (pullback).")] = 70.0
     stop_atr: Annotated[float, Range(1.0, 4.0, 0.25, "Hard stop in ATRs below the entry.")] = 2.0
-    target_atr: Annotated[
-        float, Range(0.0, 10.0, 0.25, "Target in ATRs above the entry, 0 for none.")
-    ] = 0.0
-    trail_atr: Annotated[
-        float, Range(0.0, 6.0, 0.25, "Stop in ATRs below the highest high, 0 for no trail.")
-    ] = 3.0
-    trail_step_atr: Annotated[
-        float, Range(0.05, 1.0, 0.05, "Move the stop only if it rises by this many ATRs.")
-    ] = 0.25
-    cost_gate: Annotated[
-        float, Range(0.0, 5.0, 0.25, "Enter only if the expected move is this many costs.")
-    ] = 3.0
-    expected_atr: Annotated[
-        float, Range(1.0, 20.0, 0.5, "Expected move of a trend in ATRs, where there is no target.")
-    ] = 6.0
+    target_atr: Annotated[float, Range(0.0, 10.0, 0.25, "Target in ATRs above the entry, 0 for none.")] = 0.0
+    trail_atr: Annotated[float, Range(0.0, 6.0, 0.25, "Stop in ATRs below the highest high, 0 for no trail.")] = 3.0
+    trail_step_atr: Annotated[float, Range(0.05, 1.0, 0.05, "Move the stop only if it rises by this many ATRs.")] = 0.25
+    cost_gate: Annotated[float, Range(0.0, 5.0, 0.25, "Enter only if the expected move is this many costs.")] = 3.0
+    expected_atr: Annotated[float, Range(1.0, 20.0, 0.5, "Expected move of a trend in ATRs, where there is no target.")] = 6.0
     share: Annotated[float, Range(0.01, 1.0, 0.01, "Largest position, of the allocation.")] = 0.10
-    risk_share: Annotated[
-        float, Range(0.0, 0.02, 0.0025, "Equity lost at the stop; 0 for no such limit.")
-    ] = 0.01
+    risk_share: Annotated[float, Range(0.0, 0.02, 0.0025, "Equity lost at the stop; 0 for no such limit.")] = 0.01
     cooldown: Annotated[int, Range(0, 50, 1, "Bars to wait after a position.")] = 3
 
 
@@ -117,16 +105,14 @@ STATE: Final = record_dtype(
 
 
 @compiled
-def start(params: Record, state: Record) -> None:
+def start(_params: Record, state: Record) -> None:
     """Begin with averages that have seen nothing, as if they already stood in order."""
     # An order that was there before the bot looked is not news.
     state[0].is_aligned = 1
 
 
 @compiled
-def step(
-    state: Record, panel: Floats, i: int, book: Record, params: Record, decisions: Record
-) -> int:
+def step(state: Record, panel: Floats, i: int, book: Record, params: Record, decisions: Record) -> int:
     """Decide at the close of bar i."""
     me, money, p = state[0], book[0], params[0]
     lifecycle.take_in(me, money, p.cooldown)
@@ -135,10 +121,7 @@ def step(
     lifecycle.count_bar(me, panel[HIGH, 0, i])
     close = panel[CLOSE, 0, i]
     _observe(me, panel, i, p)
-    if me.holding == 1:
-        count = _manage(me, money, p, close, decisions)
-    else:
-        count = _look(me, money, p, close, decisions)
+    count = _manage(me, money, p, close, decisions) if me.holding == 1 else _look(me, money, p, close, decisions)
     me.close_before = close
     me.middle_before = me.middle
     me.may_retry = 0
@@ -176,17 +159,11 @@ def _manage(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int
         return mended
     held = float(me.bars_held)
     if me.target > 0.0 and close >= me.target:
-        return answers.leave(
-            decisions, Reason.SIGNAL_EXIT_TARGET, close, me.stop, me.target, held
-        )
+        return answers.leave(decisions, Reason.SIGNAL_EXIT_TARGET, close, me.stop, me.target, held)
     if p.exit_on == EXIT_FAST and me.fast < me.middle:
-        return answers.leave(
-            decisions, Reason.SIGNAL_EXIT_CROSS, close, me.fast, me.middle, me.slow
-        )
+        return answers.leave(decisions, Reason.SIGNAL_EXIT_CROSS, close, me.fast, me.middle, me.slow)
     if p.exit_on != EXIT_FAST and close < me.slow:
-        return answers.leave(
-            decisions, Reason.SIGNAL_EXIT_TREND, close, me.fast, me.middle, me.slow
-        )
+        return answers.leave(decisions, Reason.SIGNAL_EXIT_TREND, close, me.fast, me.middle, me.slow)
     if p.trail_atr > 0.0:
         stop = me.highest - p.trail_atr * me.range_now
         smallest = p.trail_step_atr * me.range_now
@@ -200,19 +177,13 @@ def _manage(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int
 def _look(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
     """Look for an entry."""
     if math.isnan(me.slow + me.range_now + me.macd_gap + me.rsi) or money.equity <= 0.0:
-        return answers.hold(
-            decisions, Reason.SIGNAL_WARMING_UP, close, me.fast, me.middle, me.slow
-        )
+        return answers.hold(decisions, Reason.SIGNAL_WARMING_UP, close, me.fast, me.middle, me.slow)
     if me.cooldown > 0:
         wait = float(me.cooldown)
-        return answers.hold(
-            decisions, Reason.COOLDOWN_ACTIVE, close, me.fast, me.middle, wait
-        )
+        return answers.hold(decisions, Reason.COOLDOWN_ACTIVE, close, me.fast, me.middle, wait)
     reason = _entry_reason(me, p, close)
     if reason == Reason.NONE.value:
-        return answers.hold(
-            decisions, Reason.SIGNAL_NO_OPINION, close, me.fast, me.middle, me.slow
-        )
+        return answers.hold(decisions, Reason.SIGNAL_NO_OPINION, close, me.fast, me.middle, me.slow)
     way = (p.target_atr if p.target_atr > 0.0 else p.expected_atr) * me.range_now
     needed = p.cost_gate * round_trip_cost(money.fee_rate, money.half_spread)
     if way / close < needed:
@@ -250,12 +221,11 @@ def check(values: Mapping[str, Any]) -> None:
     for quick, calm in (("fast", "middle"), ("middle", "slow")):
         if values[calm] < SMALLEST_RATIO * values[quick]:
             raise ValueError(
-                f"triple_ema: {calm} ({values[calm]}) must be at least {SMALLEST_RATIO} "
-                f"times {quick} ({values[quick]})"
+                f"triple_ema: {calm} ({values[calm]}) must be at least {SMALLEST_RATIO} times {quick} ({values[quick]})"
             )
 
 
-def fact_names(params: Record, reason: int) -> tuple[str, ...]:
+def fact_names(_params: Record, reason: int) -> tuple[str, ...]:
     """Name the facts beside a reason."""
     if reason in lifecycle.HELD_REASONS:
         return lifecycle.HELD_FACTS
@@ -268,16 +238,15 @@ def fact_names(params: Record, reason: int) -> tuple[str, ...]:
     return ("close", "ema_fast", "ema_middle", "ema_slow")
 
 
-_ENTRIES: Final = frozenset(
-    {Reason.SIGNAL_ENTRY_ALIGNMENT, Reason.SIGNAL_ENTRY_PULLBACK, Reason.SIGNAL_ENTRY_RETRY}
-)
+_ENTRIES: Final = frozenset({Reason.SIGNAL_ENTRY_ALIGNMENT, Reason.SIGNAL_ENTRY_PULLBACK, Reason.SIGNAL_ENTRY_RETRY})
 
 DEFINITION: Final = StrategyDefinition(
     name="triple_ema",
     title="TripleEMA",
     summary="Follows a trend while a fast, a middle and a slow average stand in order.",
     params_type=Params,
-    presets={"1m": {}, "5m": {}, "15m": {}, "1h": {}},
+    # Calibrated for activity on real candles, never for profit: docs/strategies/README.md.
+    presets={"1m": {"cost_gate": 5.0, "expected_atr": 4.0}, "5m": {}, "15m": {}, "1h": {}},
     named_presets={
         "legacy_4_9_18": {"fast": 4, "middle": 9, "slow": 18},
         "legacy_5_10_20": {"fast": 5, "middle": 10, "slow": 20},

@@ -155,7 +155,7 @@ def candles_from_bars(bars: list[Bar], interval_ms: int) -> Candles:
     return Candles(interval_ms, times, np.ascontiguousarray(np.array(rows, dtype=np.float64).T))
 
 
-def _refuse(wrong: npt.NDArray[np.bool_], times: Times, what: str) -> None:
-    if wrong.any():
+def _refuse(wrong: npt.ArrayLike, times: Times, what: str) -> None:
+    if np.any(wrong):
         at = int(np.argmax(wrong))
         raise BadCandles(f"Candle {at} at {int(times[at])} {what}")

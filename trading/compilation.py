@@ -5,7 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -27,8 +27,7 @@ def sources_hash() -> str:
 
 def compiled(function: Function) -> Function:
     """Compile the function on first use and keep the machine code on disk."""
-    dispatcher: Function = numba.njit(cache=True)(function)
-    return dispatcher
+    return cast("Function", numba.njit(cache=True)(function))
 
 
 def interpreted(function: Function) -> Function:
@@ -53,4 +52,5 @@ def _cache_directory() -> Path:
     return folder
 
 
-numba.config.CACHE_DIR = str(_cache_directory())
+_config: Any = numba.config
+_config.CACHE_DIR = str(_cache_directory())

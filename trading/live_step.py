@@ -65,9 +65,7 @@ def new_state(definition: StrategyDefinition, params: Record) -> Record:
     return state
 
 
-def warm(
-    definition: StrategyDefinition, params: Record, panel: Floats, until: int | None = None
-) -> bytes:
+def warm(definition: StrategyDefinition, params: Record, panel: Floats, until: int | None = None) -> bytes:
     """Replay the bars before `until` without money, and answer the state they leave.
 
     The first bar of the panel is the bot's anchor. The last bar replayed is `until - 1`.
@@ -94,10 +92,7 @@ def run_step(
     _check_panel(panel, i)
     if len(times) != panel.shape[2]:
         raise BadPanel(f"{len(times)} times for {panel.shape[2]} bars")
-    if state_bytes is None:
-        state = new_state(definition, params)
-    else:
-        state = state_from_bytes(definition, state_bytes)
+    state = new_state(definition, params) if state_bytes is None else state_from_bytes(definition, state_bytes)
     decisions = new_decisions()
     count = definition.step(state, panel, i, book, params, decisions)
     answer = tuple(readable(definition, params, row) for row in decisions[:count])
@@ -135,9 +130,7 @@ def state_from_bytes(definition: StrategyDefinition, stored: bytes) -> Record:
     """Read a stored state, or refuse one of another layout."""
     dtype = definition.state_dtype
     if stored[:_SCHEMA_BYTES] != _schema_hash(definition):
-        raise StateSchemaChanged(
-            f"The stored state of {definition.name} has another layout; warm up again"
-        )
+        raise StateSchemaChanged(f"The stored state of {definition.name} has another layout; warm up again")
     if len(stored) != _SCHEMA_BYTES + dtype.itemsize:
         raise StateSchemaChanged(f"The stored state of {definition.name} has a wrong length")
     return np.frombuffer(stored, dtype=dtype, offset=_SCHEMA_BYTES).copy()

@@ -33,15 +33,11 @@ SIZED_DTYPE: Final = record_dtype(
 
 
 @compiled
-def size_decisions(
-    decisions: Record, count: int, book: Record, numbers: Record, sized: Record
-) -> int:
+def size_decisions(decisions: Record, count: int, book: Record, numbers: Record, sized: Record) -> int:
     """Size all decisions of one step in order; each reserves what the later ones lack."""
     for k in range(count):
         decision = decisions[k]
-        lots, limit_ticks, stop_ticks, deny = size_decision(
-            decision, book[0], numbers[decision.symbol]
-        )
+        lots, limit_ticks, stop_ticks, deny = size_decision(decision, book[0], numbers[decision.symbol])
         order = sized[k]
         order.kind = decision.kind
         order.symbol = decision.symbol
@@ -72,7 +68,7 @@ def size_decision(decision: Any, book: Any, instrument: Any) -> tuple[int, int, 
 @compiled
 def whole_lots(quantity: float, instrument: Any) -> int:
     """Count the whole lots in a quantity that was made from exact units."""
-    return int(round(quantity * 1e8)) // instrument.units_per_lot
+    return round(quantity * 1e8) // int(instrument.units_per_lot)
 
 
 @compiled
@@ -98,7 +94,7 @@ def _size_entry(decision: Any, book: Any, instrument: Any) -> tuple[int, int, in
     affordable = book.cash / (limit * (1.0 + book.fee_rate))
     if not (math.isfinite(cap) and math.isfinite(affordable)):
         return 0, limit_ticks, stop_ticks, Reason.SIGNAL_INVALID.value
-    lots = int(math.floor(min(cap, affordable) / instrument.step))
+    lots = math.floor(min(cap, affordable) / instrument.step)
     deny = _entry_denial(lots, cap, affordable, entry, decision.stop, instrument)
     if deny != Reason.NONE:
         return 0, limit_ticks, stop_ticks, deny
@@ -107,9 +103,7 @@ def _size_entry(decision: Any, book: Any, instrument: Any) -> tuple[int, int, in
 
 
 @compiled
-def _entry_denial(
-    lots: int, cap: float, affordable: float, entry: float, stop: float, instrument: Any
-) -> int:
+def _entry_denial(lots: int, cap: float, affordable: float, entry: float, stop: float, instrument: Any) -> int:
     # The position must still be saleable at its stop, one lot lighter for the fee taken in base.
     worst = stop if stop > 0.0 else entry
     small = lots * instrument.step * entry < instrument.min_notional
@@ -147,10 +141,7 @@ def _size_limit(decision: Any, book: Any, instrument: Any) -> tuple[int, int, in
     symbol = decision.symbol
     if not (decision.limit > 0.0 and math.isfinite(decision.limit)):
         return 0, 0, 0, Reason.SIGNAL_INVALID.value
-    if decision.side == BUY:
-        ticks = _ticks_floor(decision.limit, instrument)
-    else:
-        ticks = -_ticks_floor(-decision.limit, instrument)
+    ticks = _ticks_floor(decision.limit, instrument) if decision.side == BUY else -_ticks_floor(-decision.limit, instrument)
     price = ticks * instrument.tick
     quantity = decision.quantity
     if quantity <= 0.0:
@@ -199,4 +190,5 @@ def _sellable(lots: int, price: float, instrument: Any) -> bool:
 def _ticks_floor(price: float, instrument: Any) -> int:
     if not math.isfinite(price):
         return 0
-    return int(math.floor(price / instrument.tick + TICK_SLACK))
+    ticks: int = math.floor(price / instrument.tick + TICK_SLACK)
+    return ticks

@@ -32,9 +32,7 @@ def rsi(memory: Floats, close: float, period: int) -> float:
 
 
 @compiled
-def macd(
-    memory: Floats, close: float, fast: int, slow: int, signal: int
-) -> tuple[float, float, float]:
+def macd(memory: Floats, close: float, fast: int, slow: int, signal: int) -> tuple[float, float, float]:
     """Answer MACD line, signal line and their difference."""
     count = int(memory[0]) + 1
     memory[0] = count

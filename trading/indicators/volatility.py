@@ -47,9 +47,7 @@ def deviation(memory: Floats, value: float, period: int) -> float:
 
 
 @compiled
-def bollinger(
-    memory: Floats, close: float, period: int, width: float
-) -> tuple[float, float, float, float]:
+def bollinger(memory: Floats, close: float, period: int, width: float) -> tuple[float, float, float, float]:
     """Answer lower band, middle, upper band and the deviation between them."""
     mean, sigma = moments(memory, close, period)
     return mean - width * sigma, mean, mean + width * sigma, sigma
@@ -90,9 +88,7 @@ def lowest(memory: Floats, value: float, period: int) -> float:
 
 
 @compiled
-def donchian(
-    highs: Floats, lows: Floats, high: float, low: float, period: int
-) -> tuple[float, float]:
+def donchian(highs: Floats, lows: Floats, high: float, low: float, period: int) -> tuple[float, float]:
     """Answer the lowest low and the highest high of the last `period` bars."""
     return lowest(lows, low, period), highest(highs, high, period)
 

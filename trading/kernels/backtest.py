@@ -179,9 +179,7 @@ def prepare_backtest(
     bars = aggregate(base, interval_ms)
     first_bar = _first_bar(bars, definition.warmup_bars(params), start)
     panel = to_panel(bars)
-    state = live_step.state_from_bytes(
-        definition, live_step.warm(definition, params, panel, first_bar)
-    )
+    state = live_step.state_from_bytes(definition, live_step.warm(definition, params, panel, first_bar))
     tape, off_grid = _lay_tape(base, bars, panel, instrument)
     world = _new_world(instrument, costs, allocation, first_bar)
     world[0].bar_length = base.interval_ms
@@ -207,17 +205,14 @@ def _first_bar(bars: Candles, warmup_bars: int, start: int | None) -> int:
     first = warmup_bars if start is None else int(np.searchsorted(bars.times, start))
     if first + 1 >= len(bars):
         raise UnableToBacktest(
-            f"{len(bars)} candles are too few: {first} warm the strategy up and "
-            "at least 2 more are needed to trade"
+            f"{len(bars)} candles are too few: {first} warm the strategy up and at least 2 more are needed to trade"
         )
     if first < 1:
         raise UnableToBacktest("At least one bar before the start is needed to warm up")
     return first
 
 
-def _lay_tape(
-    base: Candles, bars: Candles, panel: Floats, instrument: Instrument
-) -> tuple[Tape, int]:
+def _lay_tape(base: Candles, bars: Candles, panel: Floats, instrument: Instrument) -> tuple[Tape, int]:
     exact = base.values[: CLOSE + 1] / float(instrument.tick_size)
     ticks = np.rint(exact).astype(np.int64)
     off_grid = int((np.abs(exact - ticks) > 1e-3).any(axis=0).sum())
@@ -250,9 +245,7 @@ def _closes(base: Candles, bars: Candles) -> Times:
     return np.where(is_first, owner - 1, -1).astype(np.int64)
 
 
-def _new_world(
-    instrument: Instrument, costs: Costs, allocation: Decimal, first_bar: int
-) -> Record:
+def _new_world(instrument: Instrument, costs: Costs, allocation: Decimal, first_bar: int) -> Record:
     numbers = instrument_numbers(instrument)[0]
     world = np.zeros(1, dtype=WORLD_DTYPE)
     w = world[0]

@@ -38,9 +38,7 @@ def match_move(w: Any, journal: Record, start: int, end: int, segment: int) -> N
         order = w.orders[k]
         if segment != AT_OPEN:
             travelled = _travelled(order, start, end)
-            w.time_now = _path_time(
-                w.bar_time, w.bar_length, segment, travelled, abs(end - start)
-            )
+            w.time_now = _path_time(w.bar_time, w.bar_length, segment, travelled, abs(end - start))
         if order.kind == OrderKind.STOP:
             w.tick_now = min(order.ticks, start)
             _trigger(w, journal, k)
@@ -101,9 +99,7 @@ def _trigger(w: Any, journal: Record, k: int) -> None:
 
 
 @compiled
-def _take(
-    w: Any, journal: Record, side: int, kind: int, lots: int, limit: int, reason: int, order_id: int
-) -> int:
+def _take(w: Any, journal: Record, side: int, kind: int, lots: int, limit: int, reason: int, order_id: int) -> int:
     """Take liquidity at the price of now; each further share of the volume lies deeper."""
     # The order itself never rests, but a fill is recorded against an order's identity.
     order = w.orders[w.order_count]

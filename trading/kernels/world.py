@@ -139,9 +139,7 @@ def record_fill(w: Any, journal: Record, order: Any, lots: int, ticks: int, fee_
 
 
 @compiled
-def add_order(
-    w: Any, slot: int, side: int, kind: int, ticks: int, lots: int, reason: int
-) -> bool:
+def add_order(w: Any, slot: int, side: int, kind: int, ticks: int, lots: int, reason: int) -> bool:
     """Rest an order on the market and lock what it may need."""
     if w.order_count >= MAX_ORDERS:
         return False

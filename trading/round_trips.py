@@ -1,0 +1,133 @@
+"""What came of each trade: from flat to flat, or buy and sell of one gap of a grid; exact."""
+
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, NamedTuple, Protocol
+
+ZERO: Final = Decimal(0)
+
+
+class FillLike(Protocol):
+    """What a fill must tell to be counted."""
+
+    @property
+    def time(self) -> int:
+        """Market time, UTC milliseconds."""
+
+    @property
+    def side(self) -> str:
+        """`buy` or `sell`."""
+
+    @property
+    def quantity(self) -> Decimal:
+        """In the base asset, before fees."""
+
+    @property
+    def price(self) -> Decimal:
+        """In the quote asset."""
+
+    @property
+    def fee(self) -> Decimal:
+        """In the asset received."""
+
+    @property
+    def slot(self) -> int:
+        """The grid's slot, or -1."""
+
+    @property
+    def reason(self) -> str:
+        """Why the order was sent."""
+
+
+class RoundTrip(NamedTuple):
+    """A closed trade; `profit` is net of both fees, dust that a fee left behind not counted."""
+
+    opened: int
+    closed: int
+    cost: Decimal
+    profit: Decimal
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GridResult:
+    """A grid's result in its two parts; they add up to the change of the equity."""
+
+    matched_pairs: int
+    grid_profit: Decimal
+    inventory_profit: Decimal
+
+
+class _Lot(NamedTuple):
+    time: int
+    # What is left of the buy: base after the fee, and what was paid for it.
+    base: Decimal
+    paid: Decimal
+
+
+def round_trips(fills: Iterable[FillLike], lot_size: Decimal) -> list[RoundTrip]:
+    """Follow one position from flat to flat; flat means less than a lot."""
+    trips: list[RoundTrip] = []
+    owned = spent = earned = ZERO
+    opened: int | None = None
+    for fill in fills:
+        amount = fill.quantity * fill.price
+        if fill.side == "buy":
+            opened = fill.time if opened is None else opened
+            owned += fill.quantity - fill.fee
+            spent += amount
+            continue
+        owned -= fill.quantity
+        earned += amount - fill.fee
+        if owned < lot_size and opened is not None:
+            trips.append(RoundTrip(opened, fill.time, spent, earned - spent, fill.reason))
+            spent = earned = ZERO
+            opened = None
+    return trips
+
+
+def matched_pairs(fills: Iterable[FillLike]) -> list[RoundTrip]:
+    """Match each sell of a grid's slot with that slot's buys, oldest first.
+
+    Sells of what was bought at the start, or left by a slot's fees, match nothing.
+    """
+    waiting: dict[int, deque[_Lot]] = defaultdict(deque)
+    trips: list[RoundTrip] = []
+    for fill in fills:
+        if fill.slot < 0:
+            continue
+        if fill.side == "buy":
+            lot = _Lot(fill.time, fill.quantity - fill.fee, fill.quantity * fill.price)
+            waiting[fill.slot].append(lot)
+        else:
+            trip = _match(fill, waiting[fill.slot])
+            if trip is not None:
+                trips.append(trip)
+    return trips
+
+
+def split_grid_result(fills: Iterable[FillLike], *, equity_change: Decimal) -> GridResult:
+    """Split a grid's result into what its pairs earned and what its inventory gained or lost."""
+    pairs = matched_pairs(fills)
+    profit = sum((pair.profit for pair in pairs), ZERO)
+    return GridResult(len(pairs), profit, equity_change - profit)
+
+
+def _match(sell: FillLike, lots: deque[_Lot]) -> RoundTrip | None:
+    remaining, paid, opened = sell.quantity, ZERO, None
+    while remaining > 0 and lots:
+        lot = lots.popleft()
+        part = min(remaining, lot.base)
+        share = lot.paid * part / lot.base
+        opened = lot.time if opened is None else opened
+        paid += share
+        remaining -= part
+        if part < lot.base:
+            lots.appendleft(_Lot(lot.time, lot.base - part, lot.paid - share))
+    if opened is None:
+        return None
+    matched = sell.quantity - remaining
+    proceeds = (sell.quantity * sell.price - sell.fee) * matched / sell.quantity
+    return RoundTrip(opened, sell.time, paid, proceeds - paid, sell.reason)
