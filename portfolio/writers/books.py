@@ -6,10 +6,22 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import F
+from django.db.models import F, Max
 
-from portfolio.models import Book
+from portfolio.models import Account, Book
 from portfolio.writers import audit
+
+
+def open_book(account: Account, *, name: str, position_cap_percent: Decimal, now: datetime) -> Book:
+    """Open a book of that name under the account's next number, or answer the one there is with its cap set."""
+    book = Book.objects.filter(account=account, name=name).first()
+    if book is None:
+        highest = Book.objects.filter(account=account).aggregate(highest=Max("number"))["highest"] or 0
+        book = Book(account=account, number=highest + 1, name=name, opened_at=now)
+    book.position_cap_percent = position_cap_percent
+    book.version += 1
+    book.save()
+    return book
 
 
 def raise_versions(book_ids: Iterable[int]) -> None:

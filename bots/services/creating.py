@@ -1,0 +1,93 @@
+"""Create bots, one at a time or a whole line-up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from bots import writers
+from bots.lineups import Plan, PlannedBot
+from bots.models import Bot
+from bots.services.operating import UnableToOperate, follow_markets
+from marketdata.models import Instrument
+from marketdata.selectors import filters_of, instruments
+from portfolio.models import Account
+from portfolio.writers import accounts, audit
+from portfolio.writers.books import open_book
+from strategies import registry
+from trading.instruments import find_instrument
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
+
+def create_bot(
+    *,
+    account_id: int,
+    planned: PlannedBot,
+    by: AbstractBaseUser | None,
+    now: datetime,
+    request_id: str = "",
+) -> Bot:
+    """Create a stopped bot with a book of its own; a bot of that key is left as it is."""
+    with transaction.atomic():
+        account = accounts.lock(account_id)
+        existing = Bot.objects.filter(book__account=account, key=planned.key).first()
+        if existing is not None:
+            return existing
+        markets = _markets(account, planned.symbols)
+        params = registry.param_values(planned.strategy, planned.params, planned.interval)
+        book = open_book(account, name=planned.name, position_cap_percent=planned.position_cap_percent, now=now)
+        bot = writers.create(
+            book_id=book.pk,
+            instrument_ids=[instrument.pk for instrument in markets],
+            facts=_facts(account, planned, params, now),
+        )
+        definition = registry.definition(planned.strategy)
+        follow_markets(bot, definition.warmup_bars(registry.make_params(planned.strategy, params, planned.interval)))
+        audit.record(
+            action="bot.create",
+            subject=f"bot:{bot.pk}",
+            actor=by,
+            after={"name": bot.name, "strategy": bot.strategy, "symbols": list(planned.symbols), "params": params},
+            now=now,
+            request_id=request_id,
+        )
+        accounts.changed(account)
+        return bot
+
+
+def create_lineup(*, account_id: int, plan: Plan, by: AbstractBaseUser | None, now: datetime) -> list[Bot]:
+    """Create every bot of a plan that is not there yet, in the order of the plan."""
+    with transaction.atomic():
+        return [create_bot(account_id=account_id, planned=planned, by=by, now=now) for planned in plan.bots]
+
+
+def _facts(account: Account, planned: PlannedBot, params: dict[str, Any], now: datetime) -> dict[str, Any]:
+    newest = Bot.objects.filter(book__account=account).aggregate(newest=Max("rank"))["newest"] or 0
+    return {
+        "key": planned.key,
+        "name": planned.name,
+        "strategy": planned.strategy,
+        "strategy_hash": registry.definition(planned.strategy).source_hash,
+        "params": params,
+        "interval": planned.interval,
+        "rank": newest + 1,
+        "created_at": now,
+    }
+
+
+def _markets(account: Account, symbols: Sequence[str]) -> list[Instrument]:
+    known = {instrument.symbol: instrument for instrument in instruments(account.market_id)}
+    filters = [filters_of(instrument) for instrument in known.values()]
+    found = [known[find_instrument(symbol, filters).symbol] for symbol in symbols]
+    for instrument in found:
+        if instrument.quote != account.quote_asset:
+            raise UnableToOperate(
+                "SYMBOL_QUOTE", f"{instrument.symbol} is paid in {instrument.quote}, the account in {account.quote_asset}."
+            )
+    return found

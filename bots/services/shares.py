@@ -1,0 +1,65 @@
+"""Set the bots' shares of the account, as the percentage mode does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from bots import lineups
+from bots.models import Bot
+from portfolio.services import AllocationPlan, set_allocations
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
+
+MODES = ("single", "rotation", "percentage", "subaccounts")
+
+
+class ModeNotBuilt(Exception):
+    """Raised when a mode is asked for that a later release brings."""
+
+
+def set_shares(
+    *,
+    account_id: int,
+    percents: Mapping[int, Decimal],
+    by: AbstractBaseUser | None,
+    now: datetime,
+    market_at: datetime | None = None,
+    request_id: str = "",
+) -> AllocationPlan:
+    """Give bots (by id) their shares of the account's worth; bots that are not named keep theirs."""
+    books = dict(Bot.objects.filter(book__account_id=account_id, id__in=percents).values_list("id", "book_id"))
+    return set_allocations(
+        account_id=account_id,
+        percents={books[bot_id]: share for bot_id, share in percents.items()},
+        by=by,
+        now=now,
+        market_at=market_at,
+        request_id=request_id,
+    )
+
+
+def read_shares(words: Sequence[str], bots: Sequence[Bot], aliases: Mapping[str, Sequence[str]]) -> dict[int, Decimal]:
+    """Read `BOT=PCT` words; raises UnknownBot or BadPlan with what to do."""
+    percents: dict[int, Decimal] = {}
+    for word in words:
+        name, separator, text = word.partition("=")
+        if not separator:
+            raise lineups.BadPlan(f"Write BOT=PERCENT, for example {bots[0].name if bots else 'GridTrading'}=20, not {word!r}.")
+        bot = lineups.find(name, bots, aliases)
+        if bot.pk in percents:
+            raise lineups.BadPlan(f"{bot.name} is named twice.")
+        percents[bot.pk] = lineups.percent(text, f"The share of {bot.name}")
+    lineups.check_percents({bot.name: percents[bot.pk] for bot in bots if bot.pk in percents})
+    return percents
+
+
+def demand_built(mode: str) -> None:
+    """Refuse a mode that this release does not have."""
+    if mode != "percentage":
+        raise ModeNotBuilt(
+            f"The {mode} mode is not built yet (docs/roadmap.md, issue D): only percentage is. Nothing was changed."
+        )
