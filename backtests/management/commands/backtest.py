@@ -1,0 +1,177 @@
+"""Run one strategy on one market from the command line."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from backtests import candle_files, jobs, runs, selectors, services
+from backtests.models import BacktestRun
+from backtests.spec import BacktestSpec, milliseconds
+from trading.instruments import Instrument
+from trading.kernels.backtest import Fill
+
+BASIS_POINT = Decimal("0.0001")
+
+
+class Command(BaseCommand):
+    """Translate the command line into a backtest and its result into text or JSON."""
+
+    help = "Run one strategy on one market and show its fills and figures."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Describe the command line."""
+        actions = parser.add_subparsers(dest="action", required=True)
+        run = actions.add_parser("run", help="run a backtest")
+        run.add_argument("--strategy", required=True)
+        run.add_argument("--symbol", required=True, help="BTC/USDT, BTC-USDT or BTCUSDT")
+        run.add_argument("--interval", default="5m")
+        run.add_argument("--base-interval", default="", help="candles to match on; finest of the folder, else --interval")
+        run.add_argument("--from", dest="begin", required=True, help="2024-03-01 or 2024-03-01T12:00, UTC")
+        run.add_argument("--to", dest="end", required=True)
+        run.add_argument("--anchor", default="", help="open of the first bar the indicators see (default: --from)")
+        run.add_argument("--trade-from", default="", help="open of the first bar that may trade (default: after warm-up)")
+        run.add_argument("--param", action="append", default=[], metavar="NAME=VALUE")
+        run.add_argument("--allocation", default="1976.46")
+        run.add_argument("--fee-rate", default="0.001", help="both sides; --maker-fee-rate for another maker's fee")
+        run.add_argument("--maker-fee-rate", default="")
+        run.add_argument("--half-spread-bps", default="0.5")
+        run.add_argument("--slippage-bps", default="0")
+        run.add_argument("--data", default="", metavar="DIR", help="folder of Parquet candles; default: the database")
+        run.add_argument("--filters", default="", metavar="TICK,LOT,MIN_NOTIONAL", help="instead of the stored instrument")
+        run.add_argument("--no-store", action="store_true", help="keep nothing in the database")
+        run.add_argument("--json", action="store_true")
+        show = actions.add_parser("show", help="show a stored backtest")
+        show.add_argument("run_id", type=int)
+        show.add_argument("--json", action="store_true")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Run or show; a person sees a message, never a traceback."""
+        try:
+            report = _show(options["run_id"]) if options["action"] == "show" else _run(options)
+        except (ValueError, LookupError, InvalidOperation) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(json.dumps(report, indent=2) if options["json"] else _as_text(report))
+
+
+def _run(options: dict[str, Any]) -> dict[str, Any]:
+    instrument = _instrument(options)
+    spec = _spec(options, instrument).checked()
+    if options["no_store"]:
+        outcome = runs.run(spec, candles=selectors.candles(spec), instrument=instrument)
+        fills = [_fill(fill) for fill in outcome.result.fills]
+        return _report(spec, fills, outcome.metrics, outcome.result.reasons)
+    run = services.record_backtest(spec=spec, by=None, now=timezone.now())
+    jobs.run_backtest(run_id=run.id, clock=timezone.now)
+    return _show(run.id)
+
+
+def _show(run_id: int) -> dict[str, Any]:
+    run = selectors.run(run_id)
+    if run.state == BacktestRun.State.FAILED:
+        raise ValueError(f"Backtest {run.id} failed: {run.error}")
+    spec = selectors.spec_of(run)
+    report = _report(spec, [_fill(fill) for fill in selectors.fills(run)], run.metrics, run.reasons)
+    return {"run": run.id, "state": run.state, **report}
+
+
+def _report(spec: BacktestSpec, fills: list[dict[str, Any]], metrics: dict[str, Any], reasons: dict[str, int]) -> dict[str, Any]:
+    return {
+        "strategy": spec.strategy,
+        "symbol": spec.symbol,
+        "interval": spec.interval,
+        "base_interval": spec.base_interval,
+        "from": spec.begin_at.isoformat(),
+        "to": spec.end_at.isoformat(),
+        "params": dict(spec.params),
+        "allocation": str(spec.allocation),
+        "metrics": metrics,
+        "reasons": reasons,
+        "fills": fills,
+    }
+
+
+def _spec(options: dict[str, Any], instrument: Instrument) -> BacktestSpec:
+    begin_at, end_at = _moment(options["begin"]), _moment(options["end"])
+    base = options["base_interval"] or options["interval"]
+    if options["data"] and not options["base_interval"]:
+        begin, end = milliseconds(begin_at) or 0, milliseconds(end_at) or 0
+        base = candle_files.finest_interval(Path(options["data"]), symbol=instrument.symbol, begin=begin, end=end)
+    return BacktestSpec(
+        strategy=options["strategy"],
+        params=_params(options["param"]),
+        symbol=instrument.symbol,
+        interval=options["interval"],
+        base_interval=base,
+        folder=options["data"],
+        begin_at=begin_at,
+        end_at=end_at,
+        anchor_at=_moment(options["anchor"]) if options["anchor"] else None,
+        trade_from_at=_moment(options["trade_from"]) if options["trade_from"] else None,
+        allocation=_decimal("--allocation", options["allocation"]),
+        taker_fee=_decimal("--fee-rate", options["fee_rate"]),
+        maker_fee=_decimal("--maker-fee-rate", options["maker_fee_rate"] or options["fee_rate"]),
+        half_spread=_decimal("--half-spread-bps", options["half_spread_bps"]) * BASIS_POINT,
+        slippage=_decimal("--slippage-bps", options["slippage_bps"]) * BASIS_POINT,
+    )
+
+
+def _instrument(options: dict[str, Any]) -> Instrument:
+    if not options["filters"]:
+        return selectors.known_instrument(options["symbol"])
+    base, slash, quote = options["symbol"].partition("/")
+    parts = options["filters"].split(",")
+    if not (slash and base and quote) or len(parts) != 3:
+        raise ValueError("--filters needs --symbol as BASE/QUOTE and three numbers: tick, lot, least notional")
+    tick, lot, notional = (_decimal("--filters", part) for part in parts)
+    return Instrument(options["symbol"], base, quote, tick, lot, lot, lot * 10**9, notional)
+
+
+def _params(pairs: list[str]) -> dict[str, str]:
+    params: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--param wants NAME=VALUE, not {pair!r}")
+        params[name] = value
+    return params
+
+
+def _moment(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no date: write 2024-03-01 or 2024-03-01T12:00") from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _decimal(name: str, text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{name} must be a number, not {text!r}") from None
+
+
+def _fill(fill: Any) -> dict[str, Any]:
+    time = fill.time if isinstance(fill, Fill) else milliseconds(fill.filled_at)
+    names = ("quantity", "price", "fee")
+    amounts = {name: format(getattr(fill, name).normalize(), "f") for name in names}
+    return {"time": time, "side": fill.side, **amounts, "fee_asset": fill.fee_asset, "kind": fill.kind, "reason": fill.reason}
+
+
+def _as_text(report: dict[str, Any]) -> str:
+    lines = [f"{report['strategy']} on {report['symbol']} {report['interval']}, {report['from']} to {report['to']}"]
+    for fill in report["fills"]:
+        at = datetime.fromtimestamp(fill["time"] / 1000, tz=UTC).isoformat(sep=" ", timespec="seconds")
+        amounts = f"{fill['quantity']:>14} at {fill['price']:>12}, fee {fill['fee']} {fill['fee_asset']}"
+        lines.append(f"{at}  {fill['side']:4} {amounts}  {fill['reason']}")
+    lines += [f"{name:22} {value}" for name, value in report["metrics"].items()]
+    lines += [f"{name:28} {count} bars" for name, count in sorted(report["reasons"].items())]
+    return "\n".join(lines)

@@ -1,0 +1,77 @@
+"""Tables of backtests: what was asked, what came of it, fill by fill."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class BacktestRun(models.Model):
+    """One backtest, asked for once and run once."""
+
+    class State(models.TextChoices):
+        """Where a run stands."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    strategy = models.CharField(max_length=64)
+    params = models.JSONField(help_text="Every parameter, checked and complete")
+    symbol = models.CharField(max_length=32)
+    interval = models.CharField(max_length=4)
+    base_interval = models.CharField(max_length=4, help_text="Interval of the candles that orders are matched on")
+    folder = models.CharField(max_length=500, blank=True, help_text="Folder of Parquet candles; empty for the database")
+    begin_at = models.DateTimeField()
+    end_at = models.DateTimeField()
+    anchor_at = models.DateTimeField(null=True, blank=True)
+    trade_from_at = models.DateTimeField(null=True, blank=True)
+    allocation = models.DecimalField(max_digits=38, decimal_places=18)
+    taker_fee = models.DecimalField(max_digits=38, decimal_places=18)
+    maker_fee = models.DecimalField(max_digits=38, decimal_places=18)
+    half_spread = models.DecimalField(max_digits=38, decimal_places=18)
+    slippage = models.DecimalField(max_digits=38, decimal_places=18)
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of everything above")
+    source_hash = models.CharField(max_length=64, help_text="SHA-256 of the code that decided")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.QUEUED)
+    error = models.TextField(blank=True)
+    metrics = models.JSONField(default=dict)
+    reasons = models.JSONField(default=dict, help_text="How often each reason was given")
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    requested_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "requested_at"], name="backtest_run_waiting")]
+        constraints = [
+            models.CheckConstraint(condition=Q(allocation__gt=0), name="backtest_allocation_positive"),
+            models.CheckConstraint(condition=Q(end_at__gt=models.F("begin_at")), name="backtest_stretch_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.strategy} on {self.symbol} {self.interval} ({self.state})"
+
+
+class BacktestFill(models.Model):
+    """One fill of a backtest, in order."""
+
+    run = models.ForeignKey(BacktestRun, on_delete=models.CASCADE, related_name="fills")
+    number = models.PositiveIntegerField()
+    filled_at = models.DateTimeField()
+    side = models.CharField(max_length=4)
+    kind = models.CharField(max_length=8)
+    quantity = models.DecimalField(max_digits=38, decimal_places=18)
+    price = models.DecimalField(max_digits=38, decimal_places=18)
+    fee = models.DecimalField(max_digits=38, decimal_places=18)
+    fee_asset = models.CharField(max_length=16)
+    reason = models.CharField(max_length=40)
+    slot = models.SmallIntegerField(default=-1)
+
+    class Meta:
+        ordering = ["run", "number"]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="backtest_fill_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.quantity} at {self.price}"

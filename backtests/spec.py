@@ -1,0 +1,71 @@
+"""What a backtest is asked to do: a value that can be checked, stored and run again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from strategies import registry
+from trading.bars import interval_milliseconds
+from trading.costs import rate_ppm
+
+
+class BadSpec(ValueError):
+    """This backtest cannot be run as asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BacktestSpec:
+    """One strategy on one market over a stretch of time."""
+
+    strategy: str
+    params: Mapping[str, Any]
+    symbol: str
+    interval: str
+    base_interval: str
+    # A folder of Parquet candles, or empty for the candles in the database.
+    folder: str
+    begin_at: datetime
+    end_at: datetime
+    # Open of the first bar that the indicators see, and of the first that may trade.
+    anchor_at: datetime | None
+    trade_from_at: datetime | None
+    allocation: Decimal
+    taker_fee: Decimal
+    maker_fee: Decimal
+    half_spread: Decimal
+    slippage: Decimal
+
+    def checked(self) -> BacktestSpec:
+        """Answer the same spec with its parameters complete, or raise what is wrong with it."""
+        params = registry.param_values(self.strategy, self.params, self.interval)
+        if interval_milliseconds(self.interval) % interval_milliseconds(self.base_interval):
+            raise BadSpec(f"Bars of {self.base_interval} do not add up to {self.interval}")
+        if self.begin_at >= self.end_at:
+            raise BadSpec(f"The end {self.end_at} must be after the beginning {self.begin_at}")
+        if not (self.allocation.is_finite() and self.allocation > 0):
+            raise BadSpec(f"The allocation must be above zero, not {self.allocation}")
+        for rate in (self.taker_fee, self.maker_fee, self.half_spread, self.slippage):
+            rate_ppm(rate)
+        return BacktestSpec(**{**asdict(self), "params": params})
+
+    @property
+    def fingerprint(self) -> str:
+        """Identify what was asked for, whoever asks."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def milliseconds(at: datetime | None) -> int | None:
+    """Turn a moment into UTC milliseconds."""
+    return None if at is None else int(at.timestamp() * 1000)
+
+
+def moment(time_ms: int) -> datetime:
+    """Turn UTC milliseconds into a moment."""
+    seconds, rest = divmod(time_ms, 1000)
+    return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=rest * 1000)
