@@ -1,0 +1,87 @@
+"""Doctor says what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from tradeapp import doctor
+from tradeapp.doctor import Verdict
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.django_db
+def test_a_key_that_others_can_read_is_a_problem(settings: Settings, tmp_path: Path) -> None:
+    settings.TRADEAPP_DATA_DIR = tmp_path
+    settings.MASTER_KEY_FILE = tmp_path / "master.key"
+    settings.MASTER_KEY_FILE.write_text("key")
+    settings.MASTER_KEY_FILE.chmod(0o644)
+
+    found = _find(doctor.examine(now=NOW), "master.key")
+
+    assert found.verdict is Verdict.PROBLEM
+    assert found.remedy == f"chmod 600 {settings.MASTER_KEY_FILE}"
+
+
+@pytest.mark.django_db
+def test_a_setting_for_an_unknown_bot_is_a_problem(settings: Settings) -> None:
+    settings.BOT_PERCENT = {"MEAN_REVERSOIN": "20"}
+
+    found = _find(doctor.examine(now=NOW), "BOT_PERCENT_MEAN_REVERSOIN")
+
+    assert found.verdict is Verdict.PROBLEM
+    assert "no such bot" in found.says
+
+
+@pytest.mark.django_db
+def test_servers_and_tables_that_are_there_are_fine(settings: Settings) -> None:
+    findings = doctor.examine(now=NOW)
+
+    assert _find(findings, "redis").verdict is Verdict.FINE
+    assert _find(findings, "tables").verdict is Verdict.FINE
+
+
+def test_a_stopped_system_is_not_a_broken_one(tmp_path: Path) -> None:
+    code, report = _run(tmp_path)
+
+    verdicts = {finding["subject"]: finding["verdict"] for finding in report["findings"]}
+    assert verdicts["up"] == verdicts["database"] == verdicts["redis"] == "notice"
+    assert code == 0
+
+
+def test_a_database_of_ones_own_that_does_not_answer_is_a_problem(tmp_path: Path) -> None:
+    code, report = _run(tmp_path, DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+
+    finding = next(found for found in report["findings"] if found["subject"] == "database")
+    assert code == 1
+    assert finding["verdict"] == "problem"
+    assert "DATABASE_URL" in finding["remedy"]
+
+
+def _run(data_dir: Path, **environ: str) -> tuple[int, dict[str, list[dict[str, str]]]]:
+    clean = {
+        name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"}
+    }
+    answer = subprocess.run(
+        [sys.executable, "manage.py", "doctor", "--json"],
+        cwd=PROJECT,
+        env=clean | {"TRADEAPP_DATA_DIR": str(data_dir)} | environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert answer.stdout, answer.stderr
+    return answer.returncode, json.loads(answer.stdout)
+
+
+def _find(findings: list[doctor.Finding], subject: str) -> doctor.Finding:
+    return next(finding for finding in findings if finding.subject == subject)
