@@ -1,0 +1,163 @@
+"""What the house asks of an exchange: one port for trading an account, one for its public market."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from trading.instruments import Instrument
+from trading.orders import BalanceReport, OrderReport, TradeReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderTicket:
+    """Everything an order says on the wire; made from a stored order that is SENDING."""
+
+    client_order_id: str
+    symbol: str
+    side: str
+    type: str
+    quantity: Decimal
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    time_in_force: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The exchange's answer to a new order: its state, and its first trades if it made any."""
+
+    report: OrderReport
+    trades: tuple[TradeReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowReport:
+    """Something came to the account from outside, or left it."""
+
+    asset: str
+    amount: Decimal
+    cleared_at: datetime
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamGap:
+    """The stream was cut: whatever happened before this moment may be missing from it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpen:
+    """The stream is subscribed: from here on it is complete until the next gap."""
+
+
+UserEvent = OrderReport | TradeReport | BalanceReport | FlowReport | StreamGap | StreamOpen
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPermissions:
+    """What a key may do."""
+
+    can_read: bool
+    can_trade: bool
+    can_withdraw: bool
+    can_transfer: bool
+    is_ip_restricted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """An instrument as the exchange lists it."""
+
+    instrument: Instrument
+    venue_symbol: str
+    filters: dict[str, Any]
+    order_count_max: int
+    is_trading: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedCandle:
+    """A candle that will not change any more."""
+
+    symbol: str
+    interval: str
+    open_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True)
+class MarkUpdate:
+    """The mid of the best bid and ask."""
+
+    symbol: str
+    price: Decimal
+    market_ms: int
+
+
+class TradingPort(Protocol):
+    """One account on one exchange. Every call raises ExchangeTrouble for any answer but the one asked for."""
+
+    async def server_time_ms(self) -> int:
+        """Ask for the exchange's clock and note how far ours is off."""
+
+    async def instruments(self) -> list[Listing]:
+        """List what can be traded."""
+
+    async def submit(self, ticket: OrderTicket, *, send_before_ms: int) -> Submitted:
+        """Send an order, once; refuse to write after the deadline."""
+
+    async def cancel(self, symbol: str, client_order_id: str) -> OrderReport:
+        """Cancel an order and report its end."""
+
+    async def order_by_client_id(self, symbol: str, client_order_id: str) -> OrderReport:
+        """Read an order by our name for it."""
+
+    async def order_by_exchange_id(self, symbol: str, exchange_order_id: str) -> OrderReport:
+        """Read an order by the exchange's number."""
+
+    async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
+        """List live orders, of one symbol or of all."""
+
+    async def trades_since(self, symbol: str, from_id: int) -> list[TradeReport]:
+        """List every trade from this trade id on, oldest first, page by page."""
+
+    async def balances(self) -> BalanceReport:
+        """Read what the exchange holds for the account."""
+
+    async def key_permissions(self) -> KeyPermissions:
+        """Read what our key may do."""
+
+    def user_events(self) -> AsyncIterator[UserEvent]:
+        """Follow the account for ever; every cut shows as a StreamGap, every return as a StreamOpen."""
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+
+
+class MarketPort(Protocol):
+    """The public market of one exchange."""
+
+    async def instruments(self) -> list[Listing]:
+        """List what can be traded."""
+
+    async def candles(self, symbol: str, interval: str, since_ms: int, limit: int) -> list[ClosedCandle]:
+        """Read closed candles from this open time on, oldest first."""
+
+    def watch_closed_candles(self, wanted: Sequence[tuple[str, str]]) -> AsyncIterator[ClosedCandle | StreamGap | StreamOpen]:
+        """Follow closed candles of these (symbol, interval) pairs; cuts show as StreamGap."""
+
+    def watch_marks(self, symbols: Sequence[str]) -> AsyncIterator[MarkUpdate | StreamGap | StreamOpen]:
+        """Follow the mid price of these symbols; cuts show as StreamGap."""
+
+    async def close(self) -> None:
+        """Let go of every connection."""
