@@ -275,7 +275,8 @@ def test_a_trade_made_by_hand_is_the_operators(world: World) -> None:
     )  # fmt: skip
     fill = world.post(trade)
 
-    assert fill is not None and fill.book is None
+    assert fill is not None
+    assert fill.book is None
     assert selectors.residuals(world.account_id) == {"USDT": D("-4.99")}
     assert Account.objects.get(id=world.account_id).state_reason == "RECONCILE_RESIDUAL"
     assert world.compare().outcome == "residual"
@@ -286,7 +287,7 @@ def test_a_trade_of_an_order_nobody_knows_is_not_guessed(world: World) -> None:
     """I-22: ownership is read, never assumed."""
     trade = TradeReport("BTCUSDT", 5, "77", None, Side.BUY, D("50000"), D("0.0001"), D("5"), D(0), "BTC",
                         is_maker=False, traded_at=world.market_at)  # fmt: skip
-    with transaction.atomic(), pytest.raises(OwnerUnknown):
+    with pytest.raises(OwnerUnknown), transaction.atomic():
         fills.post_fill(world.account(), trade, now=NOW)
 
 
