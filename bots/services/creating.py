@@ -22,14 +22,14 @@ from strategies import registry
 from trading.instruments import find_instrument
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
 
 def create_bot(
     *,
     account_id: int,
     planned: PlannedBot,
-    by: AbstractBaseUser | None,
+    by: User | None,
     now: datetime,
     request_id: str = "",
 ) -> Bot:
@@ -61,7 +61,7 @@ def create_bot(
         return bot
 
 
-def create_lineup(*, account_id: int, plan: Plan, by: AbstractBaseUser | None, now: datetime) -> list[Bot]:
+def create_lineup(*, account_id: int, plan: Plan, by: User | None, now: datetime) -> list[Bot]:
     """Create every bot of a plan that is not there yet, in the order of the plan."""
     with transaction.atomic():
         return [create_bot(account_id=account_id, planned=planned, by=by, now=now) for planned in plan.bots]

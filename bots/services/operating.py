@@ -22,7 +22,7 @@ from trading import live_step
 from trading.strategy import StrategyDefinition
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
 # Charts and regimes want more history than most strategies need to warm up.
 HISTORY_BARS_MIN = 1000
@@ -40,14 +40,12 @@ class UnableToOperate(Exception):
 class Request:
     """Who asks, when, and under which request."""
 
-    by: AbstractBaseUser | None
+    by: User | None
     now: datetime
     request_id: str = ""
 
 
-def start_bot(
-    *, bot_id: int, by: AbstractBaseUser | None, now: datetime, request_id: str = "", market_at: datetime | None = None
-) -> Bot:
+def start_bot(*, bot_id: int, by: User | None, now: datetime, request_id: str = "", market_at: datetime | None = None) -> Bot:
     """Let a bot trade from the next candle on, with the strategy as it is now.
 
     A bot that runs stays as it is. `market_at` is for a market that has no candle yet.
@@ -70,7 +68,7 @@ def start_bot(
         return bot
 
 
-def stop_bot(*, bot_id: int, by: AbstractBaseUser | None, now: datetime, request_id: str = "") -> Bot:
+def stop_bot(*, bot_id: int, by: User | None, now: datetime, request_id: str = "") -> Bot:
     """Stop a bot: its resting entries are cancelled, its positions and their stops stay."""
     with transaction.atomic():
         account, bot = _lock(bot_id)
@@ -82,7 +80,7 @@ def stop_bot(*, bot_id: int, by: AbstractBaseUser | None, now: datetime, request
         return bot
 
 
-def pause_bot(*, bot_id: int, by: AbstractBaseUser | None, now: datetime, request_id: str = "") -> Bot:
+def pause_bot(*, bot_id: int, by: User | None, now: datetime, request_id: str = "") -> Bot:
     """Keep a bot from entering: it goes on minding what it holds, and its resting entries are cancelled."""
     with transaction.atomic():
         account, bot = _lock(bot_id)
@@ -96,7 +94,7 @@ def pause_bot(*, bot_id: int, by: AbstractBaseUser | None, now: datetime, reques
         return bot
 
 
-def resume_bot(*, bot_id: int, by: AbstractBaseUser | None, now: datetime, request_id: str = "") -> Bot:
+def resume_bot(*, bot_id: int, by: User | None, now: datetime, request_id: str = "") -> Bot:
     """Let a paused bot enter again."""
     with transaction.atomic():
         _, bot = _lock(bot_id)
@@ -109,7 +107,7 @@ def resume_bot(*, bot_id: int, by: AbstractBaseUser | None, now: datetime, reque
         return bot
 
 
-def flatten_bot(*, bot_id: int, by: AbstractBaseUser | None, now: datetime, request_id: str = "") -> Bot:
+def flatten_bot(*, bot_id: int, by: User | None, now: datetime, request_id: str = "") -> Bot:
     """Stop a bot, cancel everything of it and sell all it holds."""
     with transaction.atomic():
         account, bot = _lock(bot_id)

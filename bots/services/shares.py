@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from bots import lineups
 from bots.models import Bot
-from portfolio.services import AllocationPlan, set_allocations
+from portfolio.services import set_allocations
+from portfolio.services.allocations import AllocationPlan
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import User
 
 MODES = ("single", "rotation", "percentage", "subaccounts")
 
@@ -25,7 +26,7 @@ def set_shares(
     *,
     account_id: int,
     percents: Mapping[int, Decimal],
-    by: AbstractBaseUser | None,
+    by: User | None,
     now: datetime,
     market_at: datetime | None = None,
     request_id: str = "",
@@ -60,6 +61,4 @@ def read_shares(words: Sequence[str], bots: Sequence[Bot], aliases: Mapping[str,
 def demand_built(mode: str) -> None:
     """Refuse a mode that this release does not have."""
     if mode != "percentage":
-        raise ModeNotBuilt(
-            f"The {mode} mode is not built yet (docs/roadmap.md, issue D): only percentage is. Nothing was changed."
-        )
+        raise ModeNotBuilt(f"The {mode} mode is not built yet (docs/roadmap.md, issue D): use percentage. Nothing was changed.")

@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bots import jobs, services, writers
+from bots.jobs.stepping import step_all
+from bots.models import Bot, BotState
+from bots.selectors import due_bots_done
+from portfolio.models import Account, AuditEntry, DecisionRecord, EquityPoint, Order
+from strategies import registry
+from tests.bots.conftest import FIVE_MINUTES, Desk, clock, quiet
+from trading import live_step
+
+CRASH = [99.0, 97.5, 95.0]
+# Entries in a falling market, so that three candles make a story.
+EAGER: dict[str, Any] = {"regime_filter": False, "cost_gate": 0.0, "oversold": 45.0, "stop_share": 0.05}
+
+
+def started(desk: Desk, *bots: tuple[str, str]) -> list[Bot]:
+    made = [desk.bot(key, symbol=symbol, **EAGER) for key, symbol in bots]
+    desk.history(quiet)
+    return made
+
+
+def test_every_bar_of_every_bot_leaves_a_decision_with_its_reason(desk: Desk) -> None:
+    started(desk, ("FIRST", "BTC/USDT"), ("SECOND", "ETH/USDT"))
+    desk.close_bars([100.0])
+
+    done = jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    assert (done.bots_stepped, done.bars) == (2, 2)
+    rows = DecisionRecord.objects.all()
+    assert [row.bar_closed_at for row in rows] == [desk.market_at] * 2
+    assert {row.action for row in rows} == {"hold"}
+    assert all(row.reason and row.facts["close"] == 100.0 for row in rows)
+    assert {row.strategy_hash for row in rows} == {registry.definition("mean_reversion").source_hash}
+    assert due_bots_done(desk.account.pk, desk.market_at)
+
+
+def test_a_duplicate_doorbell_changes_nothing(desk: Desk) -> None:
+    started(desk, ("FIRST", "BTC/USDT"))
+    desk.close_bars([100.0])
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+    before = BotState.objects.get()
+
+    again = jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    assert again == jobs.Advance()
+    assert DecisionRecord.objects.count() == 1
+    assert BotState.objects.get().data == before.data
+
+
+def test_a_bot_waits_for_a_late_candle_and_then_steps(desk: Desk) -> None:
+    started(desk, ("FIRST", "BTC/USDT"))
+    desk.late_bars([100.0])
+
+    early = jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    assert early.bots_stepped == 0
+    assert not due_bots_done(desk.account.pk, desk.market_at)
+    desk.market_at -= FIVE_MINUTES
+    desk.close_bars([100.0])
+    assert jobs.advance_account(account_id=desk.account.pk, clock=clock).bots_stepped == 1
+    assert due_bots_done(desk.account.pk, desk.market_at)
+
+
+def test_a_bot_waits_for_the_history_that_warms_it_up(desk: Desk) -> None:
+    desk.bot("FIRST")
+    desk.close_bars([100.0])
+
+    assert jobs.advance_account(account_id=desk.account.pk, clock=clock).bots_stepped == 0
+
+    end, desk.market_at = desk.market_at, desk.market_at - FIVE_MINUTES
+    desk.history(quiet)
+    desk.market_at = end
+    assert jobs.advance_account(account_id=desk.account.pk, clock=clock).bots_stepped == 1
+
+
+def test_a_candle_that_does_not_exist_is_a_gap_and_no_reason_to_act(desk: Desk) -> None:
+    started(desk, ("FIRST", "BTC/USDT"))
+    desk.close_bars([100.0], missing=True)
+
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    row = DecisionRecord.objects.get()
+    assert (row.action, row.reason) == ("hold", "DATA_GAP")
+
+
+def crash(desk: Desk) -> list[DecisionRecord]:
+    """Let the market fall until the bots want to enter, one candle at a time."""
+    for close in CRASH:
+        desk.close_bars([close])
+        jobs.advance_account(account_id=desk.account.pk, clock=clock)
+        wishes = list(DecisionRecord.objects.filter(action="enter").order_by("book__bot__rank"))
+        if wishes:
+            return wishes
+    raise AssertionError(DecisionRecord.objects.values("reason", "facts"))
+
+
+def test_an_entry_becomes_a_ready_order_within_the_bots_cap(desk: Desk) -> None:
+    (bot,) = started(desk, ("FIRST", "BTC/USDT"))
+
+    (wish,) = crash(desk)
+
+    order = Order.objects.get()
+    assert wish.outcome == "accepted"
+    assert (order.status, order.side, order.type, order.time_in_force) == ("ready", "buy", "LIMIT", "IOC")
+    assert order.book_id == bot.book_id
+    # A tenth of 1,976.46, at a price that may be one hundredth above the one it was sized for.
+    assert order.quantity * order.price <= bot_allocation(bot) * 10 / 100 * 102 / 100
+
+
+def bot_allocation(bot: Bot) -> Any:
+    bot.book.refresh_from_db()
+    return bot.book.base_equity
+
+
+def test_a_paused_bot_steps_but_does_not_enter(desk: Desk) -> None:
+    (bot,) = started(desk, ("FIRST", "BTC/USDT"))
+    services.pause_bot(bot_id=bot.pk, by=None, now=clock())
+
+    (wish,) = crash(desk)
+
+    assert (wish.outcome, wish.denial) == ("denied", "MODE_BOT_PAUSED")
+    assert not Order.objects.exists()
+
+
+def test_missed_candles_are_stepped_in_order_and_enter_nothing(desk: Desk) -> None:
+    started(desk, ("FIRST", "BTC/USDT"))
+    desk.close_bars([*CRASH, 95.2])
+
+    done = jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    assert done.bars == 4
+    older = DecisionRecord.objects.filter(bar_closed_at__lt=desk.market_at)
+    assert older.count() >= 3
+    wishes = older.exclude(action="hold")
+    assert wishes
+    assert {row.denial for row in wishes} == {"DATA_STALE"}
+
+
+def test_candles_from_before_the_start_are_caught_up_with_in_silence(desk: Desk) -> None:
+    (bot,) = started(desk, ("FIRST", "BTC/USDT"))
+    desk.close_bars([100.0])
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+    services.stop_bot(bot_id=bot.pk, by=None, now=clock())
+    desk.close_bars(CRASH)
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+    services.start_bot(bot_id=bot.pk, by=None, now=clock())
+    desk.close_bars([95.1])
+
+    done = jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    assert done.bars == 4
+    assert sorted({row.bar_closed_at for row in DecisionRecord.objects.all()}) == [
+        desk.market_at - FIVE_MINUTES * 4,
+        desk.market_at,
+    ]
+
+
+def test_stepping_bar_by_bar_equals_stepping_all_at_once(desk: Desk) -> None:
+    patient, hasty = started(desk, ("FIRST", "BTC/USDT"), ("SECOND", "BTC/USDT"))
+    desk.close_bars([100.1])
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+    services.stop_bot(bot_id=hasty.pk, by=None, now=clock())
+    for close in (100.0, 99.8, 99.9):
+        desk.close_bars([close])
+        jobs.advance_account(account_id=desk.account.pk, clock=clock)
+    services.start_bot(bot_id=hasty.pk, by=None, now=clock())
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    first, second = BotState.objects.get(bot=patient), BotState.objects.get(bot=hasty)
+
+    assert first.bar_closed_at == second.bar_closed_at
+    assert bytes(first.data) == bytes(second.data)
+
+
+def test_a_strategy_error_halts_only_that_bot(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, sound = started(desk, ("BROKEN", "BTC/USDT"), ("SOUND", "ETH/USDT"))
+    desk.close_bars([100.0])
+    real_step = live_step.run_step
+    calls: list[int] = []
+
+    def failing_first(*words: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError("no volume")
+        return real_step(*words)
+
+    monkeypatch.setattr("bots.jobs.stepping.live_step.run_step", failing_first)
+
+    done = jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    broken.refresh_from_db()
+    sound.refresh_from_db()
+    assert (done.bots_stepped, done.bots_halted) == (1, 1)
+    assert broken.status == Bot.Status.HALTED
+    assert broken.status_reason == "STRATEGY_ERROR: ZeroDivisionError: no volume"
+    assert (sound.status, sound.bar_closed_at) == (Bot.Status.RUNNING, desk.market_at)
+    assert AuditEntry.objects.filter(action="bot.halt", subject=f"bot:{broken.pk}").exists()
+    # The halted bot holds nobody up.
+    assert due_bots_done(desk.account.pk, desk.market_at)
+
+
+def test_a_changed_strategy_is_refused_until_the_bot_is_started_again(desk: Desk) -> None:
+    (bot,) = started(desk, ("FIRST", "BTC/USDT"))
+    Bot.objects.filter(pk=bot.pk).update(strategy_hash="of yesterday's file")
+    desk.close_bars([100.0])
+
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    bot.refresh_from_db()
+    assert bot.status == Bot.Status.HALTED
+    assert bot.status_reason.startswith("STRATEGY_CHANGED")
+    restarted = services.start_bot(bot_id=bot.pk, by=None, now=clock())
+    assert restarted.strategy_hash == registry.definition("mean_reversion").source_hash
+    desk.close_bars([100.0])
+    assert jobs.advance_account(account_id=desk.account.pk, clock=clock).bots_stepped == 1
+
+
+def test_a_state_of_another_layout_halts_the_bot_and_a_start_warms_it_up_anew(desk: Desk) -> None:
+    (bot,) = started(desk, ("FIRST", "BTC/USDT"))
+    desk.close_bars([100.0])
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+    BotState.objects.update(data=b"something older")
+    desk.close_bars([100.0])
+
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    bot.refresh_from_db()
+    assert bot.status_reason.startswith("STATE_CHANGED")
+    services.start_bot(bot_id=bot.pk, by=None, now=clock())
+    assert not BotState.objects.exists()
+    desk.close_bars([100.0])
+    assert jobs.advance_account(account_id=desk.account.pk, clock=clock).bots_stepped == 1
+
+
+def test_an_account_that_changes_between_reading_and_writing_is_stepped_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started(desk, ("FIRST", "BTC/USDT"))
+    desk.close_bars([100.0])
+    real_step_all = step_all
+    rounds: list[int] = []
+
+    def with_a_neighbour(*words: Any) -> Any:
+        rounds.append(1)
+        if len(rounds) == 1:
+            account = Account.objects.get(pk=desk.account.pk)
+            Account.objects.filter(pk=account.pk).update(version=account.version + 1)
+        return real_step_all(*words)
+
+    monkeypatch.setattr("bots.jobs.advance.step_all", with_a_neighbour)
+
+    done = jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    assert len(rounds) == 2
+    assert done.bots_stepped == 1
+    assert DecisionRecord.objects.count() == 1
+
+
+def test_a_claim_is_won_once(desk: Desk) -> None:
+    (bot,) = started(desk, ("FIRST", "BTC/USDT"))
+    claim = writers.Claim(bot.pk, bot.bar_closed_at, desk.market_at + FIVE_MINUTES)
+
+    assert writers.claim_bars([claim]) == {bot.pk}
+    assert writers.claim_bars([claim]) == set()
+
+
+def test_equity_is_drawn_once_for_each_candle(desk: Desk) -> None:
+    started(desk, ("FIRST", "BTC/USDT"))
+    for close in (100.0, 100.1):
+        desk.close_bars([close])
+        jobs.advance_account(account_id=desk.account.pk, clock=clock)
+        jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    points = EquityPoint.objects.filter(book=None).order_by("market_at")
+    assert [str(point.equity.normalize()) for point in points] == ["9882.31", "9882.31"]
+    assert EquityPoint.objects.exclude(book=None).count() == 2
+
+
+def test_the_sweep_finds_what_no_doorbell_rang_for(desk: Desk) -> None:
+    started(desk, ("FIRST", "BTC/USDT"))
+    desk.close_bars([100.0])
+
+    assert jobs.sweep(clock=clock) == [desk.account.pk]
+    assert jobs.sweep(clock=clock) == []
+
+
+def test_a_disabled_account_is_left_alone(desk: Desk) -> None:
+    started(desk, ("FIRST", "BTC/USDT"))
+    desk.close_bars([100.0])
+    Account.objects.filter(pk=desk.account.pk).update(is_enabled=False)
+
+    assert jobs.advance_account(account_id=desk.account.pk, clock=clock) == jobs.Advance()
+
+
+def test_stored_state_can_be_read_by_people(desk: Desk) -> None:
+    started(desk, ("FIRST", "BTC/USDT"))
+    desk.close_bars([100.0])
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    state = BotState.objects.get()
+
+    assert json.dumps(state.view)
+    assert state.view["bars_seen"] > 250
