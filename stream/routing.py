@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from django.urls import URLPattern, path
 
-websocket_urlpatterns: list[Any] = []
+from stream.consumers import application
+
+websocket_urlpatterns: list[URLPattern] = [path("ws/stream/", application)]
