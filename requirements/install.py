@@ -28,7 +28,7 @@ def main() -> int:
     stamps = [ENVIRONMENT / f"installed-{known}" for known in dict.fromkeys((name, "test"))]
     if PYTHON.exists() and wanted_is_installed(name, stamps, wanted):
         return 0
-    if not PYTHON.exists():
+    if not is_usable():
         print("Making .venv ...", flush=True)
         shutil.rmtree(ENVIRONMENT, ignore_errors=True)
         made = subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=False)
@@ -41,6 +41,12 @@ def main() -> int:
         return fail("Installing failed (see above): check the network and the free space, then run the same command again.")
     (ENVIRONMENT / f"installed-{name}").write_text(wanted)
     return 0
+
+
+def is_usable() -> bool:
+    """Tell whether `.venv` is whole and made for this interpreter; an upgraded or half-made one is made anew."""
+    marker = ENVIRONMENT / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages" / "pip"
+    return PYTHON.exists() and marker.is_dir()
 
 
 def wanted_is_installed(name: str, stamps: list[pathlib.Path], wanted: str) -> bool:

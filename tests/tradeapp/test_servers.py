@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 import redis
 from django.core.cache import cache
 from django.db import connection
+
+from tradeapp.up.binaries import PostgresPrograms
+from tradeapp.up.postgres import Postgres
+from tradeapp.up.server_account import ServerAccount
 
 
 @pytest.mark.django_db
@@ -24,3 +31,14 @@ def test_the_cache_keeps_a_value(redis_url: str) -> None:
     cache.set("house", 1, timeout=5)
 
     assert cache.get("house") == 1
+
+
+def test_a_lock_file_whose_number_belongs_to_a_stranger_is_cleared(tmp_path: Path) -> None:
+    account = ServerAccount("me", os.getuid(), os.getgid(), is_other=False)
+    lock = tmp_path / "postmaster.pid"
+    lock.write_text(f"{os.getpid()}\n{tmp_path}\n")
+    server = Postgres(PostgresPrograms(tmp_path, tmp_path), cluster=tmp_path, sockets=tmp_path, account=account)
+
+    server.clear_stale_lock()
+
+    assert not lock.exists()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tradeapp import server_addresses
 from tradeapp.up import binaries
@@ -97,6 +101,25 @@ class Postgres:
     def allow_current_user(self) -> None:
         """Let the user who starts us, and the servers' account, in: the system vouches for them, no password exists."""
         self._write(self.cluster / "pg_ident.conf", self._identities())
+
+    def clear_stale_lock(self) -> None:
+        """Remove the lock file of a server that is gone, and end one that nobody supervises any more.
+
+        The caller holds the data directory, so no other supervisor's server can be meant. PostgreSQL itself would mistake a
+        stranger that got the old server's number for that server, and refuse to start.
+        """
+        lock = self.cluster / "postmaster.pid"
+        try:
+            pid = int(lock.read_text(encoding="utf-8").splitlines()[0])
+        except (OSError, ValueError, IndexError):
+            return
+        with contextlib.suppress(psutil.Error):
+            server = psutil.Process(pid)
+            if str(self.cluster) in server.cmdline():
+                server.send_signal(signal.SIGINT)
+                psutil.wait_procs([server], timeout=STOP_SECONDS)
+                return
+        self._run(["rm", "-f", str(lock)])
 
     def is_ready(self) -> bool:
         """Tell whether the server accepts connections."""

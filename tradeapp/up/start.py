@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import shutil
@@ -25,6 +26,7 @@ from tradeapp.up.supervisor import StopRequested, Supervisor
 from tradeapp.up.trouble import UnableToStart
 from tradeapp.up.valkey import Valkey
 
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 FREE_BYTES_MIN = 300_000_000
 PREPARE_SECONDS = 180.0
 SERVER_SECONDS = 60.0
@@ -112,6 +114,7 @@ def _start(
     if servers.postgres:
         servers.postgres.create()
         servers.postgres.allow_current_user()
+        servers.postgres.clear_stale_lock()
         supervisor.start(plan.postgres(servers.postgres, token))
         supervisor.wait_ready("postgres", seconds=SERVER_SECONDS)
         servers.postgres.create_database()
@@ -222,4 +225,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run `up` from its command line words, without loading the whole project into the supervisor."""
     parser = argparse.ArgumentParser(prog="manage.py up", description="Start everything and keep it running.")
     add_arguments(parser)
-    return run(parser.parse_args(arguments))
+    try:
+        return run(parser.parse_args(arguments))
+    except OSError as error:
+        if error.errno not in DISK_IS_FULL:
+            raise
+        raise UnableToStart(
+            f"The disk is full ({error.filename or 'data directory'}). Free some space and start again: nothing that was "
+            "committed is lost."
+        ) from error
