@@ -15,12 +15,8 @@ FIVE_MINUTES = 300_000
 # A Monday at midnight.
 FIRST_OPEN = 1_704_067_200_000
 
-BTC = Instrument(
-    "BTC/USDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001"), Decimal("0.00001"), Decimal(9000), Decimal(5)
-)
-ETH = Instrument(
-    "ETH/USDT", "ETH", "USDT", Decimal("0.01"), Decimal("0.0001"), Decimal("0.0001"), Decimal(9000), Decimal(5)
-)
+BTC = Instrument("BTC/USDT", "BTC", "USDT", Decimal("0.01"), Decimal("0.00001"), Decimal("0.00001"), Decimal(9000), Decimal(5))
+ETH = Instrument("ETH/USDT", "ETH", "USDT", Decimal("0.01"), Decimal("0.0001"), Decimal("0.0001"), Decimal(9000), Decimal(5))
 # Few lots and wide ticks: roundings and ties that fine markets hide.
 COARSE = Instrument("TOY/USDT", "TOY", "USDT", Decimal(1), Decimal("0.1"), Decimal("0.1"), Decimal(1000), Decimal(5))
 
