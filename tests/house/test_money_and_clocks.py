@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from tests.house.sources import Source, dotted_name, product_sources
+from tests.house.sources import Source, dotted_name, is_excused, product_sources
 
 # Where amounts of money are stored, moved or sent.
 MONEY = (
@@ -39,7 +39,7 @@ def test_no_float_in_a_money_path() -> None:
         if source.path.startswith(MONEY) and "/management/" not in source.path
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Call) and dotted_name(node.func).split(".")[-1] in {"float", "FloatField"}
-        if not _is_excused(source, node.lineno)
+        if not is_excused(source, node.lineno)
     ]
 
     assert not floats, "\n".join(floats)
@@ -75,7 +75,7 @@ def test_a_room_that_decides_or_writes_is_handed_its_instant() -> None:
         for source in product_sources()
         if _room(source.path) in TIMELESS_ROOMS
         for line, name in _calls(source)
-        if name in CLOCKS and not _is_excused(source, line)
+        if name in CLOCKS and not is_excused(source, line)
     ]
 
     assert not watches, "\n".join(watches)
@@ -89,8 +89,3 @@ def _calls(source: Source) -> Iterator[tuple[int, str]]:
 
 def _room(path: str) -> str:
     return path.split("/")[1].removesuffix(".py") if "/" in path else ""
-
-
-def _is_excused(source: Source, line: int) -> bool:
-    """Tell whether the line names its reason: `# house: ...` at its end."""
-    return "# house: " in source.text.splitlines()[line - 1]
