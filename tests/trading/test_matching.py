@@ -87,7 +87,7 @@ def test_a_candle_meets_a_resting_order(order: str, candle: tuple[int, int, int,
         assert not fills
         assert world[0].order_count == 1
     else:
-        assert [fill.ticks for fill in fills] == [int(expect.split()[0])]
+        assert [fill.ticks for fill in fills] == [int(expect.split(maxsplit=1)[0])]
         assert world[0].order_count == 0
 
 

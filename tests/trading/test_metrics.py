@@ -1,0 +1,119 @@
+"""Figures of merit and round trips, by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from trading.metrics import (
+    DAY_MS,
+    break_even_win_rate,
+    daily_returns,
+    max_drawdown,
+    profit_factor,
+    sharpe,
+    sortino,
+    wilson_interval,
+)
+from trading.round_trips import RoundTrip, matched_pairs, round_trips, split_grid_result
+
+
+@dataclass(frozen=True)
+class Fill:
+    time: int
+    side: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    slot: int = -1
+    reason: str = "TEST"
+
+
+def fill(time: int, side: str, quantity: str, price: str, *, slot: int = -1) -> Fill:
+    amount = Decimal(quantity) if side == "buy" else Decimal(quantity) * Decimal(price)
+    return Fill(time, side, Decimal(quantity), Decimal(price), amount * Decimal("0.001"), slot)
+
+
+def trip(profit: str) -> RoundTrip:
+    return RoundTrip(0, 1, Decimal(100), Decimal(profit), "TEST")
+
+
+def test_fifteen_trades_with_ten_wins_say_little() -> None:
+    low, high = wilson_interval(10, 15)
+
+    assert (low, high) == (pytest.approx(0.417, abs=5e-4), pytest.approx(0.848, abs=5e-4))
+    assert wilson_interval(0, 0) == (None, None)
+
+
+def test_the_break_even_win_rate_pays_for_the_losses() -> None:
+    trips = [trip("1"), trip("1"), trip("-3")]
+
+    assert break_even_win_rate(trips) == pytest.approx(0.75)
+    assert profit_factor(trips) == pytest.approx(2 / 3)
+
+
+def test_what_cannot_be_known_is_none() -> None:
+    assert profit_factor([trip("1")]) is None
+    assert break_even_win_rate([]) is None
+    assert sharpe(np.full(29, 0.01)) is None
+    assert sharpe(np.full(40, 0.0)) is None
+    assert sortino(np.full(40, 0.01)) is None
+
+
+def test_sharpe_is_yearly_from_daily_returns() -> None:
+    returns = np.array([0.01, -0.005] * 20)
+
+    expected = np.mean(returns) / np.std(returns, ddof=1) * np.sqrt(365)
+    assert sharpe(returns) == pytest.approx(expected, rel=1e-12)
+    assert sortino(returns) == pytest.approx(0.0025 / np.sqrt(0.005**2 / 2) * np.sqrt(365), rel=1e-12)
+
+
+def test_drawdown_is_measured_from_the_peak_before_it() -> None:
+    assert max_drawdown(np.array([100.0, 120.0, 90.0, 130.0, 117.0])) == pytest.approx(-0.25)
+
+
+def test_days_are_cut_at_midnight_with_the_last_equity_known() -> None:
+    hours = np.arange(0, 73, dtype=np.int64) * DAY_MS // 24
+    equity = 100.0 + np.arange(73)
+    kept = hours != DAY_MS  # The bar at the first midnight is missing.
+
+    returns = daily_returns(hours[kept], equity[kept])
+
+    assert returns.tolist() == pytest.approx([123 / 100 - 1, 148 / 123 - 1, 172 / 148 - 1])
+
+
+def test_a_round_trip_ends_when_less_than_a_lot_is_left() -> None:
+    fills = [fill(1, "buy", "1.0", "100"), fill(2, "sell", "0.5", "110"), fill(3, "sell", "0.4", "90")]
+
+    trips = round_trips(fills, Decimal("0.1"))
+
+    assert [(one.opened, one.closed) for one in trips] == [(1, 3)]
+    assert trips[0].profit == Decimal(55) + Decimal(36) - Decimal("0.091") - Decimal(100)
+
+
+def test_one_cycle_of_a_grid_earns_its_spacing_less_fees() -> None:
+    """Ten gaps of 1 from 100 to 110, one unit each: 10 gross and 2.1 of fees in a full cycle."""
+    fills = [fill(k, "buy", "1", str(100 + k), slot=k) for k in reversed(range(10))]
+    fills += [fill(100 + k, "sell", "0.999", str(101 + k), slot=k) for k in range(10)]
+
+    pairs = matched_pairs(fills)
+    sold = sum(one.price * one.quantity - one.fee for one in fills if one.side == "sell")
+    bought = sum(one.price * one.quantity for one in fills if one.side == "buy")
+
+    assert len(pairs) == 10
+    # Fees in base cost the same as fees in quote at the price of the sale.
+    assert sum(pair.profit for pair in pairs) == sold - bought
+    assert float(sold - bought) == pytest.approx(7.9, abs=0.01)
+
+
+def test_grid_profit_and_inventory_add_up() -> None:
+    fills = [fill(1, "buy", "1", "100", slot=3), fill(2, "sell", "0.999", "101", slot=3), fill(3, "sell", "1", "102", slot=5)]
+
+    split = split_grid_result(fills, equity_change=Decimal(-7))
+
+    assert split.matched_pairs == 1
+    assert split.grid_profit == Decimal("0.999") * 101 * Decimal("0.999") - 100
+    assert split.grid_profit + split.inventory_profit == Decimal(-7)
