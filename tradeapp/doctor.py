@@ -14,6 +14,7 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 from django.conf import settings
@@ -22,8 +23,10 @@ from django.db.migrations.executor import MigrationExecutor
 
 from bots.models import Bot
 from portfolio.models import Allocation, Credential, Heartbeat
-from tradeapp.up import instance_lock, plan
-from tradeapp.up.start import FREE_BYTES_MIN
+from tradeapp import environment
+from tradeapp.up import instance_lock, plan, ports
+from tradeapp.up.start import DEFAULT_PORT, FREE_BYTES_MIN
+from tradeapp.up.trouble import UnableToStart
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 POSTGRES_OLDEST = 16
@@ -109,6 +112,7 @@ def _supervisor() -> Iterator[Finding]:
     holder = instance_lock.holder(settings.TRADEAPP_DATA_DIR)
     if holder is None:
         yield Finding("up", Verdict.NOTICE, "the system does not run", "Start it with `make run`.")
+        yield _dashboard_port()
         return
     yield Finding("up", Verdict.FINE, f"runs as process {holder}")
     answers = plan.answers(f"{settings.VENUE_CONTROL_URL}/control/clock")()
@@ -117,6 +121,16 @@ def _supervisor() -> Iterator[Finding]:
     else:
         remedy = f"Look into {settings.TRADEAPP_DATA_DIR / 'logs' / 'venue.log'}."
         yield Finding("local exchange", Verdict.PROBLEM, f"{settings.VENUE_CONTROL_URL} does not answer", remedy)
+
+
+def _dashboard_port() -> Finding:
+    known = environment.remembered_addresses(settings.TRADEAPP_DATA_DIR).get("DASHBOARD_URL", "")
+    port = urlsplit(known).port or DEFAULT_PORT
+    try:
+        ports.demand_free(host=ports.LOOPBACK, port=port, purpose="the dashboard", option="make run PORT=...")
+    except UnableToStart as trouble:
+        return Finding("dashboard port", Verdict.NOTICE, str(trouble), "For example: make run PORT=8010")
+    return Finding("dashboard port", Verdict.FINE, f"{port} is free")
 
 
 def _redis() -> Iterator[Finding]:

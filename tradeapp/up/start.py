@@ -27,6 +27,7 @@ from tradeapp.up.trouble import UnableToStart
 from tradeapp.up.valkey import Valkey
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+DEFAULT_PORT = 8000
 FREE_BYTES_MIN = 300_000_000
 PREPARE_SECONDS = 180.0
 SERVER_SECONDS = 60.0
@@ -46,7 +47,7 @@ class Servers:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `up`."""
     parser.add_argument("--host", default="127.0.0.1", help="loopback address of the dashboard")
-    parser.add_argument("--port", type=int, default=8000, help="port of the dashboard")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port of the dashboard")
     parser.add_argument("--market", choices=market.MARKETS, default="auto", help="which market the local exchange shows")
     parser.add_argument("--speed", type=float, help=f"market seconds for each second (default {market.DEFAULT_SPEED:g})")
     parser.add_argument("--from", dest="begin", help="first moment of a replay, for example 2024-03-01")
