@@ -15,8 +15,8 @@ from portfolio.writers import orders
 from tests.portfolio.world import NOW, World, build
 from trading import sizing
 from trading.ledger import floor_to
-from trading.proposals import COLLAR, Outcome
 from trading.orders import ExchangeStatus
+from trading.proposals import COLLAR, Outcome
 
 D = Decimal
 LIMIT = D("50505")
@@ -126,8 +126,8 @@ def test_orders_of_different_books_never_cross(world: World) -> None:
     holder = 0
     assert enter(world, holder) == "accepted"
     world.fill(world.send(world.order(kind="enter")), "0.0038", "50000", fee="0", fee_asset="BTC")
-    sell = {"side": "sell", "lots": 180, "limit_price": D("50400")}
-    assert codes(world.decide(world.propose("place", holder, **sell))) == ["accepted"]
+    asked = world.propose("place", holder, side="sell", lots=180, limit_price=D("50400"))
+    assert codes(world.decide(asked)) == ["accepted"]
     world.send(world.order(kind="place"))
 
     assert enter(world, 1, limit=D("50505")) == "CONFLICT_WOULD_CROSS"
