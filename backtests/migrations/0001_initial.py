@@ -6,7 +6,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -15,69 +14,91 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='BacktestRun',
+            name="BacktestRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('strategy', models.CharField(max_length=64)),
-                ('params', models.JSONField(help_text='Every parameter, checked and complete')),
-                ('symbol', models.CharField(max_length=32)),
-                ('interval', models.CharField(max_length=4)),
-                ('base_interval', models.CharField(help_text='Interval of the candles that orders are matched on', max_length=4)),
-                ('folder', models.CharField(blank=True, help_text='Folder of Parquet candles; empty for the database', max_length=500)),
-                ('begin_at', models.DateTimeField()),
-                ('end_at', models.DateTimeField()),
-                ('anchor_at', models.DateTimeField(blank=True, null=True)),
-                ('trade_from_at', models.DateTimeField(blank=True, null=True)),
-                ('allocation', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('taker_fee', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('maker_fee', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('half_spread', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('slippage', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('fingerprint', models.CharField(help_text='SHA-256 of everything above', max_length=64)),
-                ('source_hash', models.CharField(help_text='SHA-256 of the code that decided', max_length=64)),
-                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('done', 'Done'), ('failed', 'Failed')], default='queued', max_length=8)),
-                ('error', models.TextField(blank=True)),
-                ('metrics', models.JSONField(default=dict)),
-                ('reasons', models.JSONField(default=dict, help_text='How often each reason was given')),
-                ('requested_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('requested_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("strategy", models.CharField(max_length=64)),
+                ("params", models.JSONField(help_text="Every parameter, checked and complete")),
+                ("symbol", models.CharField(max_length=32)),
+                ("interval", models.CharField(max_length=4)),
+                ("base_interval", models.CharField(help_text="Interval of the candles that orders are matched on", max_length=4)),
+                (
+                    "folder",
+                    models.CharField(blank=True, help_text="Folder of Parquet candles; empty for the database", max_length=500),
+                ),
+                ("begin_at", models.DateTimeField()),
+                ("end_at", models.DateTimeField()),
+                ("anchor_at", models.DateTimeField(blank=True, null=True)),
+                ("trade_from_at", models.DateTimeField(blank=True, null=True)),
+                ("allocation", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("taker_fee", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("maker_fee", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("half_spread", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("slippage", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("fingerprint", models.CharField(help_text="SHA-256 of everything above", max_length=64)),
+                ("source_hash", models.CharField(help_text="SHA-256 of the code that decided", max_length=64)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("queued", "Queued"), ("running", "Running"), ("done", "Done"), ("failed", "Failed")],
+                        default="queued",
+                        max_length=8,
+                    ),
+                ),
+                ("error", models.TextField(blank=True)),
+                ("metrics", models.JSONField(default=dict)),
+                ("reasons", models.JSONField(default=dict, help_text="How often each reason was given")),
+                ("requested_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='BacktestFill',
+            name="BacktestFill",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('filled_at', models.DateTimeField()),
-                ('side', models.CharField(max_length=4)),
-                ('kind', models.CharField(max_length=8)),
-                ('quantity', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('price', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('fee', models.DecimalField(decimal_places=18, max_digits=38)),
-                ('fee_asset', models.CharField(max_length=16)),
-                ('reason', models.CharField(max_length=40)),
-                ('slot', models.SmallIntegerField(default=-1)),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='fills', to='backtests.backtestrun')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("filled_at", models.DateTimeField()),
+                ("side", models.CharField(max_length=4)),
+                ("kind", models.CharField(max_length=8)),
+                ("quantity", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("price", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("fee", models.DecimalField(decimal_places=18, max_digits=38)),
+                ("fee_asset", models.CharField(max_length=16)),
+                ("reason", models.CharField(max_length=40)),
+                ("slot", models.SmallIntegerField(default=-1)),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="fills", to="backtests.backtestrun"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['run', 'number'],
+                "ordering": ["run", "number"],
             },
         ),
         migrations.AddIndex(
-            model_name='backtestrun',
-            index=models.Index(fields=['state', 'requested_at'], name='backtest_run_waiting'),
+            model_name="backtestrun",
+            index=models.Index(fields=["state", "requested_at"], name="backtest_run_waiting"),
         ),
         migrations.AddConstraint(
-            model_name='backtestrun',
-            constraint=models.CheckConstraint(condition=models.Q(('allocation__gt', 0)), name='backtest_allocation_positive'),
+            model_name="backtestrun",
+            constraint=models.CheckConstraint(condition=models.Q(("allocation__gt", 0)), name="backtest_allocation_positive"),
         ),
         migrations.AddConstraint(
-            model_name='backtestrun',
-            constraint=models.CheckConstraint(condition=models.Q(('end_at__gt', models.F('begin_at'))), name='backtest_stretch_positive'),
+            model_name="backtestrun",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("end_at__gt", models.F("begin_at"))), name="backtest_stretch_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='backtestfill',
-            constraint=models.UniqueConstraint(fields=('run', 'number'), name='backtest_fill_unique'),
+            model_name="backtestfill",
+            constraint=models.UniqueConstraint(fields=("run", "number"), name="backtest_fill_unique"),
         ),
     ]

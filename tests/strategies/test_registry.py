@@ -45,7 +45,7 @@ def test_a_bad_parameter_is_refused_with_a_reason(values: dict[str, object], why
 
 
 def test_averages_too_close_together_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1.6"):
+    with pytest.raises(ValueError, match=r"at least 1\.6"):
         registry.make_params("triple_ema", {"fast": 12, "middle": 15})
 
 

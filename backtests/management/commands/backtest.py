@@ -100,6 +100,8 @@ def _report(spec: BacktestSpec, fills: list[dict[str, Any]], metrics: dict[str, 
 
 def _spec(options: dict[str, Any], instrument: Instrument) -> BacktestSpec:
     begin_at, end_at = _moment(options["begin"]), _moment(options["end"])
+    if begin_at >= end_at:
+        raise ValueError(f"--to {options['end']} must be after --from {options['begin']}")
     base = options["base_interval"] or options["interval"]
     if options["data"] and not options["base_interval"]:
         begin, end = milliseconds(begin_at) or 0, milliseconds(end_at) or 0

@@ -1,0 +1,191 @@
+"""Backtests from the command line, the service and the queue."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from django.core.management import CommandError, call_command
+
+from backtests import jobs, selectors, services
+from backtests.models import BacktestFill, BacktestRun
+from backtests.spec import BacktestSpec
+from marketdata.models import Instrument, Market
+from tests.trading.markets import random_walk
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+RUN = (
+    "backtest",
+    "run",
+    "--strategy",
+    "triple_ema",
+    "--symbol",
+    "ETHUSDT",
+    "--from",
+    "2024-01-01",
+    "--to",
+    "2024-01-11",
+    "--json",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder of candles as the history has them."""
+    candles = random_walk(seed=21, bars=2880)
+    columns = dict(zip(("open", "high", "low", "close", "volume"), candles.values, strict=True))
+    place = tmp_path / "binance" / "ETHUSDT"
+    place.mkdir(parents=True)
+    pq.write_table(pa.table({"open_time": candles.times, **columns}), place / "5m__20240101_20240110.parquet")
+    return tmp_path
+
+
+@pytest.fixture
+def instrument(db: None) -> Instrument:
+    """List ETH/USDT."""
+    market = Market.objects.create(exchange="binance", epoch="test", label="Test market", created_at=NOW)
+    return Instrument.objects.create(
+        market=market,
+        symbol="ETH/USDT",
+        venue_symbol="ETHUSDT",
+        base="ETH",
+        quote="USDT",
+        tick_size=Decimal("0.01"),
+        lot_size=Decimal("0.0001"),
+        quantity_min=Decimal("0.0001"),
+        quantity_max=Decimal(9000),
+        notional_min=Decimal(5),
+        filters_read_at=NOW,
+    )
+
+
+def call(*arguments: str) -> dict[str, Any]:
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    answer: dict[str, Any] = json.loads(out.getvalue())
+    return answer
+
+
+def make_spec(folder: Path, **changes: Any) -> BacktestSpec:
+    values: dict[str, Any] = {
+        "strategy": "triple_ema",
+        "params": {},
+        "symbol": "ETH/USDT",
+        "interval": "5m",
+        "base_interval": "5m",
+        "folder": str(folder),
+        "begin_at": datetime(2024, 1, 1, tzinfo=UTC),
+        "end_at": datetime(2024, 1, 11, tzinfo=UTC),
+        "anchor_at": None,
+        "trade_from_at": None,
+        "allocation": Decimal("1976.46"),
+        "taker_fee": Decimal("0.001"),
+        "maker_fee": Decimal("0.001"),
+        "half_spread": Decimal("0.00005"),
+        "slippage": Decimal(0),
+    }
+    return BacktestSpec(**{**values, **changes})
+
+
+def test_a_backtest_is_stored_fill_by_fill(folder: Path, instrument: Instrument) -> None:
+    report = call(*RUN, "--data", str(folder), "--param", "cost_gate=0")
+
+    stored = BacktestRun.objects.get(id=report["run"])
+    assert stored.state == BacktestRun.State.DONE
+    assert len(report["fills"]) == BacktestFill.objects.filter(run=stored).count() > 20
+    assert {fill["fee_asset"] for fill in report["fills"]} == {"ETH", "USDT"}
+    assert report["params"]["cost_gate"] == 0.0
+    assert report["metrics"]["trades"] > 10
+    # Ten days are too few for a yearly figure.
+    assert report["metrics"]["sharpe"] is None
+    assert call("backtest", "show", str(stored.id), "--json") == report
+
+
+def test_nothing_is_kept_when_asked(folder: Path, instrument: Instrument) -> None:
+    kept = call(*RUN, "--data", str(folder))
+    unkept = call(*RUN, "--data", str(folder), "--no-store")
+
+    assert unkept["fills"] == kept["fills"]
+    assert BacktestRun.objects.count() == 1
+
+
+def test_filters_may_be_given_instead_of_stored(folder: Path, instrument: Instrument) -> None:
+    without_tables = list(RUN)
+    without_tables[5] = "ETH/USDT"
+    given = call(*without_tables, "--data", str(folder), "--no-store", "--filters", "0.01,0.0001,5")
+
+    assert given["fills"] == call(*RUN, "--data", str(folder), "--no-store")["fills"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (["--strategy", "triple_emma"], "Did you mean 'triple_ema'"),
+        (["--symbol", "ETHUSD"], "Did you mean ETH/USDT"),
+        (["--interval", "5min"], "Did you mean 5m"),
+        (["--param", "fats=9"], "Did you mean 'fast'"),
+        (["--param", "fast"], "NAME=VALUE"),
+        (["--from", "yesterday"], "is no date"),
+        (["--from", "2024-02-01"], "must be after"),
+        (["--allocation", "-5"], "above zero"),
+        (["--allocation", "much"], "must be a number"),
+        (["--fee-rate", "1.5"], "from 0 to 1"),
+        (["--from", "2024-01-10T22:00"], "too few"),
+        (["--data", "/nowhere"], "No folder"),
+    ],
+)
+def test_bad_input_gets_a_clear_message(folder: Path, instrument: Instrument, change: list[str], why: str) -> None:
+    with pytest.raises(CommandError, match=why):
+        call(*RUN, "--data", str(folder), *change)
+
+
+def test_a_damaged_file_is_named(folder: Path, instrument: Instrument) -> None:
+    path = next(folder.glob("**/*.parquet"))
+    path.write_bytes(path.read_bytes()[:200])
+
+    with pytest.raises(CommandError, match=f"{path.name} cannot be read"):
+        call(*RUN, "--data", str(folder))
+
+
+def test_candles_that_cannot_be_true_stop_the_run(folder: Path, instrument: Instrument) -> None:
+    path = next(folder.glob("**/*.parquet"))
+    rows = pq.read_table(path).to_pydict()
+    rows["high"][700] = rows["low"][700] - 1
+    pq.write_table(pa.table(rows), path)
+
+    with pytest.raises(CommandError, match="below its low"):
+        call(*RUN, "--data", str(folder))
+    assert BacktestRun.objects.get().state == BacktestRun.State.FAILED
+
+
+def test_a_queued_run_is_found_by_the_sweep_and_run_once(folder: Path, instrument: Instrument) -> None:
+    run = services.record_backtest(spec=make_spec(folder), by=None, now=NOW)
+
+    assert jobs.run_waiting(clock=lambda: NOW) == 1
+    assert jobs.run_waiting(clock=lambda: NOW) == 0
+    assert not jobs.run_backtest(run_id=run.id, clock=lambda: NOW)
+    run.refresh_from_db()
+    assert (run.state, run.finished_at) == (BacktestRun.State.DONE, NOW)
+
+
+def test_a_run_whose_worker_died_is_taken_up_again(folder: Path, instrument: Instrument) -> None:
+    run = services.record_backtest(spec=make_spec(folder), by=None, now=NOW)
+    BacktestRun.objects.update(state=BacktestRun.State.RUNNING)
+
+    assert selectors.waiting_runs(now=NOW + timedelta(minutes=5)) == []
+    assert selectors.waiting_runs(now=NOW + timedelta(hours=2)) == [run.id]
+    assert jobs.run_waiting(clock=lambda: NOW + timedelta(hours=2)) == 1
+
+
+def test_the_same_question_has_the_same_fingerprint(folder: Path) -> None:
+    question = make_spec(folder).checked()
+
+    assert make_spec(folder).checked().fingerprint == question.fingerprint
+    assert make_spec(folder, params={"fast": 9}).checked().fingerprint != question.fingerprint
