@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connection
 
+from bots import lineups
 from marketdata.selectors import markets_to_feed
 from portfolio.models import Credential
 from portfolio.selectors import accounts_to_trade
@@ -22,6 +24,9 @@ GRANTS = (
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO tradeapp",
     "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO tradeapp",
 )
+
+
+BUILT_MODE = "percentage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,21 @@ def prepare(*, base_url: str, demo: bool, master_key_file: Path, now: datetime) 
         markets=list(markets_to_feed()),
         sign_in_link=sign_in.create_sign_in_link(now=now, base_url=base_url),
     )
+
+
+def refuse_bad_bot_settings(*, mode: str, active_bot: str, percents: Mapping[str, str]) -> None:
+    """Refuse settings that would have the wrong bot trade: that is worse than not starting."""
+    if mode != BUILT_MODE:
+        raise ImproperlyConfigured(
+            f"BOT_ALLOCATION_MODE={mode} is not built yet (docs/roadmap.md, issue D): use {BUILT_MODE}, or remove the setting."
+        )
+    plan = lineups.load()
+    try:
+        if active_bot:
+            lineups.find(active_bot, plan.bots, lineups.aliases_of(plan))
+        lineups.seeded(plan, percents)
+    except (lineups.UnknownBot, lineups.BadPlan) as error:
+        raise ImproperlyConfigured(str(error)) from error
 
 
 def grant_to_processes() -> None:

@@ -25,6 +25,9 @@ class Command(BaseCommand):
 
     def handle(self, *_words: Any, **options: Any) -> None:
         """Prepare and print."""
+        installation.refuse_bad_bot_settings(
+            mode=settings.BOT_ALLOCATION_MODE, active_bot=settings.ACTIVE_BOT, percents=settings.BOT_PERCENT
+        )
         prepared = installation.prepare(
             base_url=options["base_url"],
             demo=options["demo"],
