@@ -1,0 +1,208 @@
+"""The exchange as a whole: engine, clock, store and listeners, wired together."""
+
+import hashlib
+import secrets
+import string
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from venue.accounts import Account
+from venue.amounts import text
+from venue.clock import POSITION, MarketClock, Position
+from venue.config import Options
+from venue.errors import ApiError
+from venue.hub import Hub
+from venue.journal import Flow, Journal, UserEvent
+from venue.limits import Limits
+from venue.market.replay import ReplayMarket
+from venue.market.source import MarketSource
+from venue.market.synthetic import SyntheticMarket
+from venue.matching.engine import Engine
+from venue.matching.orders import Order, Trade
+from venue.pacing import Pace, Pacer
+from venue.payloads import order_row, trade_row
+from venue.reports import account_position, balance_update
+from venue.store import Committer, Store
+
+STORE_FILE: Final = "venue.sqlite3"
+_KEY_LENGTH: Final = 64
+_KEY_ALPHABET: Final = string.ascii_letters + string.digits
+_UID_SPAN: Final = 900_000_000
+_UID_BASE: Final = 100_000_000
+
+
+class Exchange:
+    """Everything that answers requests."""
+
+    def __init__(self, options: Options) -> None:
+        """Open the market's store and take up where it was left."""
+        self.options = options
+        self._days: dict[int, str] = {}
+        self.source = _source(options)
+        self.epoch = hashlib.sha256(self.source.identity.encode()).hexdigest()[:16]
+        self.store = Store(options.data_dir / self.epoch / STORE_FILE)
+        self.source = self._with_checkpoints(self.source)
+        self.hub = Hub()
+        self.limits = Limits(options.weight_limit, options.order_limit)
+        self.engine = Engine(self.source.listings, options.terms, wall_ms=wall_ms)
+        facts = self.store.facts()
+        self._restore_engine()
+        position = Position.decode(facts[POSITION]) if POSITION in facts else None
+        self.clock = MarketClock(self.source, self.engine, position, wanted=self.hub.is_wanted)
+        self.pace = _pace(options, facts)
+        self.store.write_now(self._take_journal())
+        self.committer = Committer(self.store, self._take_journal, self.hub.publish)
+        self.pacer = Pacer(self.clock, self.committer, self.pace, self.store.clients())
+        self.by_key = {account.api_key: account for account in self.engine.accounts.values()}
+
+    async def durable(self) -> None:
+        """Wait until everything that has happened so far is on disk."""
+        await self.committer.durable()
+
+    def open_account(self, name: str, balances: dict[str, int]) -> Account:
+        """Open an account, or return the one of that name as it is."""
+        for account in self.engine.accounts.values():
+            if account.name == name:
+                return account
+        digest = hashlib.sha256(f"{self.epoch}|{name}".encode()).digest()
+        account = Account(
+            uid=_UID_BASE + int.from_bytes(digest[:8]) % _UID_SPAN,
+            name=name,
+            api_key=_token(),
+            api_secret=_token(),
+            created_at=self.engine.now,
+        )
+        self.engine.accounts[account.uid] = account
+        self.by_key[account.api_key] = account
+        self.engine.journal.accounts[account.uid] = account
+        for asset, amount in balances.items():
+            self.move_outside(account, asset, amount)
+        return account
+
+    def move_outside(self, account: Account, asset: str, amount: int) -> None:
+        """Book money from outside, or to there when the amount is below zero."""
+        balance = account.balance(asset)
+        if balance.free + amount < 0:
+            raise ApiError(-2010, "Account has insufficient balance for requested action.")
+        balance.free += amount
+        now = account.update_time = self.engine.now
+        journal = self.engine.journal
+        journal.flows.append(Flow(account.uid, asset, amount, now, wall_ms()))
+        journal.touch_balance(account, asset)
+        journal.events.append(UserEvent(account.uid, balance_update(asset, amount, now)))
+        journal.events.append(UserEvent(account.uid, account_position(account, (asset,), now)))
+
+    def keep_pace(self) -> None:
+        """Have a change of speed or pause survive a restart with the same command line."""
+        facts = self.engine.journal.facts
+        facts["speed_asked"] = repr(self.options.speed)
+        facts["speed"], facts["paused"] = repr(self.pace.speed), str(int(self.pace.is_paused))
+
+    def clock_state(self) -> dict[str, Any]:
+        """Describe the market and where it is."""
+        hold_time = self.pacer.hold_time
+        return {
+            "market_time": self.engine.now,
+            "held": hold_time is not None,
+            "hold_time": hold_time,
+            "speed": self.pace.speed,
+            "paused": self.pace.is_paused,
+            "base_interval_ms": self.source.base_interval_ms,
+            "market": self.source.kind,
+            "label": self.source.label,
+            "epoch": self.epoch,
+            "start_time": self.source.start_time,
+            "end_time": self.source.end_time,
+            "finished": self.clock.position.is_finished,
+            "symbols": sorted(self.engine.books),
+            "clients": self.pacer.clients,
+        }
+
+    def dump(self, account: Account) -> dict[str, Any]:
+        """Return everything the exchange holds about an account."""
+        orders = self.store.orders("uid = ? ORDER BY received_at_wall_ms, symbol, order_id", account.uid)
+        trades = self.store.trades("uid = ? ORDER BY time, symbol, trade_id", account.uid)
+        return {
+            "uid": account.uid,
+            "name": account.name,
+            "market_time": self.engine.now,
+            "trade_count": account.trade_count,
+            "balances": {
+                asset: {"free": text(balance.free), "locked": text(balance.locked)}
+                for asset, balance in sorted(account.balances.items())
+            },
+            "orders": [_order_dump(order) for order in orders],
+            "trades": [_trade_dump(trade) for trade in trades],
+            "flows": [
+                {
+                    "asset": flow.asset,
+                    "amount": text(flow.amount),
+                    "time": flow.time,
+                    "booked_at_wall_ms": flow.booked_at_wall_ms,
+                }
+                for flow in self.store.flows(account.uid)
+            ],
+        }
+
+    def close(self) -> None:
+        """Write what is left and close the store."""
+        self.store.write_now(self._take_journal())
+        self.store.close()
+
+    def _take_journal(self) -> Journal:
+        journal = self.engine.take_journal()
+        if self._days:
+            journal.days.update(self._days)
+            self._days.clear()
+        return journal
+
+    def _restore_engine(self) -> None:
+        for account in self.store.accounts():
+            self.engine.accounts[account.uid] = account
+        for symbol, (order_id, trade_id) in self.store.counters().items():
+            self.engine.last_order_id[symbol] = order_id
+            self.engine.tape.last_id[symbol] = trade_id
+        self.engine.restore(self.store.open_orders())
+
+    def _with_checkpoints(self, source: MarketSource) -> MarketSource:
+        if not isinstance(source, SyntheticMarket):
+            return source
+        return SyntheticMarket(
+            self.options.seed,
+            self.options.symbols,
+            checkpoints=self.store.days(),
+            keep=self._days.__setitem__,
+        )
+
+
+def wall_ms() -> int:
+    """Return protocol time: signatures, windows and latency are measured with it, never prices."""
+    return time.time_ns() // 1_000_000
+
+
+def _source(options: Options) -> MarketSource:
+    if options.market == "synthetic":
+        return SyntheticMarket(options.seed, options.symbols)
+    return ReplayMarket(
+        options.data or Path(), start_time=options.start_time, symbols=options.symbols, exchange=options.exchange
+    )
+
+
+def _pace(options: Options, facts: dict[str, str]) -> Pace:
+    if facts.get("speed_asked") == repr(options.speed):
+        return Pace(float(facts["speed"]), options.paused or facts["paused"] == "1")
+    return Pace(options.speed, options.paused)
+
+
+def _token() -> str:
+    return "".join(secrets.choice(_KEY_ALPHABET) for _ in range(_KEY_LENGTH))
+
+
+def _order_dump(order: Order) -> dict[str, Any]:
+    return order_row(order) | {"locked": text(order.locked), "received_at_wall_ms": order.received_at_wall_ms}
+
+
+def _trade_dump(trade: Trade) -> dict[str, Any]:
+    facts = {"clientOrderId": trade.client_order_id, "side": trade.side, "booked_at_wall_ms": trade.booked_at_wall_ms}
+    return trade_row(trade) | facts

@@ -1,0 +1,1 @@
+"""Where prices come from: recorded candles or a seeded synthetic market."""

@@ -1,0 +1,94 @@
+"""One symbol's market: the price of now, its depth, and the orders that wait for a price."""
+
+from bisect import insort
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from venue.listings import Listing
+from venue.matching.orders import BUY, Order
+from venue.matching.terms import Terms
+
+# Level the sooner it is met the smaller, then order of arrival, then the order itself.
+_Entry = tuple[int, int, Order]
+
+
+@dataclass(slots=True)
+class SymbolBook:
+    """The state of one symbol between two ticks."""
+
+    listing: Listing
+    terms: Terms
+    price: int = 0
+    # False while the recording has no candle for this symbol: nothing trades then.
+    is_trading: bool = False
+    depth: int = 0
+    budget: int = 0
+    _falling: list[_Entry] = field(default_factory=list)
+    _rising: list[_Entry] = field(default_factory=list)
+
+    @property
+    def ask(self) -> int:
+        """Return the best offer."""
+        return self.terms.ask(self.price, self.listing.tick)
+
+    @property
+    def bid(self) -> int:
+        """Return the best bid."""
+        return self.terms.bid(self.price, self.listing.tick)
+
+    def open_bar(self, price: int, volume: int) -> None:
+        """Start a new bar: its first price and the depth that its volume allows."""
+        self.price = price
+        self.is_trading = True
+        self.depth = self.budget = self.terms.depth(volume, self.listing.step)
+
+    def close_for_outage(self) -> None:
+        """Stop trading until there is a candle again."""
+        self.is_trading = False
+        self.depth = self.budget = 0
+
+    def add(self, order: Order) -> None:
+        """Let an order wait for its price."""
+        level, falls = self.trigger_level(order)
+        if falls:
+            insort(self._falling, (-level, order.order_id, order))
+        else:
+            insort(self._rising, (level, order.order_id, order))
+
+    def remove(self, order: Order) -> None:
+        """Take a waiting order out."""
+        level, falls = self.trigger_level(order)
+        side = self._falling if falls else self._rising
+        side.remove((-level if falls else level, order.order_id, order))
+
+    def waiting(self) -> Iterator[Order]:
+        """Iterate over all waiting orders."""
+        for entry in (*self._falling, *self._rising):
+            yield entry[2]
+
+    def trigger_level(self, order: Order) -> tuple[int, bool]:
+        """Return the price that meets an order, and whether it is met by a falling price."""
+        bought = order.side == BUY
+        if order.waits_for_trigger:
+            return order.stop_price, bought == order.type.startswith("TAKE_PROFIT")
+        tick = self.listing.tick
+        return (order.price - tick, True) if bought else (order.price + tick, False)
+
+    def next_met(self, start: int, end: int) -> tuple[Order, int] | None:
+        """Find the order that a price moving from start to end meets first, and where it is met.
+
+        An order whose level lies behind the start is met at the start. Of two at one level the
+        older comes first; what a falling price meets comes before what a rising price meets.
+        """
+        low, high = min(start, end), max(start, end)
+        for key, _, order in self._falling:
+            if -key < low:
+                break
+            if self.budget > 0 or order.waits_for_trigger:
+                return order, min(-key, start)
+        for key, _, order in self._rising:
+            if key > high:
+                break
+            if self.budget > 0 or order.waits_for_trigger:
+                return order, max(key, start)
+        return None

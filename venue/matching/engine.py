@@ -1,0 +1,331 @@
+"""The matching engine: takes orders, walks prices, fills."""
+
+from collections.abc import Callable, Iterable
+
+from venue.accounts import Account
+from venue.errors import cancel_rejected, insufficient_balance, invalid_symbol, rejected
+from venue.journal import Journal, MarketEvent, UserEvent
+from venue.listings import Listing
+from venue.matching import settlement
+from venue.matching.book import SymbolBook
+from venue.matching.filters import check_filters
+from venue.matching.orders import (
+    CANCELED,
+    EXPIRED,
+    EXPIRED_IN_MATCH,
+    FILLED,
+    LIMIT_TYPES,
+    NEW,
+    Order,
+    OrderRequest,
+    Trade,
+)
+from venue.matching.taking import Take, plan_quote_take, plan_take
+from venue.matching.terms import Terms
+from venue.reports import account_position, execution_report
+from venue.tape import Tape
+
+When = Callable[[int], int]
+
+
+class Engine:
+    """All books and accounts. Every method is one step: it either happens whole or raises before changing anything."""
+
+    def __init__(self, listings: Iterable[Listing], terms: Terms, *, wall_ms: Callable[[], int]) -> None:
+        self.terms = terms
+        self.books = {item.symbol: SymbolBook(item, terms) for item in listings}
+        self.tape = Tape(self.books)
+        self.accounts: dict[int, Account] = {}
+        self.last_order_id = dict.fromkeys(self.books, 0)
+        self.journal = Journal()
+        # Market time, milliseconds: set by the clock, never by the wall.
+        self.now = 0
+        self._wall_ms = wall_ms
+
+    def book(self, symbol: str) -> SymbolBook:
+        """Return the book of a symbol."""
+        try:
+            return self.books[symbol]
+        except KeyError:
+            raise invalid_symbol() from None
+
+    def take_journal(self) -> Journal:
+        """Hand over the changes so far and start a new batch."""
+        journal, self.journal = self.journal, Journal()
+        return journal
+
+    def place(self, account: Account, request: OrderRequest) -> tuple[Order, list[Trade]]:
+        """Accept an order and do at once what can be done at once."""
+        book = self.check(account, request)
+        plan = self._plan(account, request, book)
+        order = self._accept(account, request, book, plan)
+        trades = self._execute(account, order, book, plan)
+        self._finish(account, order, book, trades)
+        self._tell_balances(account, book.listing)
+        return order, trades
+
+    def check(self, account: Account, request: OrderRequest) -> SymbolBook:
+        """Refuse an order that could not be accepted now, funds aside."""
+        book = self.book(request.symbol)
+        if not book.is_trading:
+            raise rejected("Market is closed.")
+        check_filters(request, book, account)
+        if (request.symbol, request.client_order_id) in account.open_client_ids:
+            raise rejected("Duplicate order sent.")
+        if request.stop_price and _already_reached(request, book.price):
+            raise rejected("Stop price would trigger immediately.")
+        if request.type == "LIMIT_MAKER" and _crosses(request.side == "BUY", request.price, book):
+            raise rejected("Order would immediately match and take.")
+        return book
+
+    def cancel(
+        self, account: Account, symbol: str, *, order_id: int | None, client_order_id: str | None, new_client_id: str
+    ) -> Order:
+        """Cancel an open order."""
+        book = self.book(symbol)
+        order = self.find_open(account, symbol, order_id, client_order_id)
+        if order is None:
+            raise cancel_rejected()
+        self._end(account, order, book, CANCELED, cancel_client_id=new_client_id)
+        self._tell_balances(account, book.listing)
+        return order
+
+    def cancel_all(self, account: Account, symbol: str, *, new_client_id: str) -> list[Order]:
+        """Cancel all open orders of a symbol."""
+        self.book(symbol)
+        orders = sorted(
+            (order for order in account.open_orders.values() if order.symbol == symbol), key=lambda order: order.order_id
+        )
+        if not orders:
+            raise cancel_rejected()
+        for order in orders:
+            self._end(account, order, self.books[symbol], CANCELED, cancel_client_id=new_client_id)
+        self._tell_balances(account, self.books[symbol].listing)
+        return orders
+
+    def find_open(
+        self, account: Account, symbol: str, order_id: int | None, client_order_id: str | None
+    ) -> Order | None:
+        """Find an open order by its number or by its client's id."""
+        if order_id is None:
+            return account.open_client_ids.get((symbol, client_order_id or ""))
+        order = account.open_orders.get((symbol, order_id))
+        if order is not None and client_order_id is not None and order.client_order_id != client_order_id:
+            return None
+        return order
+
+    def move(self, symbol: str, start: int, end: int, when: When) -> None:
+        """Move a price and let it meet the orders on its way, in the order in which it meets them."""
+        book = self.books[symbol]
+        touched: dict[int, Account] = {}
+        while (met := book.next_met(start, end)) is not None:
+            order, level = met
+            account = self.accounts[order.uid]
+            touched[account.uid] = account
+            self._meet(account, order, book, level, max(self.now, when(level)))
+        book.price = end
+        for account in touched.values():
+            self._tell_balances(account, book.listing)
+
+    def restore(self, orders: Iterable[Order]) -> None:
+        """Put open orders back after a restart."""
+        for order in orders:
+            self.accounts[order.uid].remember(order)
+            self.books[order.symbol].add(order)
+
+    def _plan(self, account: Account, request: OrderRequest, book: SymbolBook) -> Take:
+        """Work out what the order would take now, and refuse a market order that cannot be paid."""
+        bought = request.side == "BUY"
+        if request.type == "MARKET":
+            if request.quote_quantity:
+                plan = plan_quote_take(book, bought=bought, quote=request.quote_quantity)
+                if not plan.quantity:
+                    raise rejected("Order book liquidity is less than LOT_SIZE filter minimum quantity.")
+            else:
+                plan = plan_take(book, bought=bought, quantity=request.quantity, limit=None)
+            asset, cost = (book.listing.quote, plan.quote) if bought else (book.listing.base, plan.quantity)
+            if account.balance(asset).free < max(cost, request.quote_quantity if bought else 0):
+                raise insufficient_balance()
+            return plan
+        if request.type != "LIMIT" or not _crosses(bought, request.price, book):
+            return Take(())
+        plan = plan_take(book, bought=bought, quantity=request.quantity, limit=request.price)
+        if request.time_in_force == "FOK" and plan.quantity < request.quantity:
+            return Take(())
+        return plan
+
+    def _accept(self, account: Account, request: OrderRequest, book: SymbolBook, plan: Take) -> Order:
+        symbol = request.symbol
+        order = Order(
+            symbol=symbol,
+            order_id=self.last_order_id[symbol] + 1,
+            uid=account.uid,
+            client_order_id=request.client_order_id,
+            side=request.side,
+            type=request.type,
+            time_in_force=request.time_in_force,
+            price=request.price,
+            stop_price=request.stop_price,
+            quantity=request.quantity or plan.quantity,
+            quote_quantity=request.quote_quantity,
+            prevention=request.prevention,
+            status=NEW,
+            time=self.now,
+            update_time=self.now,
+            working_time=-1 if request.stop_price else self.now,
+            received_at_wall_ms=self._wall_ms(),
+            strategy_id=request.strategy_id,
+            strategy_type=request.strategy_type,
+        )
+        if order.type != "MARKET":
+            settlement.lock(account, order, book.listing, self.terms, self.journal)
+        self.last_order_id[symbol] = order.order_id
+        account.update_time = self.now
+        account.remember(order)
+        self.journal.touch(order)
+        self._count(symbol)
+        self._tell(order, "NEW", self.now)
+        return order
+
+    def _execute(self, account: Account, order: Order, book: SymbolBook, plan: Take) -> list[Trade]:
+        if plan.levels and not self._prevent_self_trade(account, order, book, plan):
+            return []
+        return [
+            self._fill(account, order, book, price, quantity, is_maker=False, at=self.now)
+            for price, quantity in plan.levels
+        ]
+
+    def _finish(self, account: Account, order: Order, book: SymbolBook, trades: list[Trade]) -> None:
+        """Decide what becomes of the rest of an order that has just taken what it could."""
+        if not order.is_open:
+            account.forget(order)
+            settlement.release(account, order, book.listing, self.journal)
+        elif order.time_in_force in ("IOC", "FOK") or order.type == "MARKET":
+            account.forget(order)
+            self._expire(account, order, book, self.now)
+        else:
+            book.add(order)
+
+    def _meet(self, account: Account, order: Order, book: SymbolBook, level: int, at: int) -> None:
+        if order.waits_for_trigger:
+            self._trigger(account, order, book, level, at)
+            return
+        quantity = min(order.remaining, book.budget)
+        book.budget -= quantity
+        self._fill(account, order, book, order.price, quantity, is_maker=True, at=at)
+        if order.status == FILLED:
+            book.remove(order)
+            account.forget(order)
+
+    def _trigger(self, account: Account, order: Order, book: SymbolBook, level: int, at: int) -> None:
+        """Turn a stop that has been reached into the order it stands for, at the price that reached it."""
+        book.remove(order)
+        order.triggered = True
+        order.working_time = order.update_time = at
+        book.price = level
+        self.journal.touch(order)
+        limited = order.type in LIMIT_TYPES
+        if limited and not _crosses(order.is_buy, order.price, book):
+            book.add(order)
+            return
+        plan = plan_take(book, bought=order.is_buy, quantity=order.remaining, limit=order.price if limited else None)
+        available = account.balance(book.listing.quote).free + order.locked
+        if order.is_buy and plan.quote > available:
+            account.forget(order)
+            self._expire(account, order, book, at)
+            return
+        for price, quantity in plan.levels:
+            self._fill(account, order, book, price, quantity, is_maker=False, at=at)
+        if order.is_open:
+            book.add(order)
+        else:
+            account.forget(order)
+            settlement.release(account, order, book.listing, self.journal)
+
+    def _fill(
+        self, account: Account, order: Order, book: SymbolBook, price: int, quantity: int, *, is_maker: bool, at: int
+    ) -> Trade:
+        trade_id = self.tape.next_id(order.symbol)
+        trade = settlement.settle(
+            account,
+            order,
+            book.listing,
+            self.terms,
+            trade_id=trade_id,
+            price=price,
+            quantity=quantity,
+            is_maker=is_maker,
+            at=at,
+            wall_ms=self._wall_ms(),
+            journal=self.journal,
+        )
+        self._count(order.symbol)
+        self.journal.events.append(UserEvent(account.uid, execution_report(order, kind="TRADE", at=at, trade=trade)))
+        buyer_is_maker = order.is_buy == is_maker
+        self._publish(self.tape.print(order.symbol, trade_id, price, quantity, at, buyer_is_maker=buyer_is_maker))
+        return trade
+
+    def _prevent_self_trade(self, account: Account, order: Order, book: SymbolBook, plan: Take) -> bool:
+        """Expire what would trade with the same account; tell whether the taker may go on."""
+        if order.prevention == "NONE":
+            return True
+        worst = plan.levels[-1][0]
+        own = [
+            other
+            for other in account.open_orders.values()
+            if other.symbol == order.symbol
+            and other.side != order.side
+            and not other.waits_for_trigger
+            and (other.price <= worst if order.is_buy else other.price >= worst)
+        ]
+        if own and order.prevention in ("EXPIRE_MAKER", "EXPIRE_BOTH"):
+            for other in own:
+                self._end(account, other, book, EXPIRED_IN_MATCH)
+        if own and order.prevention in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
+            order.status, order.update_time, order.prevented = EXPIRED_IN_MATCH, self.now, order.remaining
+            self.journal.touch(order)
+            self._tell(order, "TRADE_PREVENTION", self.now)
+            return False
+        return True
+
+    def _end(
+        self, account: Account, order: Order, book: SymbolBook, status: str, *, cancel_client_id: str = ""
+    ) -> None:
+        book.remove(order)
+        account.forget(order)
+        order.status = status
+        order.update_time = account.update_time = self.now
+        order.cancel_client_id = cancel_client_id
+        settlement.release(account, order, book.listing, self.journal)
+        self.journal.touch(order)
+        self._tell(order, "CANCELED" if status == CANCELED else "TRADE_PREVENTION", self.now)
+
+    def _expire(self, account: Account, order: Order, book: SymbolBook, at: int) -> None:
+        order.status, order.update_time = EXPIRED, at
+        settlement.release(account, order, book.listing, self.journal)
+        self.journal.touch(order)
+        self._tell(order, "EXPIRED", at)
+
+    def _count(self, symbol: str) -> None:
+        self.journal.counters[symbol] = (self.last_order_id[symbol], self.tape.last_id[symbol])
+
+    def _tell(self, order: Order, kind: str, at: int) -> None:
+        self.journal.events.append(UserEvent(order.uid, execution_report(order, kind=kind, at=at)))
+
+    def _tell_balances(self, account: Account, listing: Listing) -> None:
+        position = account_position(account, (listing.base, listing.quote), self.now)
+        self.journal.events.append(UserEvent(account.uid, position))
+
+    def _publish(self, events: Iterable[MarketEvent]) -> None:
+        self.journal.events.extend(events)
+
+
+def _crosses(bought: bool, price: int, book: SymbolBook) -> bool:
+    return price >= book.ask if bought else price <= book.bid
+
+
+def _already_reached(request: OrderRequest, price: int) -> bool:
+    falls = (request.side == "BUY") == request.type.startswith("TAKE_PROFIT")
+    return price <= request.stop_price if falls else price >= request.stop_price
+
+

@@ -1,0 +1,77 @@
+"""The one way into the exchange over HTTP: weigh, recognise, check, answer.
+
+Every REST request passes through `answer`, so this is also where a fault engine will stand.
+"""
+
+import json
+import logging
+import time
+from typing import Final
+
+from aiohttp import web
+
+from venue.errors import ApiError, missing_parameter
+from venue.exchange import Exchange, wall_ms
+from venue.parameters import Parameters, read_pairs
+from venue.rest import account, public, trade
+from venue.rest.call import Call, Endpoint
+from venue.signing import account_of_key, check_signature, check_time, signed_payload
+
+log = logging.getLogger(__name__)
+
+ENDPOINTS: Final = public.ENDPOINTS | trade.ENDPOINTS | account.ENDPOINTS
+BODY_BYTES_MAX: Final = 1 << 20
+KEY_HEADER: Final = "X-MBX-APIKEY"
+
+
+class Gate:
+    """Answers REST requests."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer a request, whatever it is."""
+        endpoint = ENDPOINTS.get((request.method, request.path))
+        address = request.remote or ""
+        headers: dict[str, str] = {}
+        try:
+            if endpoint is None:
+                return web.Response(status=404, text="Not Found")
+            body = await request.text()
+            result = await self._run(request, endpoint, body, address, headers)
+            return self._respond(200, result, headers, address)
+        except ApiError as error:
+            if error.retry_after is not None:
+                headers["Retry-After"] = str(error.retry_after)
+            return self._respond(error.status, error.body(), headers, address)
+        except UnicodeDecodeError:
+            return self._respond(400, ApiError(-1100, "Illegal characters found in a parameter.").body(), headers, address)
+
+    async def _run(
+        self, request: web.Request, endpoint: Endpoint, body: str, address: str, headers: dict[str, str]
+    ) -> object:
+        exchange = self._exchange
+        # The query as sent: a decoded and re-encoded one would not match its signature.
+        query = request.raw_path.partition("?")[2]
+        values = read_pairs(query, body)
+        exchange.limits.use_weight(address, endpoint.weight(values), time.time())
+        if not endpoint.is_signed:
+            return await endpoint.answer(Call(exchange, Parameters(values), None))
+        caller = account_of_key(request.headers.get(KEY_HEADER), exchange.by_key)
+        signature = values.pop("signature", "")
+        if not signature:
+            raise missing_parameter("signature")
+        check_signature(caller, signed_payload(query, body), signature)
+        parameters = Parameters(values)
+        check_time(parameters, wall_ms())
+        if endpoint.is_order:
+            short, long = exchange.limits.use_order(caller.uid, time.time())
+            headers |= {"X-MBX-ORDER-COUNT-10S": str(short), "X-MBX-ORDER-COUNT-1D": str(long)}
+        return await endpoint.answer(Call(exchange, parameters, caller))
+
+    def _respond(self, status: int, result: object, headers: dict[str, str], address: str) -> web.Response:
+        used = str(self._exchange.limits.weight_used(address))
+        headers |= {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
+        text = json.dumps(result, separators=(",", ":"))
+        return web.Response(status=status, text=text, content_type="application/json", headers=headers)

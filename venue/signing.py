@@ -1,0 +1,66 @@
+"""Who asks, and whether they may: keys, signatures and the receive window, on wall time."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from venue.accounts import Account
+from venue.errors import (
+    ApiError,
+    ahead_of_server,
+    invalid_key_format,
+    invalid_signature,
+    missing_parameter,
+    outside_receive_window,
+    rejected_key,
+)
+from venue.parameters import Parameters
+
+DEFAULT_WINDOW_MS: Final = 5_000
+LARGEST_WINDOW_MS: Final = 60_000
+AHEAD_MS: Final = 1_000
+_KEY = re.compile(r"[A-Za-z0-9]{16,64}", re.ASCII)
+_SIGNATURE = re.compile(r"(^|&)signature=[^&]*")
+
+
+def account_of_key(key: str | None, accounts: Mapping[str, Account]) -> Account:
+    """Find whose key this is."""
+    if not key or _KEY.fullmatch(key) is None:
+        raise invalid_key_format()
+    account = accounts.get(key)
+    if account is None:
+        raise rejected_key()
+    return account
+
+
+def check_signature(account: Account, payload: str, signature: str) -> None:
+    """Refuse a request that the owner of the key did not sign as it was sent."""
+    expected = hmac.new(account.api_secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(expected.encode(), signature.lower().encode()):
+        raise invalid_signature()
+
+
+def check_time(parameters: Parameters, now_ms: int) -> None:
+    """Refuse a request that is too old or from the future."""
+    timestamp = parameters.whole("timestamp")
+    if timestamp is None:
+        raise missing_parameter("timestamp")
+    window = parameters.whole("recvWindow")
+    window = DEFAULT_WINDOW_MS if window is None else window
+    if window > LARGEST_WINDOW_MS:
+        raise ApiError(-1131, f"recvWindow must be less than {LARGEST_WINDOW_MS}")
+    if timestamp > now_ms + AHEAD_MS:
+        raise ahead_of_server()
+    if timestamp < now_ms - window:
+        raise outside_receive_window()
+
+
+def signed_payload(query: str, body: str) -> str:
+    """Return what was signed: query string and body as sent, without the signature."""
+    return _without_signature(query) + _without_signature(body)
+
+
+def _without_signature(part: str) -> str:
+    return _SIGNATURE.sub("", part).removeprefix("&")

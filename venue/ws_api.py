@@ -1,0 +1,150 @@
+"""The WebSocket API: the same endpoints as REST, and the user stream."""
+
+import json
+import time
+from typing import Any, Final
+
+from aiohttp import web
+
+from venue import sockets
+from venue.accounts import Account
+from venue.errors import ApiError, missing_parameter
+from venue.exchange import Exchange, wall_ms
+from venue.hub import Listener
+from venue.parameters import Parameters
+from venue.rest import account, public, trade
+from venue.rest.call import Call, Endpoint
+from venue.signing import account_of_key, check_signature, check_time
+
+_REST: Final = public.ENDPOINTS | trade.ENDPOINTS | account.ENDPOINTS
+METHODS: Final = {
+    "ping": _REST["GET", "/api/v3/ping"],
+    "time": _REST["GET", "/api/v3/time"],
+    "exchangeInfo": _REST["GET", "/api/v3/exchangeInfo"],
+    "depth": _REST["GET", "/api/v3/depth"],
+    "trades.recent": _REST["GET", "/api/v3/trades"],
+    "trades.aggregate": _REST["GET", "/api/v3/aggTrades"],
+    "klines": _REST["GET", "/api/v3/klines"],
+    "avgPrice": _REST["GET", "/api/v3/avgPrice"],
+    "ticker.24hr": _REST["GET", "/api/v3/ticker/24hr"],
+    "ticker.price": _REST["GET", "/api/v3/ticker/price"],
+    "ticker.book": _REST["GET", "/api/v3/ticker/bookTicker"],
+    "order.place": _REST["POST", "/api/v3/order"],
+    "order.test": _REST["POST", "/api/v3/order/test"],
+    "order.cancel": _REST["DELETE", "/api/v3/order"],
+    "order.status": _REST["GET", "/api/v3/order"],
+    "openOrders.status": _REST["GET", "/api/v3/openOrders"],
+    "openOrders.cancelAll": _REST["DELETE", "/api/v3/openOrders"],
+    "allOrders": _REST["GET", "/api/v3/allOrders"],
+    "myTrades": _REST["GET", "/api/v3/myTrades"],
+    "account.status": _REST["GET", "/api/v3/account"],
+    "account.commission": _REST["GET", "/api/v3/account/commission"],
+    "account.rateLimits.orders": _REST["GET", "/api/v3/rateLimit/order"],
+}
+SUBSCRIBE: Final = "userDataStream.subscribe.signature"
+UNSUBSCRIBE: Final = "userDataStream.unsubscribe"
+SESSION: Final = "session.subscriptions"
+
+
+class WebSocketApi:
+    """Serves the WebSocket API."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        """Run a connection."""
+        listener = Listener()
+        address = request.remote or ""
+
+        async def on_message(text: str) -> None:
+            answer = await self._answer(listener, address, text)
+            listener.send(json.dumps(answer, separators=(",", ":")))
+
+        return await sockets.serve(request, self._exchange.hub, listener, on_message)
+
+    async def _answer(self, listener: Listener, address: str, text: str) -> dict[str, Any]:
+        number: Any = None
+        status = 200
+        try:
+            # Parsed twice: ids are given back as they are, numbers are signed as they were written.
+            message = json.loads(text)
+            written = json.loads(text, parse_int=str, parse_float=str)
+            if not isinstance(message, dict) or not isinstance(message.get("params", {}), dict):
+                raise ApiError(-1135, "Invalid JSON Request")
+            number = message.get("id")
+            outcome: dict[str, Any] = {
+                "result": await self._run(listener, address, str(message.get("method")), written.get("params", {}))
+            }
+        except ApiError as error:
+            status, outcome = error.status, {"error": error.body()}
+        except ValueError:
+            status, outcome = 400, {"error": ApiError(-1135, "Invalid JSON Request").body()}
+        return {"id": number, "status": status, **outcome, "rateLimits": self._rate_limits(address)}
+
+    async def _run(self, listener: Listener, address: str, method: str, params: dict[str, Any]) -> Any:
+        values = {name: _as_sent(value) for name, value in params.items() if name != "returnRateLimits"}
+        if method == UNSUBSCRIBE:
+            return self._unsubscribe(listener, values)
+        if method == SESSION:
+            return [{"subscriptionId": number} for number in listener.accounts.values()]
+        if method == SUBSCRIBE:
+            caller, parameters = self._recognise(values)
+            parameters.refuse_unread()
+            return self._subscribe(listener, caller)
+        endpoint = METHODS.get(method)
+        if endpoint is None:
+            raise ApiError(-1000, f"Unknown method: {method}")
+        return await self._call(endpoint, address, values)
+
+    async def _call(self, endpoint: Endpoint, address: str, values: dict[str, str]) -> Any:
+        exchange = self._exchange
+        exchange.limits.use_weight(address, endpoint.weight(values), time.time())
+        if not endpoint.is_signed:
+            return await endpoint.answer(Call(exchange, Parameters(values), None))
+        caller, parameters = self._recognise(values)
+        if endpoint.is_order:
+            exchange.limits.use_order(caller.uid, time.time())
+        return await endpoint.answer(Call(exchange, parameters, caller))
+
+    def _recognise(self, values: dict[str, str]) -> tuple[Account, Parameters]:
+        """Check key, signature and time of a request; the key is one of the signed parameters here."""
+        caller = account_of_key(values.get("apiKey"), self._exchange.by_key)
+        signature = values.pop("signature", "")
+        if not signature:
+            raise missing_parameter("signature")
+        payload = "&".join(f"{name}={value}" for name, value in sorted(values.items()))
+        check_signature(caller, payload, signature)
+        del values["apiKey"]
+        parameters = Parameters(values)
+        check_time(parameters, wall_ms())
+        return caller, parameters
+
+    def _subscribe(self, listener: Listener, caller: Account) -> dict[str, int]:
+        if caller.uid in listener.accounts:
+            raise ApiError(-2035, "User Data Stream subscription already active.")
+        number = max(listener.accounts.values(), default=-1) + 1
+        self._exchange.hub.follow(listener, caller.uid, number)
+        return {"subscriptionId": number}
+
+    def _unsubscribe(self, listener: Listener, values: dict[str, str]) -> dict[str, Any]:
+        wanted = values.get("subscriptionId")
+        chosen = [uid for uid, number in listener.accounts.items() if wanted in (None, str(number))]
+        if not chosen:
+            raise ApiError(-2036, "User Data Stream subscription not active.")
+        for uid in chosen:
+            self._exchange.hub.unfollow(listener, uid)
+        return {}
+
+    def _rate_limits(self, address: str) -> list[dict[str, Any]]:
+        limits = self._exchange.limits
+        return [limits.rules()[0] | {"count": limits.weight_used(address)}]
+
+
+def _as_sent(value: Any) -> str:
+    """Write a parameter the way it was signed."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"))
