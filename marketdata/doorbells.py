@@ -17,7 +17,7 @@ class BarsRecorded(Protocol):
 class FeedBeat(Protocol):
     """Called every few seconds while a feed works."""
 
-    def __call__(self, *, market_id: int, now: datetime, facts: Mapping[str, Any]) -> None:
+    def __call__(self, *, market_id: int, facts: Mapping[str, Any]) -> None:
         """Learn that the feed is alive, and what it sees."""
 
 

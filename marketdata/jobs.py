@@ -40,7 +40,8 @@ def record_bars(
 ) -> Recorded:
     """Store closed candles and how far they are complete, in one transaction; safe to repeat.
 
-    A candle that cannot be true is refused and logged, and stays missing. A changed one is stored as a revision.
+    A candle that cannot be true is refused and logged; then nothing is noted as complete, so that it is asked for again.
+    A changed candle is stored as a revision.
     """
     pairs = sorted({(candle.instrument_id, candle.interval) for candle in candles})
     believed, refused = sift(candles, selectors.last_closes(pairs) if check_jumps else {})
@@ -48,7 +49,7 @@ def record_bars(
         log.error("candle.refused", market=market_id, candle=refusal.candle._asdict(), reason=refusal.reason)
     with transaction.atomic():
         changed = writers.upsert_candles(believed)
-        for mark in synced:
+        for mark in () if refused else synced:
             writers.mark_synced(subscription_id=mark.subscription_id, from_at=mark.from_at, through_at=mark.through_at)
         if believed:
             newest = max(candle.close_time for candle in believed)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Count, Max, Min, QuerySet
 
 from marketdata.candles import milliseconds, moment
 from marketdata.models import Candle, Instrument, Mark, Market, Subscription
@@ -133,6 +133,40 @@ def gaps(*, instrument_id: int, interval: str, since: datetime, until: datetime)
         return [Gap(*row) for row in cursor.fetchall()]
 
 
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What is stored of one interval of one instrument."""
+
+    symbol: str
+    interval: str
+    candles: int
+    first_at: datetime | None
+    last_at: datetime | None
+    synced_through_at: datetime | None
+    gaps: list[Gap]
+
+
+def coverage() -> list[Coverage]:
+    """Answer what is stored of every interval that the feeds of enabled accounts keep."""
+    rows = []
+    for subscription in Subscription.objects.filter(instrument__market__in=markets_to_feed()).select_related("instrument"):
+        stream = {"instrument_id": subscription.instrument_id, "interval": subscription.interval}
+        stored = Candle.objects.filter(**stream).aggregate(count=Count("id"), first=Min("open_at"), last=Max("open_at"))
+        until = subscription.synced_through_at
+        rows.append(
+            Coverage(
+                symbol=subscription.instrument.symbol,
+                interval=subscription.interval,
+                candles=stored["count"],
+                first_at=stored["first"],
+                last_at=stored["last"],
+                synced_through_at=until,
+                gaps=gaps(**stream, since=stored["first"], until=until) if stored["first"] and until else [],
+            )
+        )
+    return rows
+
+
 def last_closes(pairs: Sequence[tuple[int, str]]) -> dict[tuple[int, str], float]:
     """Answer the newest stored close of each (instrument, interval)."""
     closes: dict[tuple[int, str], float] = {}
@@ -142,6 +176,13 @@ def last_closes(pairs: Sequence[tuple[int, str]]) -> dict[tuple[int, str], float
         if close is not None:
             closes[instrument_id, interval] = close
     return closes
+
+
+def close_before(instrument_id: int, interval: str, at: datetime) -> float:
+    """Answer the close of the last candle that opened before a moment, NaN for none."""
+    earlier = Candle.objects.filter(instrument_id=instrument_id, interval=interval, open_at__lt=at).order_by("-open_at")
+    close = earlier.values_list("close", flat=True).first()
+    return float("nan") if close is None else close
 
 
 def marks(instrument_ids: Sequence[int]) -> dict[int, Decimal]:

@@ -13,4 +13,6 @@ class TradeappConfig(AppConfig):
 
     def ready(self) -> None:
         """Load the Celery app, so that tasks can be sent from every process."""
-        from tradeapp import celery, heartbeats  # noqa: F401 - importing them makes the app current and connects its signals.
+        from tradeapp import celery, heartbeats, wiring  # noqa: F401 - importing them makes the app current and connects its signals.
+
+        wiring.register()

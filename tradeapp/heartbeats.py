@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -20,10 +21,10 @@ log = structlog.get_logger(__name__)
 _ended = threading.Event()
 
 
-def record(*, process: str) -> None:
-    """Write this process's sign of life."""
-    facts = {"pid": os.getpid()}
-    Heartbeat.objects.update_or_create(process=process, defaults={"beat_at": timezone.now(), "facts": facts})
+def record(*, process: str, facts: Mapping[str, Any] | None = None) -> None:
+    """Write this process's sign of life, with what it has to say of itself."""
+    said = {"pid": os.getpid(), **(facts or {})}
+    Heartbeat.objects.update_or_create(process=process, defaults={"beat_at": timezone.now(), "facts": said})
 
 
 def keep_recording(*, process: str) -> None:

@@ -12,13 +12,12 @@ import structlog
 from django.db import transaction
 
 from bots import writers
-from bots.jobs.due import DueBot, find_due
+from bots.jobs.due import DueBot, equity_due_at, find_due
 from bots.jobs.stepping import Failed, Stepped, step_all
 from bots.models import Bot
-from bots.selectors import last_close
 from portfolio.jobs.coordinate import coordinate
 from portfolio.jobs.equity import record_equity
-from portfolio.models import Account, EquityPoint
+from portfolio.models import Account
 from portfolio.selectors import books_exact
 from portfolio.writers import accounts, audit
 from trading.proposals import Proposal
@@ -27,7 +26,6 @@ log = structlog.get_logger(__name__)
 
 # A neighbour's transaction between reading and writing makes the steps worthless; so many more tries.
 ATTEMPTS: Final = 5
-EQUITY_INTERVAL: Final = "5m"
 
 
 class AccountKeepsChanging(Exception):
@@ -125,6 +123,6 @@ def _fills_seen(dues: Sequence[DueBot]) -> dict[int, int]:
 def _record_equity(account: Account, now: datetime) -> None:
     """Draw a point of the equity curve for each closed candle of the base interval, bots or none."""
     assert account.synced_through_at is not None
-    market_at = last_close(account.synced_through_at, EQUITY_INTERVAL)
-    if not EquityPoint.objects.filter(account=account, book=None, market_at=market_at).exists():
+    market_at = equity_due_at(account.pk, account.synced_through_at)
+    if market_at is not None:
         record_equity(account_id=account.pk, market_at=market_at, now=now)

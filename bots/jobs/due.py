@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Final
 
 from bots import selectors
 from bots.identity import config_hash
 from bots.models import Bot, BotState
 from marketdata.models import Instrument, Subscription
 from marketdata.selectors import filters_of
+from portfolio.models import EquityPoint
 from trading.bars import interval_milliseconds
 from trading.instruments import instrument_numbers
 from trading.strategy import Record
+
+EQUITY_INTERVAL: Final = "5m"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +74,20 @@ def find_due(account_id: int, through_at: datetime) -> list[DueBot]:
         if closes:
             due.append(DueBot(bot, state, instruments, closes))
     return due
+
+
+def has_work(account_id: int, through_at: datetime) -> bool:
+    """Say whether advancing the account up to a market time would do anything now."""
+    return bool(find_due(account_id, through_at)) or equity_due_at(account_id, through_at) is not None
+
+
+def equity_due_at(account_id: int, through_at: datetime) -> datetime | None:
+    """Answer the candle's close for which a point of the equity curve is missing, once no bot has work before it."""
+    market_at = selectors.last_close(through_at, EQUITY_INTERVAL)
+    if not selectors.due_bots_done(account_id, through_at):
+        return None
+    is_there = EquityPoint.objects.filter(account=account_id, book=None, market_at=market_at).exists()
+    return None if is_there else market_at
 
 
 @lru_cache(maxsize=32)

@@ -8,7 +8,7 @@ from datetime import datetime
 import structlog
 
 from bots.jobs.advance import AccountKeepsChanging, advance_account
-from bots.jobs.due import find_due
+from bots.jobs.due import has_work
 from portfolio.models import Account
 
 log = structlog.get_logger(__name__)
@@ -19,7 +19,7 @@ def sweep(*, clock: Callable[[], datetime]) -> list[int]:
     behind = []
     for account in Account.objects.filter(is_enabled=True, synced_through_at__isnull=False).order_by("id"):
         assert account.synced_through_at is not None
-        if not find_due(account.pk, account.synced_through_at):
+        if not has_work(account.pk, account.synced_through_at):
             continue
         behind.append(account.pk)
         try:

@@ -1,0 +1,104 @@
+"""Up to where each subscription's candles are complete, and what must be asked for by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from marketdata.candles import ClosedCandle, floor_to_interval, milliseconds
+from marketdata.models import Subscription
+from trading.bars import interval_milliseconds
+
+
+class Stretch(NamedTuple):
+    """Candles of one subscription to ask the exchange for: opens from `begin` up to, but without, `end`."""
+
+    subscription_id: int
+    begin: int
+    end: int
+
+
+@dataclass(slots=True)
+class Track:
+    """One subscription as the feed sees it; times in UTC milliseconds."""
+
+    subscription_id: int
+    instrument_id: int
+    symbol: str
+    interval: str
+    history_bars: int
+    synced_from: int | None
+    synced_through: int | None
+
+    @property
+    def length(self) -> int:
+        """Answer how long a candle is."""
+        return interval_milliseconds(self.interval)
+
+    def missing(self, market_time: int) -> list[Stretch]:
+        """Answer what must be asked for so that the subscription is complete up to a market time."""
+        end = floor_to_interval(market_time, self.interval)
+        history = end - self.history_bars * self.length
+        if self.synced_through is None or self.synced_from is None:
+            return [Stretch(self.subscription_id, history, end)]
+        stretches = []
+        if history < self.synced_from:
+            stretches.append(Stretch(self.subscription_id, history, self.synced_from))
+        if end > self.synced_through:
+            stretches.append(Stretch(self.subscription_id, self.synced_through, end))
+        return stretches
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the feed of one market knows to be complete."""
+
+    tracks: dict[int, Track] = field(default_factory=dict)
+    _by_stream: dict[tuple[int, str], Track] = field(default_factory=dict)
+
+    def follow(self, subscriptions: Iterable[Subscription]) -> bool:
+        """Take in what is subscribed, and say whether that changed what must be streamed or asked for."""
+        changed = False
+        for row in subscriptions:
+            known = self.tracks.get(row.pk)
+            if known is not None:
+                changed |= known.history_bars < row.history_bars
+                known.history_bars = row.history_bars
+                continue
+            changed = True
+            track = Track(
+                subscription_id=row.pk,
+                instrument_id=row.instrument_id,
+                symbol=row.instrument.symbol,
+                interval=row.interval,
+                history_bars=row.history_bars,
+                synced_from=milliseconds(row.synced_from_at) if row.synced_from_at else None,
+                synced_through=milliseconds(row.synced_through_at) if row.synced_through_at else None,
+            )
+            self.tracks[row.pk] = self._by_stream[row.instrument_id, row.interval] = track
+        return changed
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Answer what to stream."""
+        return [(track.symbol, track.interval) for track in self.tracks.values()]
+
+    def missing(self, market_time: int) -> list[Stretch]:
+        """Answer everything that must be asked for so that all is complete up to a market time."""
+        return [stretch for track in self.tracks.values() for stretch in track.missing(market_time)]
+
+    def is_complete(self, market_time: int) -> bool:
+        """Say whether every subscription is complete up to a market time."""
+        return not self.missing(market_time)
+
+    def completed_by(self, candle: ClosedCandle) -> Track | None:
+        """Answer the subscription that a streamed candle completes; None if something before it is missing."""
+        track = self._by_stream.get((candle.instrument_id, candle.interval))
+        return track if track is not None and track.synced_through == candle.open_time else None
+
+    def note(self, subscription_id: int, *, through: int, begin: int | None = None) -> None:
+        """Remember that a subscription is complete from a moment through another, as it was just committed."""
+        track = self.tracks[subscription_id]
+        track.synced_through = max(through, track.synced_through or 0)
+        if begin is not None:
+            track.synced_from = min(begin, begin if track.synced_from is None else track.synced_from)

@@ -1,0 +1,92 @@
+"""Ring the floors above: what the feed and the trader tell, and who hears it. Imported once, when Django is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+import structlog
+from celery import current_app
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+from marketdata import doorbells as market_doorbells
+from portfolio import doorbells as account_doorbells
+from portfolio.models import Account
+from portfolio.writers.accounts import wake_trader
+from stream.publish import publish_on_commit
+from tradeapp import heartbeats
+
+log = structlog.get_logger(__name__)
+
+Bell = TypeVar("Bell")
+
+ADVANCE = "bots.advance_account"
+# A doorbell that nobody answered for so long is for a candle long gone; the sweep finds its work.
+DOORBELL_SECONDS = 120
+
+
+def register() -> None:
+    """Connect the doorbells; safe to repeat."""
+    _hang(account_doorbells.on_synced, advance_when_synced)
+    _hang(account_doorbells.due_bots_done, bots_are_done)
+    _hang(market_doorbells.on_bars, bars_came)
+    _hang(market_doorbells.on_marks, marks_came)
+    _hang(market_doorbells.on_beat, feed_beats)
+
+
+def advance_when_synced(*, account_id: int, market_at: datetime) -> None:
+    """Have bots advance once the account is synced; if their candles are late, the feed rings instead."""
+    if _has_work(account_id, market_at):
+        _ring(account_id)
+
+
+def bars_came(*, market_id: int, market_at: datetime) -> None:
+    """Wake the traders of a market, and have bots advance where the account is synced already."""
+    accounts = Account.objects.filter(market_id=market_id, is_enabled=True)
+    for account_id, synced_at in accounts.values_list("id", "synced_through_at"):
+        wake_trader(account_id, "bars")
+        # Trader and feed both commit first and look second, so at least one of them sees the other.
+        if synced_at is not None and synced_at >= market_at and _has_work(account_id, synced_at):
+            _ring(account_id)
+
+
+def bots_are_done(*, account_id: int, market_at: datetime) -> bool:
+    """Say whether the market may go on."""
+    from bots.selectors import due_bots_done
+
+    return due_bots_done(account_id, market_at)
+
+
+def marks_came(market_id: int) -> None:
+    """Tell the browsers that what is held is worth something else now."""
+    for account_id, version in Account.objects.filter(market_id=market_id, is_enabled=True).values_list("id", "version"):
+        publish_on_commit("portfolio", "marks", {"account": account_id}, seq=version)
+
+
+def feed_beats(*, market_id: int, facts: Mapping[str, Any]) -> None:
+    """Show that a feed is alive."""
+    process = settings.TRADEAPP_PROCESS
+    name = process if process.startswith("feed") else f"feed {market_id}"
+    heartbeats.record(process=name, facts=facts)
+
+
+def _hang(bells: list[Bell], ring: Bell) -> None:
+    if ring not in bells:
+        bells.append(ring)
+
+
+def _has_work(account_id: int, market_at: datetime) -> bool:
+    # Imported late: it loads numba, which most processes never need.
+    from bots.jobs.due import has_work
+
+    return has_work(account_id, market_at)
+
+
+def _ring(account_id: int) -> None:
+    try:
+        current_app.send_task(ADVANCE, kwargs={"account_id": account_id}, queue="trading", expires=DOORBELL_SECONDS, retry=False)
+    except OperationalError as error:
+        # Rows are the queue: without a broker the sweep finds the work when it is back.
+        log.warning("doorbell.not_rung", account=account_id, error=str(error))
