@@ -117,4 +117,4 @@ class Child:
         except OSError:
             return ""
         found = text.decode(errors="replace").splitlines()
-        return " / ".join([line.strip() for line in found if line.strip()][-lines:])
+        return " / ".join([line.strip() for line in found if line.strip()][-lines:]).rstrip(".")
