@@ -1,0 +1,265 @@
+"""Read Binance's raw answers into exact values; never through a float."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
+from exchange.ports import ClosedCandle, FlowReport, KeyPermissions, Listing, OrderTicket, UserEvent
+from trading.instruments import Instrument
+from trading.orders import BalanceReport, ExchangeStatus, OrderReport, Side, TradeReport
+
+Raw = Mapping[str, Any]
+_STATUS: Final = {
+    "NEW": ExchangeStatus.NEW,
+    "PENDING_NEW": ExchangeStatus.NEW,
+    "PENDING_CANCEL": ExchangeStatus.NEW,
+    "PARTIALLY_FILLED": ExchangeStatus.PARTIALLY_FILLED,
+    "FILLED": ExchangeStatus.FILLED,
+    "CANCELED": ExchangeStatus.CANCELED,
+    "REJECTED": ExchangeStatus.REJECTED,
+    "EXPIRED": ExchangeStatus.EXPIRED,
+    "EXPIRED_IN_MATCH": ExchangeStatus.EXPIRED,
+}
+_ZERO: Final = Decimal(0)
+
+
+def exact(value: Any) -> Decimal:
+    """Turn a number of an answer into a Decimal; a float has lost its digits already and is refused."""
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        raise ExchangeTrouble(Outcome.UNKNOWN, f"An amount came as {type(value).__name__}: {value!r}")
+    try:
+        number = Decimal(value)
+    except InvalidOperation as error:
+        raise ExchangeTrouble(Outcome.UNKNOWN, f"An amount is no number: {value!r}") from error
+    if not number.is_finite():
+        raise ExchangeTrouble(Outcome.UNKNOWN, f"An amount is not finite: {value!r}")
+    return number
+
+
+def plain(number: Decimal) -> str:
+    """Write a Decimal as an exchange wants it: no exponent, no trailing zeros."""
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def moment(milliseconds: Any) -> datetime:
+    """Turn the exchange's milliseconds into a moment."""
+    seconds, rest = divmod(int(milliseconds), 1000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
+
+
+def order_parameters(ticket: OrderTicket) -> dict[str, str]:
+    """Write an order as the exchange wants it."""
+    parameters = {
+        "symbol": ticket.symbol,
+        "side": ticket.side.upper(),
+        "type": ticket.type,
+        "quantity": plain(ticket.quantity),
+        "newClientOrderId": ticket.client_order_id,
+        "newOrderRespType": "FULL",
+    }
+    if ticket.time_in_force:
+        parameters["timeInForce"] = ticket.time_in_force
+    if ticket.price is not None:
+        parameters["price"] = plain(ticket.price)
+    if ticket.stop_price is not None:
+        parameters["stopPrice"] = plain(ticket.stop_price)
+    return parameters
+
+
+def order_report(raw: Raw) -> OrderReport:
+    """Read an order. In the answer to a cancel our own name is the original one."""
+    try:
+        at = raw.get("transactTime") or raw.get("updateTime") or raw["time"]
+        return OrderReport(
+            client_order_id=str(raw.get("origClientOrderId") or raw["clientOrderId"]),
+            exchange_order_id=str(raw["orderId"]),
+            symbol=raw["symbol"],
+            side=Side(raw["side"].lower()),
+            status=_STATUS[raw["status"]],
+            quantity=exact(raw["origQty"]),
+            executed_quantity=exact(raw["executedQty"]),
+            # Below zero means "not kept" for very old orders: then only the trades tell.
+            executed_quote=max(_ZERO, exact(raw["cummulativeQuoteQty"])),
+            market_at=moment(at),
+            update_id=int(at),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise unreadable("an order", raw, error) from error
+
+
+def trades_of_answer(raw: Raw, report: OrderReport) -> tuple[TradeReport, ...]:
+    """Read the trades inside a FULL answer to a new order: it took them all."""
+    try:
+        return tuple(
+            TradeReport(
+                symbol=report.symbol,
+                trade_id=int(fill["tradeId"]),
+                exchange_order_id=report.exchange_order_id,
+                client_order_id=report.client_order_id,
+                side=report.side,
+                price=exact(fill["price"]),
+                quantity=exact(fill["qty"]),
+                quote_quantity=exact(fill["price"]) * exact(fill["qty"]),
+                fee=exact(fill["commission"]),
+                fee_asset=fill["commissionAsset"],
+                is_maker=False,
+                traded_at=report.market_at,
+            )
+            for fill in raw.get("fills", ())
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise unreadable("trades", raw, error) from error
+
+
+def trade_report(raw: Raw) -> TradeReport:
+    """Read a trade of the account's history; it names its order by the exchange's number alone."""
+    try:
+        return TradeReport(
+            symbol=raw["symbol"],
+            trade_id=int(raw["id"]),
+            exchange_order_id=str(raw["orderId"]),
+            client_order_id=None,
+            side=Side.BUY if raw["isBuyer"] else Side.SELL,
+            price=exact(raw["price"]),
+            quantity=exact(raw["qty"]),
+            quote_quantity=exact(raw["quoteQty"]),
+            fee=exact(raw["commission"]),
+            fee_asset=raw["commissionAsset"],
+            is_maker=bool(raw["isMaker"]),
+            traded_at=moment(raw["time"]),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise unreadable("a trade", raw, error) from error
+
+
+def balance_report(raw: Raw) -> BalanceReport:
+    """Read what the account holds."""
+    try:
+        rows = [(row["asset"], exact(row["free"]), exact(row["locked"])) for row in raw["balances"]]
+    except (KeyError, TypeError) as error:
+        raise unreadable("balances", raw, error) from error
+    return _balances(rows)
+
+
+def key_permissions(raw: Raw) -> KeyPermissions:
+    """Read what a key may do; what is not said counts as allowed, so that silence is refused."""
+    return KeyPermissions(
+        can_read=bool(raw.get("enableReading", False)),
+        can_trade=bool(raw.get("enableSpotAndMarginTrading", False)),
+        can_withdraw=bool(raw.get("enableWithdrawals", True)),
+        can_transfer=bool(raw.get("enableInternalTransfer", True)) or bool(raw.get("permitsUniversalTransfer", True)),
+        is_ip_restricted=bool(raw.get("ipRestrict", False)),
+    )
+
+
+def user_events(raw: Raw) -> list[UserEvent]:
+    """Read an event of the user stream; kinds that say nothing about money come back empty."""
+    kind = raw.get("e")
+    try:
+        if kind == "executionReport":
+            return _execution(raw)
+        if kind == "outboundAccountPosition":
+            return [_balances((row["a"], exact(row["f"]), exact(row["l"])) for row in raw["B"])]
+        if kind == "balanceUpdate":
+            reference = f"{raw['a']}:{raw['T']}:{raw['E']}:{raw['d']}"
+            return [FlowReport(raw["a"], exact(raw["d"]), moment(raw["T"]), reference)]
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise unreadable("an event", raw, error) from error
+    return []
+
+
+def listing(raw: Raw) -> Listing:
+    """Read an instrument with its filters."""
+    filters = {row["filterType"]: row for row in raw["filters"]}
+    lot = filters["LOT_SIZE"]
+    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
+    instrument = Instrument(
+        symbol=f"{raw['baseAsset']}/{raw['quoteAsset']}",
+        base=raw["baseAsset"],
+        quote=raw["quoteAsset"],
+        tick_size=exact(filters["PRICE_FILTER"]["tickSize"]),
+        lot_size=exact(lot["stepSize"]),
+        min_quantity=exact(lot["minQty"]),
+        max_quantity=exact(lot["maxQty"]),
+        min_notional=exact(notional.get("minNotional", "0")),
+    )
+    order_count_max = int(filters.get("MAX_NUM_ORDERS", {}).get("maxNumOrders", 200))
+    return Listing(instrument, raw["symbol"], filters, order_count_max, raw["status"] == "TRADING")
+
+
+def weight_limit(raw: Raw) -> int | None:
+    """Read how much request weight a minute allows."""
+    for row in raw.get("rateLimits", ()):
+        if (row["rateLimitType"], row["interval"], row["intervalNum"]) == ("REQUEST_WEIGHT", "MINUTE", 1):
+            return int(row["limit"])
+    return None
+
+
+def candle(symbol: str, interval: str, row: list[Any]) -> ClosedCandle:
+    """Read a row of klines; candles are floats, because they decide and never account."""
+    return ClosedCandle(symbol, interval, int(row[0]), *(float(field) for field in row[1:6]))
+
+
+def check_echo(report: OrderReport, *, symbol: str, client_order_id: str) -> None:
+    """Refuse an answer about another order."""
+    if (report.symbol, report.client_order_id) != (symbol, client_order_id):
+        asked, told = f"{symbol} {client_order_id}", f"{report.symbol} {report.client_order_id}"
+        raise AnswerNotOurs(f"Asked about {asked}, told about {told}.")
+
+
+def check_submitted(report: OrderReport, ticket: OrderTicket) -> None:
+    """Refuse an answer that does not repeat the order that was sent."""
+    check_echo(report, symbol=ticket.symbol, client_order_id=ticket.client_order_id)
+    if report.side != ticket.side or report.quantity != ticket.quantity:
+        raise AnswerNotOurs(
+            f"{ticket.client_order_id} was sent as {ticket.side} {ticket.quantity}, told as {report.side} {report.quantity}."
+        )
+
+
+def unreadable(what: str, raw: Any, error: Exception) -> ExchangeTrouble:
+    """Call an answer that cannot be understood what it is: no answer."""
+    return ExchangeTrouble(Outcome.UNKNOWN, f"This cannot be read as {what}: {str(raw)[:120]} ({error!r})")
+
+
+def _execution(raw: Raw) -> list[UserEvent]:
+    # A cancel carries the name of the cancel itself in `c` and our order's in `C`.
+    name = raw["C"] if raw["x"] == "CANCELED" and raw.get("C") else raw["c"]
+    report = OrderReport(
+        client_order_id=str(name),
+        exchange_order_id=str(raw["i"]),
+        symbol=raw["s"],
+        side=Side(raw["S"].lower()),
+        status=_STATUS[raw["X"]],
+        quantity=exact(raw["q"]),
+        executed_quantity=exact(raw["z"]),
+        executed_quote=max(_ZERO, exact(raw["Z"])),
+        market_at=moment(raw["T"]),
+        update_id=int(raw["T"]),
+    )
+    if raw["x"] != "TRADE":
+        return [report]
+    trade = TradeReport(
+        symbol=report.symbol,
+        trade_id=int(raw["t"]),
+        exchange_order_id=report.exchange_order_id,
+        client_order_id=report.client_order_id,
+        side=report.side,
+        price=exact(raw["L"]),
+        quantity=exact(raw["l"]),
+        quote_quantity=exact(raw["Y"]),
+        fee=exact(raw["n"] or 0),
+        fee_asset=raw["N"] or "",
+        is_maker=bool(raw["m"]),
+        traded_at=report.market_at,
+    )
+    return [trade, report]
+
+
+def _balances(rows: Iterable[tuple[str, Decimal, Decimal]]) -> BalanceReport:
+    held = [(asset, free, locked) for asset, free, locked in rows if free or locked]
+    return BalanceReport({asset: free for asset, free, _ in held}, {asset: locked for asset, _, locked in held})

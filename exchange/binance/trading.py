@@ -1,0 +1,171 @@
+"""Trade one Binance account: the only place from which an order can leave the house."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import ccxt
+
+from exchange.binance import answers
+from exchange.binance.wire import Connection
+from exchange.budget import RequestBudget
+from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome, SendRefused
+from exchange.ports import KeyPermissions, Listing, OrderTicket, StreamGap, Submitted, UserEvent
+from exchange.profiles import VenueProfile
+from exchange.streams import EventQueue, follow
+from trading.orders import BalanceReport, OrderReport, TradeReport
+
+_TRADES_PER_PAGE: Final = 1000
+_TROUBLES: Final = (ExchangeTrouble, ccxt.BaseError, OSError, asyncio.TimeoutError)
+
+
+class BinanceTrading:
+    """A TradingPort bound to one account and its key."""
+
+    def __init__(self, *, profile: VenueProfile, key: str, secret: str, rest_url: str = "", stream_url: str = "") -> None:
+        self.profile = profile
+        self.budget = RequestBudget(wall_seconds=time.time)
+        self.clock_ahead_ms = 0
+        self._events: EventQueue[UserEvent] = EventQueue()
+        self._sent: set[str] = set()
+        self._connection = Connection(
+            profile=profile,
+            budget=self.budget,
+            on_event=self._take_event,
+            on_cut=lambda reason: self._events.put(StreamGap(reason)),
+            rest_url=rest_url,
+            stream_url=stream_url,
+            key=key,
+            secret=secret,
+        )
+
+    async def server_time_ms(self) -> int:
+        """Ask for the exchange's clock and sign by it from now on."""
+        began = self._connection.wire.milliseconds()
+        raw = await self._connection.call("public_get_time", method="GET", weight=1, is_urgent=True)
+        ended = self._connection.wire.milliseconds()
+        server = int(raw["serverTime"])
+        # Positive: our clock is ahead. Half the round trip is the best guess of the moment the answer was made.
+        self.clock_ahead_ms = (began + ended) // 2 - server
+        self._connection.wire.options["timeDifference"] = self.clock_ahead_ms
+        return server
+
+    async def instruments(self) -> list[Listing]:
+        """List what can be traded."""
+        raw = await self._connection.call("public_get_exchangeinfo", method="GET", weight=20)
+        self.budget.limit = answers.weight_limit(raw) or self.budget.limit
+        return [answers.listing(row) for row in raw["symbols"] if row.get("isSpotTradingAllowed", True)]
+
+    async def submit(self, ticket: OrderTicket, *, send_before_ms: int) -> Submitted:
+        """Send an order, once in the life of this process; no byte leaves after the deadline."""
+        if ticket.client_order_id in self._sent:
+            raise SendRefused(f"{ticket.client_order_id} has been sent already.")
+        self._sent.add(ticket.client_order_id)
+        raw = await self._connection.call(
+            "private_post_order",
+            answers.order_parameters(ticket),
+            method="POST",
+            weight=1,
+            is_urgent=ticket.side == "sell",
+            write_before_ms=send_before_ms,
+        )
+        report = _read_order(raw)
+        answers.check_submitted(report, ticket)
+        return Submitted(report, answers.trades_of_answer(raw, report))
+
+    async def cancel(self, symbol: str, client_order_id: str) -> OrderReport:
+        """Cancel an order and report its end."""
+        parameters = {"symbol": symbol, "origClientOrderId": client_order_id}
+        raw = await self._connection.call("private_delete_order", parameters, method="DELETE", weight=1, is_urgent=True)
+        report = _read_order(raw)
+        answers.check_echo(report, symbol=symbol, client_order_id=client_order_id)
+        return report
+
+    async def order_by_client_id(self, symbol: str, client_order_id: str) -> OrderReport:
+        """Read an order by our name for it."""
+        report = await self._order({"symbol": symbol, "origClientOrderId": client_order_id})
+        answers.check_echo(report, symbol=symbol, client_order_id=client_order_id)
+        return report
+
+    async def order_by_exchange_id(self, symbol: str, exchange_order_id: str) -> OrderReport:
+        """Read an order by the exchange's number."""
+        report = await self._order({"symbol": symbol, "orderId": exchange_order_id})
+        if (report.symbol, report.exchange_order_id) != (symbol, exchange_order_id):
+            raise AnswerNotOurs(
+                f"Asked about {symbol} {exchange_order_id}, told about {report.symbol} {report.exchange_order_id}."
+            )
+        return report
+
+    async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
+        """List live orders, of one symbol or of all."""
+        parameters = {"symbol": symbol} if symbol else {}
+        raw = await self._read("private_get_openorders", parameters, weight=6 if symbol else 80)
+        return [answers.order_report(row) for row in _rows(raw)]
+
+    async def trades_since(self, symbol: str, from_id: int) -> list[TradeReport]:
+        """List every trade from this trade id on, oldest first, page by page."""
+        found: list[TradeReport] = []
+        while True:
+            parameters = {"symbol": symbol, "fromId": from_id, "limit": _TRADES_PER_PAGE}
+            page = [answers.trade_report(row) for row in _rows(await self._read("private_get_mytrades", parameters, weight=20))]
+            found += page
+            if len(page) < _TRADES_PER_PAGE:
+                return found
+            from_id = page[-1].trade_id + 1
+
+    async def balances(self) -> BalanceReport:
+        """Read what the exchange holds for the account."""
+        return answers.balance_report(await self._read("private_get_account", {"omitZeroBalances": "true"}, weight=20))
+
+    async def key_permissions(self) -> KeyPermissions:
+        """Read what our key may do."""
+        return answers.key_permissions(await self._read("sapi_get_account_apirestrictions", {}, weight=1))
+
+    async def user_events(self) -> AsyncIterator[UserEvent]:
+        """Follow the account for ever; every cut shows as a StreamGap, every return as a StreamOpen."""
+        async for event in follow(self._events, self._subscribe, _TROUBLES):
+            yield event
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self._connection.close()
+
+    async def _subscribe(self) -> None:
+        async with asyncio.timeout(self.profile.request_deadline_seconds):
+            await self._connection.wire.ensure_user_data_stream_ws_subscribe_signature("spot")
+
+    def _take_event(self, raw: dict[str, Any]) -> None:
+        try:
+            for event in answers.user_events(raw):
+                self._events.put(event)
+        except ExchangeTrouble as trouble:
+            # What we cannot read we must fetch: the same as having missed it.
+            self._events.put(StreamGap(str(trouble)))
+
+    async def _order(self, parameters: dict[str, Any]) -> OrderReport:
+        return _read_order(await self._read("private_get_order", parameters, weight=4, is_urgent=True))
+
+    async def _read(self, name: str, parameters: dict[str, Any], *, weight: int, is_urgent: bool = False) -> Any:
+        """Read; once more with a fresh clock if the exchange says that ours is off (E16)."""
+        try:
+            return await self._connection.call(name, parameters, method="GET", weight=weight, is_urgent=is_urgent)
+        except ExchangeTrouble as trouble:
+            if trouble.outcome != Outcome.REJECTED_TIME:
+                raise
+        await self.server_time_ms()
+        return await self._connection.call(name, parameters, method="GET", weight=weight, is_urgent=is_urgent)
+
+
+def _read_order(raw: Any) -> OrderReport:
+    if not isinstance(raw, dict):
+        raise ExchangeTrouble(Outcome.UNKNOWN, f"This is no order: {str(raw)[:120]}")
+    return answers.order_report(raw)
+
+
+def _rows(raw: Any) -> list[Any]:
+    if not isinstance(raw, list):
+        raise ExchangeTrouble(Outcome.UNAVAILABLE, f"This is no list: {str(raw)[:120]}")
+    return raw

@@ -1,0 +1,54 @@
+"""How long an exchange may take, and how late it may show what it did: the bounds that prove an order absent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueProfile:
+    """The time bounds of one exchange, all on the wall clock."""
+
+    # A request older than this is refused by the exchange itself.
+    recv_window_ms: int
+    # No order is written later than this after it was marked as being sent.
+    send_window_seconds: float
+    # The whole of one request, from connecting to the last byte.
+    request_deadline_seconds: float
+    # How far the exchange lets our clock be ahead.
+    clock_lead_seconds: float
+    # How long the exchange may work on a request that it has accepted.
+    processing_seconds: float
+    # How long an accepted order may stay invisible to reads.
+    visibility_seconds: float
+
+    @property
+    def settle_seconds(self) -> float:
+        """Return the time after which an order that no read shows cannot come to life any more."""
+        return (
+            self.send_window_seconds
+            + self.recv_window_ms / 1000
+            + self.clock_lead_seconds
+            + self.processing_seconds
+            + self.visibility_seconds
+        )
+
+
+BINANCE: Final = VenueProfile(
+    recv_window_ms=5000,
+    send_window_seconds=2,
+    request_deadline_seconds=10,
+    clock_lead_seconds=1,
+    processing_seconds=10,
+    visibility_seconds=600,
+)
+# The venue answers within one step of its loop and shows at once what it did; both are part of its contract.
+LOCAL_VENUE: Final = VenueProfile(
+    recv_window_ms=2000,
+    send_window_seconds=1,
+    request_deadline_seconds=3,
+    clock_lead_seconds=0,
+    processing_seconds=0.5,
+    visibility_seconds=0,
+)
