@@ -118,7 +118,7 @@ def test_nothing_is_kept_when_asked(folder: Path, instrument: Instrument) -> Non
 
 def test_filters_may_be_given_instead_of_stored(folder: Path, instrument: Instrument) -> None:
     without_tables = list(RUN)
-    without_tables[5] = "ETH/USDT"
+    without_tables[RUN.index("ETHUSDT")] = "ETH/USDT"
     given = call(*without_tables, "--data", str(folder), "--no-store", "--filters", "0.01,0.0001,5")
 
     assert given["fills"] == call(*RUN, "--data", str(folder), "--no-store")["fills"]
