@@ -20,7 +20,7 @@ check: install-test
 	@$(BIN)/python -m pytest -q tests/house
 
 bench: install-test
-	@found=0; for file in bench/*.py; do [ -e "$$file" ] || continue; found=1; $(BIN)/python "$$file" || exit 1; done; \
+	@found=0; for file in bench/*.py; do [ -e "$$file" ] || continue; found=1; PYTHONPATH=. $(BIN)/python -P "$$file" || exit 1; done; \
 	[ $$found = 1 ] || echo "No benchmarks yet."
 
 format: install-test
