@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from bots.models import Bot
 from marketdata.candles import floor_to_interval, milliseconds, moment
 from marketdata.models import Instrument
+from portfolio.models import Account
 
 ACTIVE = (Bot.Status.RUNNING, Bot.Status.PAUSED)
 
@@ -68,6 +69,20 @@ def lines(account_id: int | None = None) -> list[Line]:
         )
         for bot in found
     ]
+
+
+class AccountUnclear(Exception):
+    """Raised when it does not go without saying which account is meant."""
+
+
+def only_account() -> int:
+    """Answer the one enabled account, for a person who did not name one."""
+    account_ids = list(Account.objects.filter(is_enabled=True).order_by("id").values_list("id", flat=True))
+    if not account_ids:
+        raise AccountUnclear("There is no enabled account. `python manage.py up` sets one up.")
+    if len(account_ids) > 1:
+        raise AccountUnclear(f"Say which account with --account: {', '.join(map(str, account_ids))}.")
+    return account_ids[0]
 
 
 def due_bots_done(account_id: int, market_at: datetime) -> bool:
