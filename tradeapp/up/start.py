@@ -78,6 +78,8 @@ def run(options: argparse.Namespace, *, say: Callable[[str], None] = lambda line
             control=options.control_port,
         )
         say(f"Data directory: {data_dir}")
+        if any(name.startswith(KEY_PREFIX) for name in environ):
+            say("Exchange keys in the environment are not used by paper trading, and no process is given them.")
         with Supervisor(data_dir=data_dir, project=project, say=say) as supervisor:
             try:
                 servers = _servers(environ, data_dir)
