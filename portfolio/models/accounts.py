@@ -47,6 +47,9 @@ class Account(models.Model):
     version = models.PositiveBigIntegerField(default=0, help_text="Raised in every transaction that changes what a page shows")
     created_at = models.DateTimeField()
 
+    # Not a column: whether the transaction that locked this row will tell the browsers already.
+    is_announced = False
+
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(mode__in=["paper", "testnet", "live"]), name="account_mode_known"),

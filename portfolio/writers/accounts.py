@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 
-from django.db import connection
+from django.db import connection, transaction
 
 from portfolio.models import Account
 from portfolio.writers import audit
@@ -23,11 +24,12 @@ def lock(account_id: int) -> Account:
 
 
 def changed(account: Account, *fields: str) -> None:
-    """Save these fields with a raised version and tell the browsers."""
+    """Save these fields with a raised version and tell the browsers, once for each transaction."""
     account.version += 1
     account.save(update_fields=["version", *fields])
-    for topic in ("portfolio", "orders"):
-        publish_on_commit(topic, "changed", {"account": account.pk}, seq=account.version)
+    if not account.is_announced:
+        account.is_announced = True
+        transaction.on_commit(partial(_announce, account))
 
 
 def wake_trader(account_id: int, word: str) -> None:
@@ -64,6 +66,13 @@ def mark_synced(account: Account, market_at: datetime) -> None:
     if account.synced_through_at is None or account.synced_through_at < market_at:
         account.synced_through_at = market_at
         account.save(update_fields=["synced_through_at"])
+
+
+def _announce(account: Account) -> None:
+    # The version is read at the commit: later changes of the same transaction have raised it.
+    account.is_announced = False
+    for topic in ("portfolio", "orders"):
+        publish_on_commit(topic, "changed", {"account": account.pk}, seq=account.version)
 
 
 def add_flow(account: Account, amount_quote: Decimal) -> None:

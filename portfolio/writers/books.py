@@ -29,11 +29,11 @@ def raise_versions(book_ids: Iterable[int]) -> None:
     Book.objects.filter(id__in=set(book_ids)).update(version=F("version") + 1)
 
 
-def halt(book: Book, reason: str, *, now: datetime) -> None:
+def halt(book_id: int, reason: str, *, now: datetime) -> None:
     """Stop a book's entries until a person looks; the first reason stays."""
-    halted = Book.objects.filter(id=book.pk, is_halted=False).update(is_halted=True, halt_reason=reason, version=F("version") + 1)
+    halted = Book.objects.filter(id=book_id, is_halted=False).update(is_halted=True, halt_reason=reason, version=F("version") + 1)
     if halted:
-        audit.record(action="book.halt", subject=f"book:{book.pk}", after={"reason": reason}, now=now)
+        audit.record(action="book.halt", subject=f"book:{book_id}", after={"reason": reason}, now=now)
 
 
 def add_capital(book: Book, moved: Decimal, *, base_equity: Decimal) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from marketdata.models import Instrument, Mark
-from portfolio.models import Account, Book, Fill, Order, Position
+from portfolio.models import Account, Fill, Order, Position
 from portfolio.writers import accounts, books, reservations
 from portfolio.writers.ledger import Journal
 from portfolio.writers.orders import ORDER_ADOPTED, end_if_complete
@@ -29,12 +29,13 @@ def post_fill(account: Account, trade: TradeReport, *, now: datetime) -> Fill | 
 
     Raises OwnerUnknown when the caller must first read which client order id the trade's order carries.
     """
-    instrument = Instrument.objects.get(Q(symbol=trade.symbol) | Q(venue_symbol=trade.symbol), market=account.market_id)
+    order = _named_order(account, trade)
+    instrument = order.instrument if order else _instrument(account, trade.symbol)
     if Fill.objects.filter(account=account, instrument=instrument, trade_id=trade.trade_id).exists():
         return None
-    order = _owner(account, instrument, trade)
-    book = order.book if order else None
-    journal = Journal(account, now=now, book_ids=(book.pk,) if book else ())
+    order = order or _numbered_order(account, instrument, trade)
+    book_id = order.book_id if order else None
+    journal = Journal(account, now=now, book_ids=() if book_id is None else (book_id,))
     settlement = settle(_terms(account, instrument, order, trade), journal.balance)
     header = journal.post(
         kind="fill",
@@ -49,7 +50,7 @@ def post_fill(account: Account, trade: TradeReport, *, now: datetime) -> Fill | 
         instrument=instrument,
         trade_id=trade.trade_id,
         order=order,
-        book=book,
+        book_id=book_id,
         side=trade.side,
         price=trade.price,
         quantity=trade.quantity,
@@ -62,34 +63,49 @@ def post_fill(account: Account, trade: TradeReport, *, now: datetime) -> Fill | 
         posted_at=now,
         ledger_transaction=header,
     )
-    if book is not None:
-        _fold(book, instrument, fill, settlement.fact)
+    if book_id is not None:
+        _fold(book_id, instrument, fill, settlement.fact)
     fill.save(force_insert=True)
     account.trades_posted += 1
-    account.save(update_fields=["trades_posted"])
     if order is not None:
         _count(account, order, trade, settlement, now=now)
-    _raise_alarms(account, book, order, settlement, now=now)
-    if book is not None:
-        books.raise_versions([book.pk])
-    accounts.changed(account)
+    _raise_alarms(account, book_id, order, settlement, now=now)
+    if book_id is not None:
+        books.raise_versions([book_id])
+    accounts.changed(account, "trades_posted")
     return fill
 
 
-def _owner(account: Account, instrument: Instrument, trade: TradeReport) -> Order | None:
-    """Find the order a trade belongs to; None for a trade that a person made by hand."""
-    related = ("intent", "instrument", "reservation", "book")
-    orders = Order.objects.select_for_update(of=("self",)).select_related(*related).filter(account=account)
+def _named_order(account: Account, trade: TradeReport) -> Order | None:
+    """Find the order by the client order id that the trade carries."""
+    if trade.client_order_id is None:
+        return None
+    order = _orders(account).filter(client_order_id=trade.client_order_id).first()
+    if order is not None and trade.symbol not in (order.instrument.symbol, order.instrument.venue_symbol):
+        raise OwnerUnknown(f"{trade.client_order_id} is an order in {order.instrument.symbol}, not in {trade.symbol}")
+    return order
+
+
+def _numbered_order(account: Account, instrument: Instrument, trade: TradeReport) -> Order | None:
+    """Find the order by the exchange's number; None for a trade that a person made by hand."""
     if trade.client_order_id is not None:
-        order = orders.filter(client_order_id=trade.client_order_id, instrument=instrument).first()
         name = parse_client_order_id(trade.client_order_id)
-        if order is None and name is not None and name.deploy == account.deploy:
+        if name is not None and name.deploy == account.deploy:
             raise OwnerUnknown(f"No order {trade.client_order_id} is on record, yet the name is ours")
-        return order
-    order = orders.filter(instrument=instrument, exchange_order_id=trade.exchange_order_id).first()
+        return None
+    order = _orders(account).filter(instrument=instrument, exchange_order_id=trade.exchange_order_id).first()
     if order is None:
         raise OwnerUnknown(f"Nobody here knows {instrument.symbol} order {trade.exchange_order_id}")
     return order
+
+
+def _orders(account: Account) -> QuerySet[Order]:
+    related = ("intent", "instrument", "reservation")
+    return Order.objects.select_for_update(of=("self",)).select_related(*related).filter(account=account).order_by()
+
+
+def _instrument(account: Account, symbol: str) -> Instrument:
+    return Instrument.objects.get(Q(symbol=symbol) | Q(venue_symbol=symbol), market=account.market_id)
 
 
 def _terms(account: Account, instrument: Instrument, order: Order | None, trade: TradeReport) -> Trade:
@@ -122,9 +138,9 @@ def _fee_mark(account: Account, asset: str, quote: str) -> Decimal | None:
     return marks.values_list("price", flat=True).first()
 
 
-def _fold(book: Book, instrument: Instrument, fill: Fill, fact: FillFact) -> None:
+def _fold(book_id: int, instrument: Instrument, fill: Fill, fact: FillFact) -> None:
     """Fold the fill into the position in the order of trade time, not of arrival (I-21)."""
-    position, _ = Position.objects.get_or_create(book=book, instrument=instrument)
+    position, _ = Position.objects.get_or_create(book_id=book_id, instrument=instrument)
     before = position.quantity
     if _is_late(fill):
         folded = _refold(fill, fact)
@@ -143,12 +159,12 @@ def _fold(book: Book, instrument: Instrument, fill: Fill, fact: FillFact) -> Non
 
 def _is_late(fill: Fill) -> bool:
     newer = Q(traded_at__gt=fill.traded_at) | Q(traded_at=fill.traded_at, trade_id__gt=fill.trade_id)
-    return Fill.objects.filter(newer, book=fill.book, instrument=fill.instrument).exists()
+    return Fill.objects.filter(newer, book=fill.book_id, instrument=fill.instrument).exists()
 
 
 def _refold(late: Fill, late_fact: FillFact) -> PositionFold:
     """Fold the whole history again with the late fill in its place, and correct what later fills realised."""
-    rows = list(Fill.objects.filter(book=late.book, instrument=late.instrument).select_related("instrument"))
+    rows = list(Fill.objects.filter(book=late.book_id, instrument=late.instrument).select_related("instrument"))
     facts = {id(row): fact_of(row) for row in rows} | {id(late): late_fact}
     ordered = sorted([*rows, late], key=lambda row: (row.traded_at, row.trade_id))
     folded, realised = fold(facts[id(row)] for row in ordered)
@@ -190,13 +206,16 @@ def _count(account: Account, order: Order, trade: TradeReport, settlement: Settl
         order.save(update_fields=["status", "filled_quantity", "filled_quote", "exchange_order_id", "acknowledged_at"])
 
 
-def _raise_alarms(account: Account, book: Book | None, order: Order | None, settlement: Settlement, *, now: datetime) -> None:
+def _raise_alarms(account: Account, book_id: int | None, order: Order | None, settlement: Settlement, *, now: datetime) -> None:
+    reasons = []
     if settlement.shortfalls:
         accounts.halt_entries(account, accounts.RECONCILE_RESIDUAL, now=now)
-        if book is not None:
-            missing = " ".join(f"{plain(amount)} {asset}" for asset, amount in sorted(settlement.shortfalls.items()))
-            books.halt(book, f"LEDGER_SHORTFALL {missing}"[:64], now=now)
-    if settlement.is_fee_pending and book is not None:
-        books.halt(book, "FEE_PENDING", now=now)
-    if order is not None and order.status not in order_status.LIVE and order.reason == ORDER_ADOPTED and book is not None:
-        books.halt(book, ORDER_ADOPTED, now=now)
+        missing = " ".join(f"{plain(amount)} {asset}" for asset, amount in sorted(settlement.shortfalls.items()))
+        reasons.append(f"LEDGER_SHORTFALL {missing}"[:64])
+    if settlement.is_fee_pending:
+        reasons.append("FEE_PENDING")
+    if order is not None and order.reason == ORDER_ADOPTED:
+        reasons.append(ORDER_ADOPTED)
+    if book_id is not None:
+        for reason in reasons:
+            books.halt(book_id, reason, now=now)

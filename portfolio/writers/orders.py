@@ -41,7 +41,7 @@ def mark_sending(order_id: int, *, epoch: int, now: datetime) -> bool:
 def mark_unknown(order_id: int, code: str, message: str, *, now: datetime) -> bool:
     """Note that nobody knows whether the exchange has the order; its capital stays reserved (T3)."""
     updated = Order.objects.filter(id=order_id, status=order_status.SENDING).update(
-        status=order_status.UNKNOWN, reason=code[:48], message=message[:300], acknowledged_at=now
+        status=order_status.UNKNOWN, reason=code[:48], message=message[:300]
     )
     return bool(updated)
 
@@ -169,7 +169,7 @@ def request_cancels(
 
 
 def _load(account: Account, order_id: int) -> Order:
-    related = ("intent", "instrument", "reservation", "book")
+    related = ("intent", "instrument", "reservation")
     return Order.objects.select_for_update(of=("self",)).select_related(*related).get(id=order_id, account=account)
 
 
@@ -192,15 +192,17 @@ def _end_without_fills(account: Account, order: Order, status: str, *, now: date
 
 def _adopt(account: Account, order: Order, report: OrderReport, *, now: datetime) -> Order:
     """Take in news of an order that had ended: harmless when it agrees, an incident when it lives after all."""
-    is_alive = report.status not in FINAL_STATUSES or report.executed_quantity > order.filled_quantity
-    if not is_alive or order.reason == ORDER_ADOPTED:
+    # The stream often tells of the beginning of an order whose end the answer to its request has told already.
+    was_thought_unborn = order.status in (order_status.ABSENT, order_status.REJECTED, order_status.WITHDRAWN)
+    is_alive = was_thought_unborn and report.status not in FINAL_STATUSES
+    if not (is_alive or report.executed_quantity > order.filled_quantity) or order.reason == ORDER_ADOPTED:
         return order
     order.reason = ORDER_ADOPTED
     order.exchange_order_id = report.exchange_order_id
     order.executed_quantity = report.executed_quantity
     order.cancel_requested_at = now
     order.save()
-    books.halt(order.book, ORDER_ADOPTED, now=now)
+    books.halt(order.book_id, ORDER_ADOPTED, now=now)
     audit.record(
         action="order.adopt",
         subject=f"order:{order.client_order_id}",

@@ -12,9 +12,9 @@ from trading.order_status import FILLED
 
 
 @exactly
-def after_fills(account: Account, *, market_at: datetime, now: datetime) -> None:
+def after_fills(account: Account, *, now: datetime, market_at: datetime | None = None) -> None:
     """Release every waiting intent whose cancels are proven. Start-up calls it; endings call it by themselves."""
-    desk = Desk(account, market_at=market_at, now=now)
+    desk = Desk(account, market_at=market_at or account.synced_through_at or now, now=now)
     if desk.waiting:
         release_waiting(desk)
         desk.write()

@@ -122,6 +122,20 @@ def test_late_and_stale_news_change_nothing(world: World) -> None:
     assert entry.executed_quantity <= entry.filled_quantity
 
 
+def test_old_news_of_an_order_that_has_ended_is_no_incident(world: World) -> None:
+    """U03: the stream tells NEW after the answer told FILLED."""
+    entry = enter(world)
+    beginning = world.exchange.report(entry.client_order_id)
+    world.fill(entry, "0.0038", "50000")
+    for report in (beginning, world.exchange.report(entry.client_order_id)):
+        with transaction.atomic():
+            orders.apply_report(world.account(), entry.pk, report, now=NOW)
+
+    assert Account.objects.get(id=world.account_id).state == Account.State.ACTIVE
+    entry.refresh_from_db()
+    assert (entry.status, entry.reason) == (Order.Status.FILLED, "")
+
+
 def test_an_order_is_sent_once_and_only_by_the_holder_of_the_lease(world: World) -> None:
     """I-12, I-18 and I-34."""
     world.decide(world.propose("enter", lots=380, limit_price=D("50505")))
