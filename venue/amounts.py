@@ -8,7 +8,7 @@ DECIMALS: Final = 8
 LEGAL_RANGE: Final = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 
 _AMOUNT = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,20}))?", re.ASCII)
-_RATE_DECIMALS: Final = 6
+_UNITS_PER_PPM: Final = 100
 
 
 class IllegalAmount(ValueError):
@@ -45,7 +45,7 @@ def text(units: int) -> str:
 def parse_rate(text_of_rate: str) -> int:
     """Read a rate such as 0.001 as parts per million."""
     units = parse(text_of_rate)
-    finer = 10 ** (DECIMALS - _RATE_DECIMALS)
+    finer = _UNITS_PER_PPM
     if units % finer or units >= UNIT:
         raise IllegalAmount(text_of_rate)
     return units // finer
@@ -53,7 +53,7 @@ def parse_rate(text_of_rate: str) -> int:
 
 def rate_text(parts_per_million: int) -> str:
     """Write parts per million as a rate with eight decimals."""
-    return text(parts_per_million * 10 ** (DECIMALS - _RATE_DECIMALS))
+    return text(parts_per_million * _UNITS_PER_PPM)
 
 
 def product(price: int, quantity: int) -> int:

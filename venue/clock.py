@@ -51,7 +51,7 @@ class MarketClock:
         engine: Engine,
         position: Position | None,
         *,
-        wanted: Callable[[str], bool] = lambda stream: True,
+        wanted: Callable[[str], bool] = lambda _stream: True,
     ) -> None:
         """Open the market, or take it up where it was left. `wanted` tells which streams have listeners."""
         self.source = source
@@ -60,9 +60,7 @@ class MarketClock:
         self._bars: dict[str, Bar] = {}
         fresh = position is None
         self.position = position or Position(source.start_time)
-        self.candles = {
-            symbol: FormingCandles(source, symbol, self.position.bar_open) for symbol in engine.books
-        }
+        self.candles = {symbol: FormingCandles(source, symbol, self.position.bar_open) for symbol in engine.books}
         if fresh:
             self._open(self.position.bar_open)
         else:
@@ -130,7 +128,7 @@ class MarketClock:
                 book.close_for_outage()
                 continue
             book.open_bar(bar.open, bar.volume)
-            self.engine.move(symbol, bar.open, bar.open, lambda level: open_time)
+            self.engine.move(symbol, bar.open, bar.open, lambda _level: open_time)
             self._print(symbol, bar, 0)
         self._note_position()
 
@@ -232,5 +230,3 @@ def partial_bar(bar: Bar, progress: int) -> Bar:
 def _walked(amount: int, progress: int) -> int:
     """Spread a bar's volume over its path: a tenth at the open, the rest evenly."""
     return 0 if progress < 0 else amount // 10 + (amount - amount // 10) * progress // WHOLE
-
-

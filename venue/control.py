@@ -41,7 +41,7 @@ class Control:
             web.get("/control/books/{uid}", self._books),
         ]
 
-    async def _clock(self, request: web.Request) -> web.Response:
+    async def _clock(self, _request: web.Request) -> web.Response:
         await self._exchange.durable()
         return web.json_response(self._exchange.clock_state())
 
@@ -92,11 +92,11 @@ class Control:
         self._exchange.pacer.change(speed=float(speed))
         return await self._paced()
 
-    async def _pause(self, request: web.Request) -> web.Response:
+    async def _pause(self, _request: web.Request) -> web.Response:
         self._exchange.pacer.change(paused=True)
         return await self._paced()
 
-    async def _resume(self, request: web.Request) -> web.Response:
+    async def _resume(self, _request: web.Request) -> web.Response:
         self._exchange.pacer.change(paused=False)
         return await self._paced()
 

@@ -84,9 +84,7 @@ def too_precise(name: str) -> ApiError:
 
 def unread_parameters(*, read: int, sent: int) -> ApiError:
     """Refuse a request with parameters that the endpoint does not know."""
-    return ApiError(
-        -1104, f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{sent}'."
-    )
+    return ApiError(-1104, f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{sent}'.")
 
 
 def duplicate_parameter() -> ApiError:

@@ -184,14 +184,12 @@ def wall_ms() -> int:
 def _source(options: Options) -> MarketSource:
     if options.market == "synthetic":
         return SyntheticMarket(options.seed, options.symbols)
-    return ReplayMarket(
-        options.data or Path(), start_time=options.start_time, symbols=options.symbols, exchange=options.exchange
-    )
+    return ReplayMarket(options.data or Path(), start_time=options.start_time, symbols=options.symbols, exchange=options.exchange)
 
 
 def _pace(options: Options, facts: dict[str, str]) -> Pace:
     if facts.get("speed_asked") == repr(options.speed):
-        return Pace(float(facts["speed"]), options.paused or facts["paused"] == "1")
+        return Pace(float(facts["speed"]), facts["paused"] == "1")
     return Pace(options.speed, options.paused)
 
 

@@ -47,7 +47,7 @@ class Hub:
 
     def wanted(self) -> list[str]:
         """Return the streams that somebody listens to."""
-        return [stream for stream, listeners in self._by_stream.items() if listeners]
+        return list(self._by_stream)
 
     def subscribe(self, listener: Listener, streams: Iterable[str]) -> None:
         """Have a listener hear streams."""
@@ -59,7 +59,10 @@ class Hub:
     def unsubscribe(self, listener: Listener, streams: Iterable[str]) -> None:
         """Have a listener hear streams no longer."""
         for stream in streams:
-            self._by_stream[stream].discard(listener)
+            listeners = self._by_stream.get(stream, set())
+            listeners.discard(listener)
+            if not listeners:
+                self._by_stream.pop(stream, None)
             if stream in listener.streams:
                 listener.streams.remove(stream)
 

@@ -55,9 +55,7 @@ class Limits:
         short = self._short.setdefault(uid, Window()).add(1, moment // TEN_SECONDS)
         long = self._long.setdefault(uid, Window()).add(1, moment // DAY)
         if short > self.order_limit:
-            raise too_many_orders(
-                limit=self.order_limit, interval="10 SECOND", retry_after=TEN_SECONDS - moment % TEN_SECONDS
-            )
+            raise too_many_orders(limit=self.order_limit, interval="10 SECOND", retry_after=TEN_SECONDS - moment % TEN_SECONDS)
         return short, long
 
     def orders_used(self, uid: int) -> tuple[int, int]:

@@ -35,9 +35,7 @@ class Hold:
 class Pacer:
     """Drives the clock: opens, holds, walks and closes bars at the pace asked for."""
 
-    def __init__(
-        self, clock: MarketClock, committer: Committer, pace: Pace, acknowledged: dict[str, int | None]
-    ) -> None:
+    def __init__(self, clock: MarketClock, committer: Committer, pace: Pace, acknowledged: dict[str, int | None]) -> None:
         self.clock = clock
         self.pace = pace
         self._committer = committer

@@ -60,10 +60,7 @@ def account_position(account: Account, assets: tuple[str, ...], at: int) -> dict
         "e": "outboundAccountPosition",
         "E": at,
         "u": account.update_time,
-        "B": [
-            {"a": asset, "f": text(account.balance(asset).free), "l": text(account.balance(asset).locked)}
-            for asset in assets
-        ],
+        "B": [{"a": asset, "f": text(account.balance(asset).free), "l": text(account.balance(asset).locked)} for asset in assets],
     }
 
 

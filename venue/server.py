@@ -89,5 +89,3 @@ def _announce(exchange: Exchange, options: Options) -> None:
     control = f", control on {LOOPBACK}:{options.control_port}" if options.control_port is not None else ""
     speed = f"{exchange.pace.speed:g} x"
     print(f"{exchange.source.label} at {speed} on {options.host}:{options.port}{control}", file=sys.stderr, flush=True)
-
-

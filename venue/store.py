@@ -5,26 +5,27 @@ own and only then lets answers and events out. What the world has seen therefore
 """
 
 import asyncio
-import logging
+import fcntl
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from venue.accounts import Account, Balance
 from venue.journal import Flow, Journal, MarketEvent, UserEvent
 from venue.matching.orders import NEW, PARTIALLY_FILLED, Order, Trade
 
-log = logging.getLogger(__name__)
-
+# Marks a pacing client that has left.
+GONE: Final = -1
 _ORDER_FIELDS: Final = tuple(field.name for field in fields(Order))
 _TRADE_FIELDS: Final = tuple(field.name for field in fields(Trade))
 _FLOW_FIELDS: Final = tuple(field.name for field in fields(Flow))
 _ACCOUNT_FIELDS: Final = ("uid", "name", "api_key", "api_secret", "created_at", "trade_count", "update_time")
 _TEXTS: Final = frozenset(
-    ["symbol", "client_order_id", "cancel_client_id", "side", "type", "time_in_force", "prevention", "status", "fee_asset", "name", "api_key", "api_secret", "asset"]
+    {"symbol", "client_order_id", "cancel_client_id", "side", "type", "time_in_force", "prevention", "status"}
+    | {"fee_asset", "asset", "name", "api_key", "api_secret"}
 )
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -55,6 +56,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(path.with_suffix(".lock"))
             path.touch(mode=0o600)
             self._writer = _connect(path)
             self._writer.executescript(_schema())
@@ -122,6 +124,7 @@ class Store:
         self._thread.shutdown(wait=True)
         self._writer.close()
         self._reader.close()
+        self._lock.close()
 
     def _commit(self, statements: list[tuple[str, list[tuple[Any, ...]]]]) -> None:
         try:
@@ -164,6 +167,17 @@ class Committer:
             for future in waiting:
                 if not future.done():
                     future.set_result(None)
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Take the store for this process alone; the lock ends with the process, however it ends."""
+    lock = path.open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise StoreUnusable(f"Another exchange is running on {path.parent}. Stop it, or use another --data-dir.") from None
+    return lock
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -214,9 +228,6 @@ def _statements(journal: Journal) -> Iterator[tuple[str, list[tuple[Any, ...]]]]
         yield "DELETE FROM clients WHERE name = ?", gone
 
 
-GONE: Final = -1
-
-
 def _insert(table: str, names: tuple[str, ...]) -> str:
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - own names.
 
@@ -239,5 +250,3 @@ def _trade(row: tuple[Any, ...]) -> Trade:
     values = dict(zip(_TRADE_FIELDS, row, strict=True))
     values["is_maker"] = bool(values["is_maker"])
     return Trade(**values)
-
-

@@ -17,6 +17,7 @@ from venue.ticker import day_ticker, kline_event, levels, mini_ticker
 STREAMS_MAX: Final = 1024
 REFRESH_SECONDS: Final = 0.25
 TICKER_SECONDS: Final = 1.0
+_VARIANTS: Final = "`SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`"
 _STREAM = re.compile(
     r"(?P<symbol>[a-z0-9\-_.]{1,20})@(?P<kind>trade|aggTrade|bookTicker|miniTicker|ticker|kline|depth)"
     r"(?:(?<=kline)_(?P<interval>[0-9]+[mhd])|(?<=depth)(?P<depth>[0-9]*))?(?:@(?P<speed>1000ms|100ms))?"
@@ -78,7 +79,7 @@ class Streams:
         if method in ("SET_PROPERTY", "GET_PROPERTY"):
             return self._property(listener, method, names, number)
         if method not in ("SUBSCRIBE", "UNSUBSCRIBE"):
-            return _refusal(number, 2, f"Invalid request: unknown variant `{method}`, expected one of `SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`")
+            return _refusal(number, 2, f"Invalid request: unknown variant `{method}`, expected one of {_VARIANTS}")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             return _refusal(number, 2, "Invalid request: params must be a list of streams")
         if method == "UNSUBSCRIBE":
@@ -142,7 +143,7 @@ class Streams:
         bids, asks = levels(book, int(count) if count else 20)
         if count:
             return MarketEvent(name, {"lastUpdateId": last_id, "bids": bids, "asks": asks})
-        now = {"b": dict(map(tuple, bids)), "a": dict(map(tuple, asks))}
+        now = {"b": {row[0]: row[1] for row in bids}, "a": {row[0]: row[1] for row in asks}}
         before_id, before = self._depths.get(name, (last_id - 1, {"b": {}, "a": {}}))
         if before == now or last_id <= before_id:
             return None

@@ -44,6 +44,7 @@ METHODS: Final = {
 SUBSCRIBE: Final = "userDataStream.subscribe.signature"
 UNSUBSCRIBE: Final = "userDataStream.unsubscribe"
 SESSION: Final = "session.subscriptions"
+RATE_LIMITS_SWITCH: Final = "returnRateLimits"
 
 
 class WebSocketApi:
@@ -83,7 +84,7 @@ class WebSocketApi:
         return {"id": number, "status": status, **outcome, "rateLimits": self._rate_limits(address)}
 
     async def _run(self, listener: Listener, address: str, method: str, params: dict[str, Any]) -> Any:
-        values = {name: _as_sent(value) for name, value in params.items() if name != "returnRateLimits"}
+        values = {name: _as_sent(value) for name, value in params.items()}
         if method == UNSUBSCRIBE:
             return self._unsubscribe(listener, values)
         if method == SESSION:
@@ -101,6 +102,7 @@ class WebSocketApi:
         exchange = self._exchange
         exchange.limits.use_weight(address, endpoint.weight(values), time.time())
         if not endpoint.is_signed:
+            values.pop(RATE_LIMITS_SWITCH, None)
             return await endpoint.answer(Call(exchange, Parameters(values), None))
         caller, parameters = self._recognise(values)
         if endpoint.is_order:
@@ -115,7 +117,9 @@ class WebSocketApi:
             raise missing_parameter("signature")
         payload = "&".join(f"{name}={value}" for name, value in sorted(values.items()))
         check_signature(caller, payload, signature)
-        del values["apiKey"]
+        # Both are signed, and neither is the endpoint's business.
+        for name in ("apiKey", RATE_LIMITS_SWITCH):
+            values.pop(name, None)
         parameters = Parameters(values)
         check_time(parameters, wall_ms())
         return caller, parameters

@@ -54,7 +54,8 @@ class Series:
     @property
     def times(self) -> Units:
         """Return the open times."""
-        return self.rows[0]
+        times: Units = self.rows[0]
+        return times
 
     def bar(self, index: int) -> Bar:
         """Return one candle."""

@@ -27,9 +27,7 @@ class FormingCandles:
             length: _Forming(length) for length in INTERVALS.values() if length >= self._base_ms and length % self._base_ms == 0
         }
         day = now // max(self._forming) * max(self._forming)
-        closed = source.closed(
-            symbol, self._base_ms, first=day, last=now - self._base_ms, limit=1440, forward=True
-        )
+        closed = source.closed(symbol, self._base_ms, first=day, last=now - self._base_ms, limit=1440, forward=True)
         for bar in closed.bars():
             for candle in self._forming.values():
                 if bar.open_time >= now // candle.interval_ms * candle.interval_ms:

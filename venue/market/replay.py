@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as arrow
-import pyarrow.compute as compute
-import pyarrow.parquet as parquet
+import pyarrow as pa
+from pyarrow import parquet
 
 from venue.amounts import UNIT
 from venue.listings import Listing, NotListed, listing
@@ -47,9 +46,7 @@ class ReplayMarket:
 
     kind = "replay"
 
-    def __init__(
-        self, root: Path, *, start_time: int | None, symbols: tuple[str, ...] = (), exchange: str = ""
-    ) -> None:
+    def __init__(self, root: Path, *, start_time: int | None, symbols: tuple[str, ...] = (), exchange: str = "") -> None:
         files = _of_exchange(find_files(root), exchange, root)
         self._exchange = files[0].exchange
         self._files = _by_symbol(files, symbols)
@@ -178,7 +175,7 @@ def _span(files: list[CandleFile]) -> tuple[int, int]:
             column = described.schema.names.index("open_time")
             groups = [described.row_group(index).column(column).statistics for index in range(described.num_row_groups)]
             ends += [int(getattr(group, side)) for group in groups for side in ("min", "max")]
-        except (OSError, arrow.ArrowException, ValueError, AttributeError, TypeError) as error:
+        except (OSError, pa.ArrowException, ValueError, AttributeError, TypeError) as error:
             raise _unreadable(file, error) from error
     if not ends:
         raise UnusableMarket(f"{files[0].path} holds no candles. Fetch it again or remove it.")
@@ -194,7 +191,7 @@ def _read(file: CandleFile) -> Series:
         if missing:
             raise UnusableMarket(f"{file.path} lacks the column {missing[0]}. Fetch it again or leave it out.")
         return _checked(file, columns)
-    except (OSError, arrow.ArrowException, ValueError) as error:
+    except (OSError, pa.ArrowException, ValueError) as error:
         raise _unreadable(file, error) from error
 
 
@@ -238,7 +235,7 @@ def _series(times: Units, prices: Any, volumes: Any, columns: dict[str, Any]) ->
 
 
 def _floats(column: Any) -> Any:
-    return compute.cast(column, "float64").to_numpy()
+    return column.cast("float64").to_numpy()
 
 
 def _choose_base(spans: Spans, start: int, symbols: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:

@@ -95,7 +95,7 @@ class SyntheticMarket:
         self._columns = {name: index for index, name in enumerate(names)}
         self._index = [list(COINS).index(name) for name in names]
         self.listings: tuple[Listing, ...] = tuple(listing(name) for name in names)
-        self._keep = keep or (lambda day, text: None)
+        self._keep = keep or (lambda _day, _text: None)
         self._states = {day: State.decode(text) for day, text in (checkpoints or {}).items()}
         self._states[-HISTORY_DAYS] = State(0, np.zeros(len(COINS)), np.zeros(len(COINS)))
         self._blocks: OrderedDict[int, dict[str, Series]] = OrderedDict()
@@ -227,8 +227,8 @@ def _jumps(random: np.random.Generator, sigmas: Floats) -> Floats:
 
 def _wobble(random: np.random.Generator, start: Floats, sigmas: Floats, scale: Any) -> Floats:
     steady = WOBBLE_SHARE * sigmas * math.sqrt(1 - WOBBLE_DECAY**2)
-    noise = random.standard_normal((MINUTES, len(sigmas))) * steady * scale
-    wobble = np.empty_like(noise)
+    noise: Floats = random.standard_normal((MINUTES, len(sigmas))) * steady * scale
+    wobble: Floats = np.empty((MINUTES, len(sigmas)))
     now = start
     for minute in range(MINUTES):
         now = WOBBLE_DECAY * now + noise[minute]
@@ -244,9 +244,7 @@ def _open_for_business(random: np.random.Generator) -> npt.NDArray[np.bool_]:
     return walked
 
 
-def _to_series(
-    name: str, times: Any, prices: tuple[Floats, ...], quotes: Floats, walked: npt.NDArray[np.bool_]
-) -> Series:
+def _to_series(name: str, times: Any, prices: tuple[Floats, ...], quotes: Floats, walked: npt.NDArray[np.bool_]) -> Series:
     item = listing(name)
     ticks = np.maximum(np.rint(np.stack(prices) * UNIT / item.tick).astype(np.int64), 1)
     opens, highs, lows, closes = ticks * item.tick

@@ -60,7 +60,7 @@ class Engine:
         plan = self._plan(account, request, book)
         order = self._accept(account, request, book, plan)
         trades = self._execute(account, order, book, plan)
-        self._finish(account, order, book, trades)
+        self._finish(account, order, book)
         self._tell_balances(account, book.listing)
         return order, trades
 
@@ -103,9 +103,7 @@ class Engine:
         self._tell_balances(account, self.books[symbol].listing)
         return orders
 
-    def find_open(
-        self, account: Account, symbol: str, order_id: int | None, client_order_id: str | None
-    ) -> Order | None:
+    def find_open(self, account: Account, symbol: str, order_id: int | None, client_order_id: str | None) -> Order | None:
         """Find an open order by its number or by its client's id."""
         if order_id is None:
             return account.open_client_ids.get((symbol, client_order_id or ""))
@@ -120,6 +118,8 @@ class Engine:
         touched: dict[int, Account] = {}
         while (met := book.next_met(start, end)) is not None:
             order, level = met
+            # The price is there now: an order that starts to wait from here on is not met by what lies behind.
+            start = level
             account = self.accounts[order.uid]
             touched[account.uid] = account
             self._meet(account, order, book, level, max(self.now, when(level)))
@@ -190,12 +190,9 @@ class Engine:
     def _execute(self, account: Account, order: Order, book: SymbolBook, plan: Take) -> list[Trade]:
         if plan.levels and not self._prevent_self_trade(account, order, book, plan):
             return []
-        return [
-            self._fill(account, order, book, price, quantity, is_maker=False, at=self.now)
-            for price, quantity in plan.levels
-        ]
+        return [self._fill(account, order, book, price, quantity, is_maker=False, at=self.now) for price, quantity in plan.levels]
 
-    def _finish(self, account: Account, order: Order, book: SymbolBook, trades: list[Trade]) -> None:
+    def _finish(self, account: Account, order: Order, book: SymbolBook) -> None:
         """Decide what becomes of the rest of an order that has just taken what it could."""
         if not order.is_open:
             account.forget(order)
@@ -288,9 +285,7 @@ class Engine:
             return False
         return True
 
-    def _end(
-        self, account: Account, order: Order, book: SymbolBook, status: str, *, cancel_client_id: str = ""
-    ) -> None:
+    def _end(self, account: Account, order: Order, book: SymbolBook, status: str, *, cancel_client_id: str = "") -> None:
         book.remove(order)
         account.forget(order)
         order.status = status
@@ -327,5 +322,3 @@ def _crosses(bought: bool, price: int, book: SymbolBook) -> bool:
 def _already_reached(request: OrderRequest, price: int) -> bool:
     falls = (request.side == "BUY") == request.type.startswith("TAKE_PROFIT")
     return price <= request.stop_price if falls else price >= request.stop_price
-
-

@@ -66,9 +66,7 @@ async def all_orders(call: Call) -> list[dict[str, Any]]:
     values = (call.account.uid, symbol, order_id or 0, start or 0, _FAR if end is None else end)
     if order_id is None and start is None:
         return [order_row(order) for order in _newest(call.exchange.store.orders(_last(window, "order_id"), *values, limit))]
-    return [
-        order_row(order) for order in call.exchange.store.orders(f"{window} ORDER BY order_id LIMIT ?", *values, limit)
-    ]
+    return [order_row(order) for order in call.exchange.store.orders(f"{window} ORDER BY order_id LIMIT ?", *values, limit)]
 
 
 async def my_trades(call: Call) -> list[dict[str, Any]]:
@@ -110,9 +108,7 @@ async def trade_fee(call: Call) -> list[dict[str, str]]:
         call.exchange.engine.book(symbol)
     rates = commission_row("", call.exchange.options.terms)["standardCommission"]
     symbols = call.exchange.engine.books if symbol is None else [symbol]
-    return [
-        {"symbol": name, "makerCommission": rates["maker"], "takerCommission": rates["taker"]} for name in symbols
-    ]
+    return [{"symbol": name, "makerCommission": rates["maker"], "takerCommission": rates["taker"]} for name in symbols]
 
 
 async def key_restrictions(call: Call) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Endpoint:
 
 def fixed(weight: int) -> Weight:
     """Weigh every request the same."""
-    return lambda sent: weight
+    return lambda _sent: weight
 
 
 def by_symbol(one: int, all_of_them: int) -> Weight:

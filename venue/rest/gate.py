@@ -4,7 +4,6 @@ Every REST request passes through `answer`, so this is also where a fault engine
 """
 
 import json
-import logging
 import time
 from typing import Final
 
@@ -16,8 +15,6 @@ from venue.parameters import Parameters, read_pairs
 from venue.rest import account, public, trade
 from venue.rest.call import Call, Endpoint
 from venue.signing import account_of_key, check_signature, check_time, signed_payload
-
-log = logging.getLogger(__name__)
 
 ENDPOINTS: Final = public.ENDPOINTS | trade.ENDPOINTS | account.ENDPOINTS
 BODY_BYTES_MAX: Final = 1 << 20
@@ -48,9 +45,7 @@ class Gate:
         except UnicodeDecodeError:
             return self._respond(400, ApiError(-1100, "Illegal characters found in a parameter.").body(), headers, address)
 
-    async def _run(
-        self, request: web.Request, endpoint: Endpoint, body: str, address: str, headers: dict[str, str]
-    ) -> object:
+    async def _run(self, request: web.Request, endpoint: Endpoint, body: str, address: str, headers: dict[str, str]) -> object:
         exchange = self._exchange
         # The query as sent: a decoded and re-encoded one would not match its signature.
         query = request.raw_path.partition("?")[2]

@@ -62,9 +62,7 @@ async def klines(call: Call) -> list[list[object]]:
     first, last = start or 0, _FAR if end is None else end
     # A candle is closed when the market has left it, not when its last trade has happened.
     newest_closed = now // interval * interval - interval
-    closed = source.closed(
-        symbol, interval, first=first, last=min(last, newest_closed), limit=limit, forward=start is not None
-    )
+    closed = source.closed(symbol, interval, first=first, last=min(last, newest_closed), limit=limit, forward=start is not None)
     rows = [kline_row(bar, interval) for bar in closed.bars()]
     forming = clock.current_candle(symbol, interval)
     if forming is not None and first <= forming.open_time <= last and (start is None or len(rows) < limit):
