@@ -38,7 +38,7 @@ def mark_sending(order_id: int, *, epoch: int, now: datetime) -> bool:
     )
 
 
-def mark_unknown(order_id: int, code: str, message: str, *, now: datetime) -> bool:
+def mark_unknown(order_id: int, code: str, message: str, *, now: datetime) -> bool:  # noqa: ARG001 - T3 is told the time, whatever it says.
     """Note that nobody knows whether the exchange has the order; its capital stays reserved (T3)."""
     updated = Order.objects.filter(id=order_id, status=order_status.SENDING).update(
         status=order_status.UNKNOWN, reason=code[:48], message=message[:300]
