@@ -24,7 +24,7 @@ def after_end(account: Account, order: Order, *, market_at: datetime, now: datet
     """Do what the end of an order calls for: most ends call for nothing and cost one query."""
     intent = order.intent
     has_stop = intent.stop_price is not None and _leaves_something_to_protect(order)
-    lost_stop = is_stop(order) and order.status != FILLED
+    lost_stop = order.status != FILLED and (is_stop(order) or _took_a_stop_away(order))
     if not (has_stop or lost_stop or waiting_exists(order.book_id, order.instrument_id)):
         return
     desk = Desk(account, market_at=market_at, now=now)
@@ -42,10 +42,17 @@ def _leaves_something_to_protect(order: Order) -> bool:
     return order.intent.kind in SELLS_OF_EXIT
 
 
+def _took_a_stop_away(order: Order) -> bool:
+    """Say whether an exit that did not sell all may have cost the position its stop."""
+    stops = Intent.objects.filter(book=order.book_id, instrument=order.instrument_id, kind=Intent.Kind.STOP)
+    return order.intent.kind in SELLS_OF_EXIT and stops.exists()
+
+
 def _note_lost_stop(desk: Desk, order: Order) -> None:
-    """Mark a position whose stop ended without us asking, unless another stop stands or an exit is on its way."""
+    """Mark a position that has lost its stop, unless another stands or follows; a stop we cancelled is not lost."""
     position = desk.position(order.book_id, order.instrument_id)
-    if position is None or order.cancel_requested_at is not None or is_protected(desk, order):
+    was_asked_for = is_stop(order) and order.cancel_requested_at is not None
+    if position is None or was_asked_for or is_protected(desk, order):
         return
     if position.quantity // desk.instrument(order.instrument_id).lot_size > ZERO:
         position.is_unprotected = True

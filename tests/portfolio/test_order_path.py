@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -85,6 +86,19 @@ def test_a_final_report_waits_for_the_fills_it_counts(world: World) -> None:
     assert entry.status == Order.Status.EXPIRED
     assert world.order(kind="stop").quantity == D("0.001")
     assert world.verify() == []
+
+
+def test_a_final_report_without_a_quote_total_still_waits_for_its_fills(world: World) -> None:
+    """E34: the quantity alone decides when the exchange does not tell the quote."""
+    entry = enter(world)
+    world.fill(entry, "0.0005", "50000", fee_asset="BTC")
+    missing = world.exchange.fill(entry.client_order_id, quantity=D("0.001"), price=D("50000"), fee=D(0), fee_asset="BTC")
+    report = replace(world.exchange.end(entry.client_order_id), executed_quote=D(0))
+    with transaction.atomic():
+        assert orders.apply_report(world.account(), entry.pk, report, now=NOW).status == Order.Status.PARTIAL
+    world.post(missing)
+    entry.refresh_from_db()
+    assert entry.status == Order.Status.CANCELED
 
 
 def test_a_trade_is_posted_once_whatever_its_source(world: World) -> None:
@@ -232,6 +246,23 @@ def test_a_part_exit_gets_a_new_stop_for_the_rest(world: World) -> None:
     stop = world.order(kind="stop")
     assert (stop.quantity, stop.stop_price, stop.status) == (D("0.002"), D("50100"), Order.Status.READY)
     assert world.position().stop_price == D("50100")
+
+
+def test_an_exit_that_fails_leaves_the_position_marked(world: World) -> None:
+    """The stop went for an exit that then did not sell: the page says so until there is a stop again (I-47)."""
+    entry = enter(world)
+    world.fill(entry, "0.0038", "50000", fee="0", fee_asset="BTC")
+    stop = world.send(world.order(kind="stop"))
+    world.decide(world.propose("exit"))
+    world.end(stop)
+    assert not world.position().is_unprotected
+    world.end(world.send(world.order(kind="exit")), ExchangeStatus.EXPIRED)
+    assert world.position().is_unprotected
+
+    world.decide(world.propose("move_stop", stop_price=D("48000")))
+    assert not world.position().is_unprotected
+    assert world.order(kind="stop").stop_price == D("48000")
+    assert world.verify() == []
 
 
 def test_a_moved_stop_waits_for_the_cancel_of_the_old_one(world: World) -> None:
