@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, path
+from typing import Any
+
+from django.urls import path
 
 from stream.consumers import application
 
-websocket_urlpatterns: list[URLPattern] = [path("ws/stream/", application)]
+websocket_urlpatterns: list[Any] = [path("ws/stream/", application)]

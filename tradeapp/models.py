@@ -26,3 +26,48 @@ class SignInLink(models.Model):
     def __str__(self) -> str:
         """Return whom the link signs in."""
         return f"sign-in link of {self.user}"
+
+
+class ApiToken(models.Model):
+    """A key for scripts: it may do what its scopes say. Only a hash of it is stored."""
+
+    token_hash = models.CharField(max_length=64, unique=True)
+    prefix = models.CharField(max_length=12, help_text="What a person recognises it by")
+    name = models.CharField(max_length=64)
+    scopes = models.JSONField(default=list)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """Name the table's rows."""
+
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        """Return what a person recognises it by."""
+        return f"{self.name} ({self.prefix}…)"
+
+
+class IdempotencyKey(models.Model):
+    """The answer that was given to a command, so that a repeated one is answered and not done again."""
+
+    caller = models.CharField(max_length=80)
+    key = models.CharField(max_length=128)
+    request_hash = models.CharField(max_length=64, help_text="Of method, path and body")
+    status = models.PositiveSmallIntegerField(default=0)
+    content_type = models.CharField(max_length=64, default="", blank=True)
+    content = models.BinaryField(default=b"")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        """Let a key stand for one command of one caller."""
+
+        constraints = [models.UniqueConstraint(fields=["caller", "key"], name="idempotency_key_unique")]
+        indexes = [models.Index(fields=["created_at"], name="idempotency_key_age")]
+
+    def __str__(self) -> str:
+        """Return the key."""
+        return self.key

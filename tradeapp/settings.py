@@ -109,6 +109,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "tradeapp.idempotency.IdempotencyMiddleware",
 ]
 ROOT_URLCONF = "tradeapp.urls"
 ASGI_APPLICATION = "tradeapp.asgi.application"

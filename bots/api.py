@@ -1,0 +1,153 @@
+"""Addresses of bots: look at them and operate them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from django.http import Http404, HttpRequest
+from django.utils import timezone
+from ninja import Body, Router
+from pydantic import Field
+
+from bots import selectors, services
+from bots.models import Bot, BotState
+from bots.schemas import BotDetailOut, BotOut, ModeIn, ModeOut, Nothing, StrategyOut
+from marketdata.schemas import Cursor, Limit, Moment, RowId
+from portfolio.schemas import DecisionOut, EquityOut, PageOut
+from portfolio.selectors import equity_series, lists
+from strategies import registry
+
+router = Router(tags=["bots"])
+Command = Callable[..., Bot]
+
+
+@router.get("/bots", response=PageOut[BotOut])
+def bots(request: HttpRequest, account: RowId | None = None) -> dict[str, Any]:
+    """List the bots by rank, each with its last decision."""
+    shown = lists.shown_account()
+    account_id = account or (shown.pk if shown else 0)
+    rows = list(selectors.bots(account_id))
+    _describe(rows, account_id)
+    return {"items": rows}
+
+
+@router.get("/bots/{bot_id}", response=BotDetailOut)
+def bot(request: HttpRequest, bot_id: RowId) -> Bot:
+    """Return a bot with what its strategy remembers."""
+    return _described(bot_id)
+
+
+@router.post("/bots/{bot_id}/start", response=BotDetailOut)
+def start(request: HttpRequest, bot_id: RowId, payload: Annotated[Nothing | None, Body()] = None) -> Bot:
+    """Let a bot trade from the next candle on."""
+    return _command(services.start_bot, request, bot_id)
+
+
+@router.post("/bots/{bot_id}/stop", response=BotDetailOut)
+def stop(request: HttpRequest, bot_id: RowId, payload: Annotated[Nothing | None, Body()] = None) -> Bot:
+    """Stop a bot; its positions and their stops stay."""
+    return _command(services.stop_bot, request, bot_id)
+
+
+@router.post("/bots/{bot_id}/pause", response=BotDetailOut)
+def pause(request: HttpRequest, bot_id: RowId, payload: Annotated[Nothing | None, Body()] = None) -> Bot:
+    """Keep a bot from entering; it goes on minding what it holds."""
+    return _command(services.pause_bot, request, bot_id)
+
+
+@router.post("/bots/{bot_id}/resume", response=BotDetailOut)
+def resume(request: HttpRequest, bot_id: RowId, payload: Annotated[Nothing | None, Body()] = None) -> Bot:
+    """Let a paused bot enter again."""
+    return _command(services.resume_bot, request, bot_id)
+
+
+@router.post("/bots/{bot_id}/flatten", response=BotDetailOut)
+def flatten(request: HttpRequest, bot_id: RowId, payload: Annotated[Nothing | None, Body()] = None) -> Bot:
+    """Stop a bot and sell all it holds."""
+    return _command(services.flatten_bot, request, bot_id)
+
+
+@router.get("/bots/{bot_id}/decisions", response=PageOut[DecisionOut])
+def decisions(
+    request: HttpRequest, bot_id: RowId, is_acting: bool = False, cursor: Cursor | None = None, limit: Limit = 100
+) -> dict[str, Any]:
+    """List what a bot decided and why, newest first; `is_acting` leaves out holding still."""
+    before = None if cursor is None else int(cursor)
+    page = lists.decisions(book_id=_bot(bot_id).book_id, cursor=before, limit=limit, is_acting=is_acting)
+    return {"items": page.items, "next_cursor": page.next_cursor}
+
+
+@router.get("/bots/{bot_id}/equity", response=PageOut[EquityOut])
+def equity(
+    request: HttpRequest,
+    bot_id: RowId,
+    since: Moment | None = None,
+    limit: Annotated[int, Field(ge=1, le=5000)] = 2000,
+) -> dict[str, Any]:
+    """List the newest points of a bot's equity line, oldest first."""
+    found = _bot(bot_id)
+    return {"items": equity_series(found.book.account_id, book_id=found.book_id, since=since, limit=limit)}
+
+
+@router.get("/strategies", response=PageOut[StrategyOut])
+def strategies(request: HttpRequest) -> dict[str, Any]:
+    """List the strategies with their parameters."""
+    return {"items": [_strategy(name) for name in registry.names()]}
+
+
+@router.get("/mode", response=ModeOut)
+def mode(request: HttpRequest) -> dict[str, Any]:
+    """Return how the account is shared."""
+    account = lists.shown_account()
+    if account is None:
+        raise Http404("There is no account yet.")
+    return {"account": account.pk, "mode": account.allocation_mode}
+
+
+@router.put("/mode", response=ModeOut)
+def replace_mode(request: HttpRequest, payload: ModeIn) -> dict[str, Any]:
+    """Ask for another mode."""
+    services.demand_built(payload.mode)
+    return mode(request)
+
+
+def _command(command: Command, request: HttpRequest, bot_id: int) -> Bot:
+    key = request.headers.get("Idempotency-Key", "")[:64]
+    command(bot_id=_bot(bot_id).pk, by=request.user, now=timezone.now(), request_id=key)
+    return _described(bot_id)
+
+
+def _bot(bot_id: int) -> Bot:
+    found = Bot.objects.select_related("book").filter(id=bot_id).first()
+    if found is None:
+        raise Http404("There is no such bot.")
+    return found
+
+
+def _described(bot_id: int) -> Bot:
+    found = _bot(bot_id)
+    _describe([found], found.book.account_id)
+    state = BotState.objects.filter(bot=found).first()
+    # What the answer shows beside the row's own columns.
+    vars(found)["state"] = state.view if state else {}
+    return found
+
+
+def _describe(rows: list[Bot], account_id: int) -> None:
+    markets = selectors.instruments_of([row.pk for row in rows])
+    newest = lists.latest_decisions(account_id)
+    for row in rows:
+        vars(row)["symbols"] = [instrument.symbol for instrument in markets[row.pk]]
+        vars(row)["last_decision"] = newest.get(row.book_id)
+
+
+def _strategy(name: str) -> dict[str, Any]:
+    strategy = registry.definition(name)
+    return {
+        "name": name,
+        "params": registry.schema(name),
+        "presets": {interval: dict(values) for interval, values in strategy.presets.items()},
+        "source_hash": strategy.source_hash,
+        "order_kinds": [str(kind) for kind in strategy.order_kinds],
+    }

@@ -1,0 +1,78 @@
+"""How bots and strategies look in JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from ninja import Schema
+
+from bots.models import Bot
+from marketdata.schemas import Payload
+from portfolio.schemas import DecisionOut
+
+
+class BotOut(Schema):
+    """A bot: who trades what with which strategy, and how it is."""
+
+    id: int
+    book: int
+    account: int
+    key: str
+    name: str
+    strategy: str
+    strategy_hash: str
+    params: dict[str, Any]
+    interval: str
+    symbols: list[str]
+    status: str
+    status_reason: str
+    rank: int
+    anchor_at: datetime | None
+    started_at: datetime | None
+    bar_closed_at: datetime | None
+    version: int
+    last_decision: DecisionOut | None = None
+
+    @staticmethod
+    def resolve_book(row: Bot) -> int:
+        """Return the id of the bot's book in the money world."""
+        return row.book_id
+
+    @staticmethod
+    def resolve_account(row: Bot) -> int:
+        """Return the account's id."""
+        return row.book.account_id
+
+
+class BotDetailOut(BotOut):
+    """A bot with what its strategy remembers."""
+
+    state: dict[str, Any]
+
+
+class StrategyOut(Schema):
+    """A strategy with the parameters it takes."""
+
+    name: str
+    params: dict[str, Any]
+    presets: dict[str, dict[str, Any]]
+    source_hash: str
+    order_kinds: list[str]
+
+
+class ModeOut(Schema):
+    """How the account is shared among its bots."""
+
+    account: int
+    mode: str
+
+
+class ModeIn(Payload):
+    """The mode asked for."""
+
+    mode: Literal["single", "rotation", "percentage", "subaccounts"]
+
+
+class Nothing(Payload):
+    """A body that says nothing: `{}`."""

@@ -1,0 +1,87 @@
+"""How market data, amounts and moments look in JSON."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from ninja import Schema
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+
+_PLAIN = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,18})?", re.ASCII)
+
+
+def plain(amount: Decimal) -> str:
+    """Write an amount exactly: no exponent, no needless zeros."""
+    text = format(amount, "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("", "-0") else text
+
+
+def _from_text(value: Any) -> Decimal:
+    # A float has already lost the amount that was meant, and a bool is no number.
+    if not isinstance(value, str) or not _PLAIN.fullmatch(value):
+        raise ValueError('write amounts as decimal text, for example "12.5"')
+    return Decimal(value)
+
+
+# What we say, and what we accept.
+Amount = Annotated[Decimal, PlainSerializer(plain, return_type=str)]
+AmountIn = Annotated[Decimal, BeforeValidator(_from_text)]
+RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Limit = Annotated[int, Field(ge=1, le=500)]
+Cursor = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+Moment = Annotated[AwareDatetime, AfterValidator(lambda at: at)]
+
+
+class Payload(Schema):
+    """A body: unknown fields are refused, so nothing is ever assigned by accident."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class InstrumentOut(Schema):
+    """A pair with its filters."""
+
+    id: int
+    symbol: str
+    base: str
+    quote: str
+    tick_size: Amount
+    lot_size: Amount
+    quantity_min: Amount
+    quantity_max: Amount
+    notional_min: Amount
+
+
+class CandleOut(Schema):
+    """A closed candle: decided with, never accounted with, so its numbers are numbers."""
+
+    open_at: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class GapOut(Schema):
+    """Candles that are missing."""
+
+    begin_at: datetime
+    end_at: datetime
+
+
+class CoverageOut(Schema):
+    """What is stored of one interval of one instrument."""
+
+    symbol: str
+    interval: str
+    candles: int
+    first_at: datetime | None
+    last_at: datetime | None
+    synced_through_at: datetime | None
+    gaps: list[GapOut]

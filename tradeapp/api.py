@@ -1,0 +1,159 @@
+"""The one API: routers of all floors under /api/v1/, one door, one shape of errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from django.db import DatabaseError, DataError, InterfaceError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import NinjaAPI, Router, Status
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from bots.api import router as bots_router
+from bots.services import ModeNotBuilt, UnableToOperate
+from marketdata.api import router as marketdata_router
+from portfolio.api import router as portfolio_router
+from portfolio.schemas import PageOut
+from portfolio.services import UnableToAllocate, UnableToExplain
+from tradeapp import activity, problems, readiness, tokens
+from tradeapp.doorkeeper import SessionAuth, TokenAuth
+from tradeapp.models import ApiToken
+from tradeapp.problems import Problem, StrictParser
+from tradeapp.schemas import EventOut, HealthOut, MeOut, NewTokenOut, ReadyOut, TokenIn, TokenOut
+
+log = structlog.get_logger(__name__)
+router = Router(tags=["installation"])
+# What a service says no to: the request was understood and cannot be done now.
+REFUSALS = (UnableToAllocate, UnableToExplain, UnableToOperate, tokens.UnableToMakeToken)
+
+api = NinjaAPI(
+    title="tradeapp",
+    version="1",
+    urls_namespace="api",
+    auth=[TokenAuth(), SessionAuth()],
+    parser=StrictParser(),
+    docs_url="/docs",
+    openapi_url="/openapi.json",
+)
+
+
+@router.get("/health", auth=None, response=HealthOut)
+def health(request: HttpRequest) -> dict[str, Any]:
+    """Say that the web process answers."""
+    return {"status": "ok", "now": timezone.now()}
+
+
+@router.get("/ready", auth=None, response={200: ReadyOut, 503: ReadyOut})
+def ready(request: HttpRequest) -> Status[dict[str, Any]]:
+    """Answer 200 once a person can sign in and the bots run."""
+    missing = readiness.reasons(now=timezone.now())
+    return Status(503 if missing else 200, {"ready": not missing, "reasons": missing})
+
+
+@router.get("/me", response=MeOut)
+def me(request: HttpRequest) -> dict[str, Any]:
+    """Return who asks and what they may do."""
+    assert request.user.is_authenticated
+    return {"name": request.user.get_username(), "scopes": sorted(tokens.scopes_of(request.user))}
+
+
+@router.get("/tokens", response=PageOut[TokenOut])
+def list_tokens(request: HttpRequest) -> dict[str, Any]:
+    """List one's own tokens."""
+    return {"items": list(ApiToken.objects.filter(user=request.user.pk).order_by("-id"))}
+
+
+@router.post("/tokens", response={201: NewTokenOut})
+def create_token(request: HttpRequest, payload: TokenIn) -> Status[Any]:
+    """Make a token; its secret is in this answer and nowhere else."""
+    assert request.user.is_authenticated
+    token, secret = tokens.create_token(
+        name=payload.name, scopes=payload.scopes, by=request.user, now=timezone.now(), expires_at=payload.expires_at
+    )
+    vars(token)["secret"] = secret
+    return Status(201, token)
+
+
+@router.delete("/tokens/{int:token_id}", response={204: None})
+def revoke_token(request: HttpRequest, token_id: int) -> Status[None]:
+    """Make a token useless."""
+    assert request.user.is_authenticated
+    try:
+        tokens.revoke_token(token_id=token_id, by=request.user, now=timezone.now())
+    except ApiToken.DoesNotExist:
+        raise Http404("There is no such token.") from None
+    return Status(204, None)
+
+
+@router.get("/events", response=PageOut[EventOut])
+def events(request: HttpRequest) -> dict[str, Any]:
+    """List what happened lately, newest first."""
+    return {"items": activity.latest(limit=100)}
+
+
+api.add_router("", router)
+api.add_router("", portfolio_router)
+api.add_router("", bots_router)
+api.add_router("", marketdata_router)
+
+
+@api.exception_handler(Problem)
+def on_problem(request: HttpRequest, problem: Any) -> HttpResponse:
+    """Answer what the thrower said."""
+    return problems.respond(problem.status, problem.code, str(problem))
+
+
+@api.exception_handler(ValidationError)
+def on_invalid(request: HttpRequest, error: Any) -> HttpResponse:
+    """Name the fields that are wrong, without repeating what was sent."""
+    fields = [{"field": ".".join(str(part) for part in row["loc"][1:]), "message": row["msg"]} for row in error.errors]
+    return problems.respond(422, "INPUT_INVALID", "Some fields are wrong.", errors=fields)
+
+
+@api.exception_handler(AuthenticationError)
+def on_stranger(request: HttpRequest, error: Any) -> HttpResponse:
+    """Ask to sign in."""
+    return problems.respond(401, "UNAUTHENTICATED", "Sign in, or send a token.")
+
+
+@api.exception_handler(HttpError)
+def on_http_error(request: HttpRequest, error: Any) -> HttpResponse:
+    """Answer the framework's own errors."""
+    return problems.from_http_error(error)
+
+
+@api.exception_handler(Http404)
+def on_missing(request: HttpRequest, error: Any) -> HttpResponse:
+    """Say that there is no such thing."""
+    return problems.respond(404, "NOT_FOUND", str(error) or "There is no such thing.")
+
+
+@api.exception_handler(ModeNotBuilt)
+def on_mode_not_built(request: HttpRequest, error: Any) -> HttpResponse:
+    """Say which modes there are."""
+    return problems.respond(409, "MODE_NOT_BUILT", str(error))
+
+
+@api.exception_handler(DataError)
+def on_data_error(request: HttpRequest, error: Any) -> HttpResponse:
+    """Refuse a value that no column can hold."""
+    return problems.respond(422, "INPUT_INVALID", "A value is out of range or cannot be stored.")
+
+
+@api.exception_handler(DatabaseError)
+@api.exception_handler(InterfaceError)
+def on_database_error(request: HttpRequest, error: Any) -> HttpResponse:
+    """Say that the database is away; what it said is for the log."""
+    log.error("api.database", path=request.path, reason=str(error).strip())
+    return problems.respond(503, "DATABASE_UNAVAILABLE", "The database does not answer; nothing was changed.")
+
+
+def on_refusal(request: HttpRequest, error: Any) -> HttpResponse:
+    """Answer why a service said no."""
+    return problems.respond(409, error.code, str(error))
+
+
+for refusal in REFUSALS:
+    api.add_exception_handler(refusal, on_refusal)

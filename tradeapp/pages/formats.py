@@ -1,0 +1,74 @@
+"""Numbers and moments as people read them: formatted here once, for pages and stream alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Final
+
+# U+2212: as wide as a plus, and screen readers say "minus".
+MINUS: Final = "\N{MINUS SIGN}"
+NONE: Final = "\N{EN DASH}"
+_CENT: Final = Decimal("0.01")
+_ROUNDED: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+
+
+def quote(amount: Decimal | None) -> str:
+    """Write an amount of quote: 9,882.31."""
+    return NONE if amount is None else _signed(amount.quantize(_CENT, context=_ROUNDED), plus=False)
+
+
+def gain(amount: Decimal | None) -> str:
+    """Write a gain or loss, with its sign: +12.30."""
+    return NONE if amount is None else _signed(amount.quantize(_CENT, context=_ROUNDED), plus=True)
+
+
+def percent(ratio: Decimal | None) -> str:
+    """Write a ratio as a percentage with its sign: +0.12 %."""
+    return NONE if ratio is None else f"{_signed((ratio * 100).quantize(_CENT, context=_ROUNDED), plus=True)} %"
+
+
+def share(percents: Decimal) -> str:
+    """Write a share that is in percent already: 20 %."""
+    return f"{quantity(percents)} %"
+
+
+def price(amount: Decimal | None, tick_size: Decimal) -> str:
+    """Write a price by its tick."""
+    if amount is None:
+        return NONE
+    return _signed(amount.quantize(tick_size.normalize() if tick_size < 1 else Decimal(1), context=_ROUNDED), plus=False)
+
+
+def quantity(amount: Decimal | None) -> str:
+    """Write a quantity with the digits it has."""
+    if amount is None:
+        return NONE
+    text = f"{amount:,f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text.replace("-", MINUS)
+
+
+def moment(at: datetime | None) -> str:
+    """Write a moment, always UTC: 2024-03-01 12:05."""
+    return NONE if at is None else at.strftime("%Y-%m-%d %H:%M")
+
+
+def tone(amount: Decimal | None) -> str:
+    """Return what colour supports a gain or loss; the sign says it too."""
+    if amount is None or not amount.quantize(_CENT, context=_ROUNDED):
+        return ""
+    return "gain" if amount > 0 else "loss"
+
+
+def words(code: str) -> str:
+    """Turn a reason code into words: SIGNAL_NO_OPINION becomes "No opinion"."""
+    _, _, rest = code.partition("_")
+    return (rest or code).replace("_", " ").capitalize()
+
+
+def _signed(amount: Decimal, *, plus: bool) -> str:
+    if amount == 0:
+        amount = abs(amount)
+    sign = MINUS if amount < 0 else "+" if plus and amount > 0 else ""
+    return f"{sign}{abs(amount):,f}"

@@ -1,0 +1,86 @@
+"""Errors of the API: problem+json with a machine code, and a body parser that trusts nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn
+
+from django.http import HttpRequest, HttpResponse
+from ninja.errors import HttpError
+from ninja.parser import Parser
+
+BODY_BYTES_MAX: Final = 256 * 1024
+TEXT_MAX: Final = 20_000
+
+
+class Problem(Exception):
+    """Trouble that a caller is told about."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+def respond(status: int, code: str, message: str, **facts: Any) -> HttpResponse:
+    """Answer with a problem."""
+    content = {"type": "about:blank", "title": message, "status": status, "code": code, **facts}
+    return HttpResponse(json.dumps(content), status=status, content_type="application/problem+json")
+
+
+class StrictParser(Parser):
+    """Reads JSON objects only: no other type, no duplicate keys, no NaN, no text that cannot be stored."""
+
+    def parse_body(self, request: HttpRequest) -> dict[str, Any]:
+        """Read the body."""
+        if request.content_type != "application/json":
+            raise Problem(415, "CONTENT_TYPE", "Send application/json.")
+        if len(request.body) > BODY_BYTES_MAX:
+            raise Problem(413, "BODY_TOO_LARGE", f"Send at most {BODY_BYTES_MAX} bytes.")
+        try:
+            text = request.body.decode("utf-8")
+            content = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+            _demand_clean(content)
+        except Problem:
+            raise
+        except (ValueError, RecursionError):
+            raise Problem(400, "BODY_NOT_JSON", "The body is not JSON.") from None
+        if not isinstance(content, dict):
+            raise Problem(400, "BODY_NOT_OBJECT", "Send a JSON object.")
+        return content
+
+
+def from_http_error(error: HttpError) -> HttpResponse:
+    """Turn the framework's error into a problem."""
+    if isinstance(error.__cause__ or error.__context__, Problem):
+        # The framework wraps what a parser raises.
+        problem = error.__cause__ or error.__context__
+        assert isinstance(problem, Problem)
+        return respond(problem.status, problem.code, str(problem))
+    codes = {401: "UNAUTHENTICATED", 403: "CSRF_FAILED", 404: "NOT_FOUND", 429: "RATE_LIMITED"}
+    return respond(error.status_code, codes.get(error.status_code, "REQUEST_REFUSED"), str(error))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise Problem(400, "BODY_DUPLICATE_KEY", "A key stands twice in the body.")
+    return content
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise Problem(400, "BODY_NOT_JSON", f"{name} is not a JSON number.")
+
+
+def _demand_clean(content: Any) -> None:
+    if isinstance(content, str):
+        content.encode("utf-8")
+        if len(content) > TEXT_MAX or any(ord(letter) < 32 and letter not in "\n\t\r" for letter in content):
+            raise Problem(400, "TEXT_REFUSED", "A text is too long or has control characters.")
+    elif isinstance(content, dict):
+        for key, value in content.items():
+            _demand_clean(key)
+            _demand_clean(value)
+    elif isinstance(content, list):
+        for value in content:
+            _demand_clean(value)
