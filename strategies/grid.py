@@ -117,12 +117,10 @@ def step(state: Record, panel: Floats, i: int, book: Record, params: Record, dec
         return answers.hold(decisions, Reason.SIGNAL_WARMING_UP, close, me.range_now, me.strength, me.trend)
     if me.phase == grid_orders.RESTING:
         return _rest(me, money, p, close, decisions)
-    if me.phase == grid_orders.CLEARING:
-        # Wherever the orders went, to a cancel or a fill, the book says that they are gone.
+    if me.phase in (grid_orders.CLEARING, grid_orders.BUILDING):
+        # Wherever the orders of an older range went, to a cancel or a fill, the book says that they are gone.
         if money.order_count > 0:
             return grid_orders.clear(me, money, decisions, close)
-        me.phase = grid_orders.BUILDING
-    if me.phase == grid_orders.BUILDING:
         return _build(me, money, p, close, decisions)
     return _mind(me, money, p, close, decisions)
 

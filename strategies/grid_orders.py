@@ -67,6 +67,9 @@ def take_in(me: Any, money: Any) -> None:
 @compiled
 def _spread(me: Any, quantity: float) -> None:
     """Share a quantity among the gaps that wait to sell."""
+    if me.gaps == 0:
+        # Bought for a range that this state has forgotten: the next one is laid round all there is.
+        return
     if me.stocked_count == 0:
         me.owned[_slot(me, me.gaps - 1)] += quantity
         return

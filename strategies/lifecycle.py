@@ -47,10 +47,22 @@ def take_in(me: Any, book: Any, cooldown_bars: int) -> None:
         me.highest = me.entry_price
         me.stop = me.planned_stop
         me.target = me.planned_target
+        if me.entry_price == 0.0:
+            _adopt(me, book)
     elif not held and (me.holding == 1 or bought):
         # Also when it was bought and stopped out between two steps.
         me.cooldown = cooldown_bars
         forget(me)
+
+
+@compiled
+def _adopt(me: Any, book: Any) -> None:
+    """Take over a position that this state has not seen bought: the book knows the most of it."""
+    # Happens when a state was lost or its layout changed and the strategy was warmed up again.
+    me.entry_price = book.average_cost[0]
+    me.highest = me.entry_price
+    me.stop = book.stop_price[0]
+    me.target = 0.0
 
 
 @compiled

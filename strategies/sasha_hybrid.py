@@ -179,7 +179,7 @@ def _manage(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int
     if me.bars_held >= p.hold_max:
         return answers.leave(decisions, Reason.SIGNAL_EXIT_TIME, close, me.stop, me.target, held)
     if p.mode == LEGACY_G3:
-        if close >= me.target:
+        if me.target > 0.0 and close >= me.target:
             return answers.leave(decisions, Reason.SIGNAL_EXIT_TARGET, close, me.stop, me.target, held)
         return answers.hold(decisions, Reason.POSITION_HELD, close, me.stop, me.target, held)
     count = sasha_ladder.manage(me, p, close, decisions) if me.rungs_bought > 0 else _manage_pullback(me, p, close, decisions)
@@ -197,7 +197,7 @@ def _manage(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int
 @compiled
 def _manage_pullback(me: Any, p: Any, close: float, decisions: Record) -> int:
     held = float(me.bars_held)
-    if close >= me.target:
+    if me.target > 0.0 and close >= me.target:
         return answers.leave(decisions, Reason.SIGNAL_EXIT_TARGET, close, me.stop, me.target, held)
     if me.fast < me.slow:
         return answers.leave(decisions, Reason.SIGNAL_EXIT_TREND, close, me.fast, me.slow, me.trend_score)
