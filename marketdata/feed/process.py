@@ -34,7 +34,8 @@ def run(*, market_id: int, clock: Callable[[], datetime]) -> None:
         try:
             asyncio.run(_run(market_id, clock, database))
         finally:
-            database.submit(connection.close).result()
+            # The proxy must be looked through in the thread that owns the connection.
+            database.submit(lambda: connection.close()).result()
 
 
 async def _run(market_id: int, clock: Callable[[], datetime], database: ThreadPoolExecutor) -> None:
