@@ -25,6 +25,8 @@ def record_equity(*, account_id: int, market_at: datetime, now: datetime) -> int
     newest mark stands in where there is no candle. Answers how many points are new.
     """
     with transaction.atomic():
+        if EquityPoint.objects.filter(account=account_id, book__isnull=True, market_at=market_at).exists():
+            return 0
         overview = selectors.account_overview(account_id, prices=_closes(account_id, market_at))
         points = [
             EquityPoint(
@@ -50,9 +52,9 @@ def record_equity(*, account_id: int, market_at: datetime, now: datetime) -> int
             )
             for book in overview.books
         ]
-        before = EquityPoint.objects.filter(account=account_id, market_at=market_at).count()
+        # Two that record the same time write the same figures: the second one's are left out.
         EquityPoint.objects.bulk_create(points, ignore_conflicts=True)
-        return len(points) - before
+        return len(points)
 
 
 def _closes(account_id: int, market_at: datetime) -> dict[int, Decimal]:
