@@ -151,7 +151,7 @@ def _wait_for_people(supervisor: Supervisor, plan: Plan, *, say: Callable[[str],
         nonlocal next_look, warned
         if time.monotonic() < next_look:
             return False
-        next_look = time.monotonic() + 0.3
+        next_look = time.monotonic() + 0.5
         if not warned and time.monotonic() - began > SLOW_START_SECONDS:
             warned = True
             say(f"Not ready yet. {plan.addresses.dashboard}/api/v1/ready says what is missing; logs in {plan.data_dir / 'logs'}.")
