@@ -53,6 +53,14 @@ def test_cost_is_rounded_down_and_its_remainder_stays() -> None:
     assert position.cost == 0
 
 
+def test_the_last_sell_takes_cost_finer_than_a_unit() -> None:
+    """I-28 for assets whose prices have more decimals than amounts: nothing stays behind."""
+    position, _ = fold([FillFact("buy", D(2), D("1.000000000123"), D(0))])
+    for _ in range(2):
+        position, _ = apply_fill(position, FillFact("sell", D(1), D(1), D(0)))
+    assert position == PositionFold(realised=D("0.999999999877"))
+
+
 @given(TRADES)
 def test_the_total_is_the_same_under_first_in_first_out(trades: list[tuple[bool, int, int, int]]) -> None:
     """I-27: the split between realised and unrealised is a method, the total is a fact."""
