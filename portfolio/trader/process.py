@@ -1,0 +1,308 @@
+"""Run the trader of one account: take the lease, recover, work; whenever anything is lost, begin again from there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+
+from exchange import connect, secrets
+from exchange.errors import ExchangeTrouble, Outcome
+from exchange.pacing import Pacer, VenueUnreachable
+from portfolio.models import Account, Credential, Reconciliation
+from portfolio.services import kill
+from portfolio.trader import lease, records
+from portfolio.trader.crash_points import crash_point
+from portfolio.trader.database import Database, DatabaseGone, listen
+from portfolio.trader.intake import Intake
+from portfolio.trader.lease import LeaseHeld
+from portfolio.trader.outbox import Outbox
+from portfolio.trader.pace import Pace
+from portfolio.trader.resolver import Resolver
+from portfolio.trader.sandwich import Sandwich
+from portfolio.trader.session import AccountHalted, Session, wait_for_stir
+
+log = structlog.get_logger()
+Clock = Callable[[], datetime]
+
+RECONCILE_SECONDS: Final = 30.0
+BEAT_SECONDS: Final = lease.RENEW_SECONDS
+KILL_FILE: Final = "KILL"
+_RETRY_SECONDS: Final = 0.2
+_RETRY_SECONDS_MAX: Final = 5.0
+# A session that lasted so long was a good one: the next trouble is a new trouble.
+_STEADY_SECONDS: Final = 60.0
+_HALTED_SECONDS: Final = 300.0
+_CLOCK_AHEAD_MS_MAX: Final = 500
+
+
+class UnableToTrade(Exception):
+    """Raised when this account cannot be traded until a person has changed something."""
+
+
+def run(*, account_id: int, clock: Clock) -> None:
+    """Trade until told to stop."""
+    asyncio.run(_run_until_stopped(Trader(account_id=account_id, clock=clock)))
+
+
+class Trader:
+    """One account's trader through all its sessions."""
+
+    def __init__(self, *, account_id: int, clock: Clock) -> None:
+        self._account_id = account_id
+        self._clock = clock
+        self._database = Database()
+        name = settings.TRADEAPP_PROCESS
+        self._process = name if name.startswith("trader") else f"trader {account_id}"
+
+    async def run(self) -> None:
+        """Hold session after session; what ends one is waited out, then everything is recovered anew."""
+        pause = _RETRY_SECONDS
+        while True:
+            began = time.monotonic()
+            try:
+                await self._hold_session()
+            except* (DatabaseGone, VenueUnreachable, ExchangeTrouble, LeaseHeld) as group:
+                error = first(group)
+                log.warning("trader.begins_again", account=self._account_id, error=str(error)[:300], seconds=pause)
+                is_dead_key = isinstance(error, ExchangeTrouble) and error.outcome == Outcome.KEY_INVALID
+                await asyncio.sleep(_HALTED_SECONDS if is_dead_key else pause)
+            except* AccountHalted as group:
+                log.error("trader.halted", account=self._account_id, error=str(first(group))[:300])  # noqa: TRY400
+                await asyncio.sleep(_HALTED_SECONDS)
+            pause = min(2 * pause, _RETRY_SECONDS_MAX) if time.monotonic() - began < _STEADY_SECONDS else _RETRY_SECONDS
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        await self._database.close()
+
+    async def _hold_session(self) -> None:
+        epoch = await self._database.run(lease.acquire, self._account_id, now=self._clock())
+        session = await self._open(epoch)
+        try:
+            await Work(session).run()
+        finally:
+            await session.port.close()
+            if session.pacer is not None:
+                await session.pacer.close()
+            await self._release(epoch)
+
+    async def _open(self, epoch: int) -> Session:
+        account, key, secret = await self._database.run(_account_and_key, self._account_id)
+        market = account.market
+        port = connect.trading_port(
+            exchange=market.exchange,
+            key=key,
+            secret=secret,
+            rest_url=market.rest_url,
+            stream_url=market.stream_url,
+            is_local=bool(market.control_url),
+        )
+        session = Session(
+            account_id=self._account_id,
+            epoch=epoch,
+            uid=account.venue_uid,
+            process=self._process,
+            port=port,
+            profile=connect.profile(is_local=bool(market.control_url)),
+            pacer=Pacer(control_url=market.control_url, client=f"tradeapp-{account.deploy}") if market.control_url else None,
+            database=self._database,
+            clock=self._clock,
+            cursors=await self._database.run(records.read_cursors, self._process),
+        )
+        session.keep_lease()
+        return session
+
+    async def _release(self, epoch: int) -> None:
+        try:
+            await self._database.run(lease.release, self._account_id, epoch, now=self._clock())
+        except DatabaseGone:
+            # Then the lease ends by its time, or by this process being gone.
+            log.warning("lease.not_released", account=self._account_id)
+
+
+class Work:
+    """Everything a trader does at the same time during one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._intake = Intake(session)
+        self._sandwich = Sandwich(session, self._intake)
+        self._resolver = Resolver(session, self._intake, self._sandwich)
+        self._outbox = Outbox(session, self._intake, self._resolver)
+        self._pace = Pace(session, self._intake, self._sandwich)
+        self._ear = session.ear()
+
+    async def run(self) -> None:
+        """Recover, then work until something is lost."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_lease())
+            group.create_task(self._listen())
+            group.create_task(self._intake.follow_stream())
+            group.create_task(self._intake.apply_stream())
+            await self._recover()
+            group.create_task(self._pace.run())
+            group.create_task(self._reconcile_from_time_to_time())
+            await self._work()
+
+    async def _recover(self) -> None:
+        """Make ledger and exchange agree before the first new order; a first start is a recovery of nothing."""
+        session = self._session
+        account, epoch = session.account_id, session.epoch
+        await session.database.run(records.begin_recovery, account, epoch, now=session.clock())
+        await self._check_exchange()
+        crash_point("in_recovery")
+        while not session.is_stream_open:
+            await wait_for_stir(self._ear, 1.0)
+        await self._intake.fill_gaps(await session.database.run(records.symbols_ever, account))
+        await self._resolver.look_at_all()
+        while await self._sandwich.compare("startup") == Reconciliation.Outcome.UNSTABLE:
+            await wait_for_stir(self._ear, 0.5)
+        crash_point("before_active")
+        state = await session.database.run(records.end_recovery, account, epoch, now=session.clock())
+        session.is_recovered = True
+        log.info("trader.recovered", account=account, epoch=epoch, state=state)
+        await self._beat()
+
+    async def _check_exchange(self) -> None:
+        session = self._session
+        if session.pacer is not None:
+            epoch = (await session.pacer.clock()).epoch
+            known = await session.database.run(_market_epoch, session.account_id)
+            if epoch != known:
+                raise UnableToTrade(
+                    f"The venue runs another market ({epoch}) than the one this account lives on ({known}). "
+                    "Start the venue with the account's own market, or open a new paper account."
+                )
+        await session.port.server_time_ms()
+        ahead = getattr(session.port, "clock_ahead_ms", 0)
+        if abs(ahead) > _CLOCK_AHEAD_MS_MAX:
+            log.warning("clock.off", account=session.account_id, ahead_ms=ahead)
+        await session.port.instruments()
+        connect.check_permissions(await session.port.key_permissions())
+
+    async def _work(self) -> None:
+        """Send, cancel and look, whenever something stirs and at least once a second."""
+        session = self._session
+        while True:
+            try:
+                cancelled = await session.database.run(
+                    records.cancel_after_kill, session.account_id, session.epoch, now=session.clock()
+                )
+                if cancelled:
+                    log.warning("kill.cancels_requested", account=session.account_id, count=cancelled)
+                    crash_point("during_kill")
+                await self._outbox.send_cancels()
+                if await self._outbox.send_ready():
+                    # An answer may have brought more: a stop to attach, an exit that waited.
+                    continue
+                await self._resolver.look_when_due()
+            except ExchangeTrouble as trouble:
+                await session.bear(trouble, "working the orders")
+            await wait_for_stir(self._ear, 1.0)
+
+    async def _listen(self) -> None:
+        async for _word in listen(f"trader_{self._session.account_id}"):
+            self._session.stir()
+
+    async def _keep_lease(self) -> None:
+        session = self._session
+        kill_file = Path(settings.TRADEAPP_DATA_DIR) / KILL_FILE
+        while True:
+            await session.database.run(lease.renew, session.account_id, session.epoch, now=session.clock())
+            session.keep_lease()
+            await self._beat()
+            for _ in range(4):
+                if kill_file.exists():
+                    await session.database.run(
+                        kill,
+                        session.account_id,
+                        by=None,
+                        reason=f"The file {KILL_FILE} is in the data directory.",
+                        now=session.clock(),
+                    )
+                    session.stir()
+                await asyncio.sleep(BEAT_SECONDS / 4)
+
+    async def _beat(self) -> None:
+        session = self._session
+        facts = {"pid": os.getpid(), **session.facts()}
+        await session.database.run(records.beat, session.process, facts, now=session.clock())
+
+    async def _reconcile_from_time_to_time(self) -> None:
+        session, ear = self._session, self._session.ear()
+        due = time.monotonic() + RECONCILE_SECONDS
+        while True:
+            await wait_for_stir(ear, 1.0)
+            if not session.is_reconcile_wanted and time.monotonic() < due:
+                continue
+            session.is_reconcile_wanted = False
+            try:
+                await self._sandwich.compare("cycle")
+            except ExchangeTrouble as trouble:
+                await session.bear(trouble, "reconciling")
+            due = time.monotonic() + RECONCILE_SECONDS
+
+
+async def _run_until_stopped(trader: Trader) -> None:
+    """Turn the first signal into a clean end: nothing new is sent, what has begun is recorded."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(_closing(trader))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        log.info("trader.stopped")
+
+
+def _closing(trader: Trader) -> Coroutine[Any, Any, None]:
+    async def run() -> None:
+        try:
+            await trader.run()
+        finally:
+            await trader.close()
+
+    return run()
+
+
+def _account_and_key(account_id: int) -> tuple[Account, str, str]:
+    account = Account.objects.select_related("market").get(id=account_id)
+    if not account.is_enabled:
+        raise UnableToTrade(f"Account {account.name} is disabled.")
+    role = Credential.Role.TRADE.value
+    credential = Credential.objects.filter(account=account, role=role).first()
+    if credential is None:
+        raise UnableToTrade(f"Account {account.name} has no key that may trade. Store one first.")
+    return account, *open_credential(credential)
+
+
+def open_credential(credential: Credential) -> tuple[str, str]:
+    """Decrypt a key; it stays in this process."""
+    context = secrets.credential_context(credential.account_id, credential.role)
+    try:
+        content = json.loads(secrets.unseal(credential.sealed, context=context, key_file=Path(settings.MASTER_KEY_FILE)))
+    except (secrets.SealBroken, secrets.MasterKeyMissing) as error:
+        raise UnableToTrade(str(error)) from error
+    return content["key"], content["secret"]
+
+
+def _market_epoch(account_id: int) -> str:
+    return Account.objects.values_list("market__epoch", flat=True).get(id=account_id)
+
+
+def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first real exception of nested groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
