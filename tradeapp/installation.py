@@ -14,7 +14,7 @@ from django.db import connection
 
 from bots import lineups
 from marketdata.selectors import markets_to_feed
-from portfolio.models import Credential
+from portfolio.models import Credential, Heartbeat
 from portfolio.selectors import accounts_to_trade
 from tradeapp import secret_files, sign_in
 
@@ -44,6 +44,8 @@ def prepare(*, base_url: str, demo: bool, master_key_file: Path, now: datetime) 
     call_command("migrate", verbosity=0, interactive=False)
     grant_to_processes()
     make_master_key(master_key_file)
+    # Signs of life of an earlier run would say that processes live which have not started yet.
+    Heartbeat.objects.all().delete()
     if demo:
         call_command("setup_demo", verbosity=0)
     return Prepared(
