@@ -41,7 +41,8 @@ class DrawnMarket:
         self.end_time: int | None = START + len(candles) * MINUTE_MS
 
     def bars_at(self, open_time: int) -> dict[str, Bar]:
-        return {self.symbol: bar for bar in self._series.bars() if bar.open_time == open_time}
+        found = [bar for bar in self._series.bars() if bar.open_time == open_time]
+        return {self.symbol: found[0]} if found else {}
 
     def next_open(self, after: int) -> int | None:
         later = self._series.times[self._series.times > after]
