@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from bots import venue_control
 from bots.lineups import Plan
-from bots.services import demo
+from bots.services import demo as demos
 from tradeapp import secret_files, server_addresses
 from tradeapp.up import death
 
@@ -46,7 +46,7 @@ class Stack:
     control_port: int = 0
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     commands: dict[str, list[str]] = field(default_factory=dict)
-    demo: demo.Demo | None = None
+    demo: demos.Demo | None = None
 
     def __enter__(self) -> Self:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -68,18 +68,18 @@ class Stack:
         self.start("venue", [sys.executable, "-m", "venue", "--data-dir", str(self.directory / "venue"), *ports, *self.market])
         self.wait_until(self._answers, what="the venue answers")
 
-    def set_up(self, plan: Plan) -> demo.Demo:
+    def set_up(self, plan: Plan) -> demos.Demo:
         """Open the demo account with the bots of a plan, as `setup_demo` does."""
         now = timezone.now()
         address = f"127.0.0.1:{self.venue_port}"
-        venue = demo.Venue(f"http://{address}", f"ws://{address}", self.control_url, venue_control.read_clock(self.control_url))
-        market = demo.market_of(venue, now=now)
+        venue = demos.Venue(f"http://{address}", f"ws://{address}", self.control_url, venue_control.read_clock(self.control_url))
+        market = demos.market_of(venue, now=now)
         if not market.instruments.exists():
             listings = venue_control.read_listings(exchange="binance", rest_url=venue.rest_url, stream_url=venue.stream_url)
-            demo.list_instruments(market, listings, now=now)
-        key = venue_control.open_paper_account(self.control_url, name=demo.ACCOUNT, balances={demo.QUOTE: demo.BALANCE})
+            demos.list_instruments(market, listings, now=now)
+        key = venue_control.open_paper_account(self.control_url, name=demos.ACCOUNT, balances={demos.QUOTE: demos.BALANCE})
         deploy = f"t{secrets.token_hex(2)}"
-        self.demo = demo.set_up(market=market, venue=venue, key=key, plan=plan, deploy=deploy, now=now)
+        self.demo = demos.set_up(market=market, venue=venue, key=key, plan=plan, deploy=deploy, now=now)
         return self.demo
 
     def start_all(self, *, trading_processes: int = 1) -> None:

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import re
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from bots.models import Bot
+from tests.bots.conftest import Desk
+
+
+def run(*words: str) -> str:
+    out = StringIO()
+    call_command(*words, stdout=out)
+    return out.getvalue()
+
+
+def test_bots_are_listed_for_people_and_for_scripts(desk: Desk) -> None:
+    desk.bot("FIRST")
+
+    assert run("bots", "list").split() == ["First", "running", "mean_reversion", "BTC/USDT", "5m"]
+    (row,) = json.loads(run("bots", "--json", "list"))
+    assert (row["key"], row["status"], row["symbols"]) == ("FIRST", "running", ["BTC/USDT"])
+    assert json.loads(run("bots", "list", "--json")) == [row]
+
+
+def test_bots_are_operated_by_any_of_their_names(desk: Desk) -> None:
+    bot = desk.bot("FIRST")
+
+    for word, status in (("pause", "paused"), ("resume", "running"), ("stop", "stopped")):
+        run("bots", word, "first")
+        bot.refresh_from_db()
+        assert bot.status == status
+
+
+def test_an_unknown_bot_is_named_with_the_known_ones(desk: Desk) -> None:
+    desk.bot("FIRST")
+
+    with pytest.raises(CommandError, match=re.escape("Unknown bot 'frist'. Did you mean First? Known: First.")):
+        run("bots", "stop", "frist")
+
+
+def test_the_shipped_line_up_is_created_with_one_command(desk: Desk) -> None:
+    assert run("bots", "create").count("stopped") == 5
+    assert run("bots", "create").count("stopped") == 5
+    assert [bot.rank for bot in Bot.objects.all()] == [1, 2, 3, 4, 5]
+
+
+def test_shares_are_shown_and_set(desk: Desk) -> None:
+    desk.bot("FIRST")
+    desk.bot("SECOND")
+
+    said = json.loads(run("mode", "percentage", "First=25", "Second=15", "--json"))
+
+    assert said["mode"] == "percentage"
+    assert [(row["bot"], row["percent"], row["allocation"]) for row in said["bots"]] == [
+        ("First", "25", "2470.57"),
+        ("Second", "15", "1482.34"),
+    ]
+    assert "First" in run("mode", "show")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("percentage", "First=101"), "from 0 to 100"),
+        (("percentage", "First=-1"), "from 0 to 100"),
+        (("percentage", "Frist=1"), "Did you mean First"),
+        (("percentage",), "Say the shares"),
+        (("rotation",), "not built yet"),
+        (("single", "First"), "not built yet"),
+    ],
+)
+def test_impossible_modes_are_refused(desk: Desk, words: tuple[str, ...], why: str) -> None:
+    desk.bot("FIRST")
+
+    with pytest.raises(CommandError, match=why):
+        run("mode", *words)
+
+
+def test_shares_that_with_the_others_pass_the_whole_are_refused(desk: Desk) -> None:
+    desk.bot("FIRST")
+    desk.bot("SECOND")
+
+    with pytest.raises(CommandError, match="100"):
+        run("mode", "percentage", "First=85")
+
+
+def test_without_an_account_the_command_says_how_to_get_one(db: None) -> None:
+    with pytest.raises(CommandError, match="up"):
+        run("bots", "list")
