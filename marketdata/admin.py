@@ -1,0 +1,60 @@
+"""Markets in the admin: for reading; what the exchange says is not edited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from marketdata.models import Instrument, Market
+
+
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+    """Shows rows to staff and lets nobody add, change or delete them."""
+
+    list_per_page = 50
+    # Counting all rows of a journal for the page's heading would read the whole table.
+    show_full_result_count = False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        """Show every column as text unless the page names its own."""
+        return tuple(self.readonly_fields) or tuple(field.name for field in self.opts.concrete_fields)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Let every member of staff read."""
+        return bool(request.user.is_active and request.user.is_staff)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Show the section to every member of staff."""
+        return bool(request.user.is_active and request.user.is_staff)
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        """Refuse to add."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Refuse to change."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Refuse to delete."""
+        return False
+
+
+@admin.register(Market)
+class MarketAdmin(ReadOnlyAdmin):
+    """Markets and how far their time has come."""
+
+    list_display = ("exchange", "label", "is_synthetic", "market_time_at")
+
+
+@admin.register(Instrument)
+class InstrumentAdmin(ReadOnlyAdmin):
+    """Instruments and the filters in force."""
+
+    list_display = ("symbol", "market", "tick_size", "lot_size", "notional_min", "filters_version")
+    list_select_related = ("market",)
+    search_fields = ("symbol",)
