@@ -39,6 +39,8 @@ def test_its_fills_explain_its_money_to_the_last_unit(case: str) -> None:
     result = outcome(case)
     cash, base = ALLOCATION, Decimal(0)
 
+    times = [fill.time for fill in result.fills]
+    assert times == sorted(times)
     for fill in result.fills:
         amount = fill.quantity * fill.price
         cash += -amount if fill.side == "buy" else amount - fill.fee

@@ -63,6 +63,7 @@ def walk(world: Record, candle: tuple[int, int, int, int]) -> list[Any]:
     journal = np.zeros(64, dtype=JOURNAL_DTYPE)
     match_move(world[0], journal, candle[0], candle[0], AT_OPEN)
     path = bar_path(*candle)
+    match_move(world[0], journal, path[0], path[0], 0)
     for segment in range(3):
         match_move(world[0], journal, path[segment], path[segment + 1], segment)
     return list(journal[: world[0].fill_count])
@@ -102,6 +103,21 @@ def test_orders_are_met_in_the_order_the_price_reaches_them() -> None:
     assert [(fill.side, fill.ticks) for fill in fills] == [(BUY, 99), (BUY, 97), (SELL, 93), (SELL, 108)]
     assert [fill.time for fill in fills] == sorted(fill.time for fill in fills)
     assert all(FIRST_OPEN + FIVE_MINUTES // 10 <= fill.time < FIRST_OPEN + FIVE_MINUTES for fill in fills)
+
+
+def test_what_the_price_of_now_meets_comes_before_it_moves() -> None:
+    world, journal = new_world(), np.zeros(64, dtype=JOURNAL_DTYPE)
+    world[0].tick_now = 100
+    rest(world, "buy 97")
+    # Placed in the hold, inside the spread: above the bid of 99 and already below the price of now.
+    assert execute(world[0], journal, sized(DecisionKind.PLACE, lots=5, limit=99, side=SELL)) == Reason.ORDER_WOULD_TAKE
+    world[0].half_spread_ppm = 20_000
+    assert execute(world[0], journal, sized(DecisionKind.PLACE, lots=5, limit=99, side=SELL)) == Reason.NONE
+
+    match_move(world[0], journal, 100, 100, 0)
+    match_move(world[0], journal, 100, 90, 0)
+
+    assert [(int(fill.side), int(fill.ticks)) for fill in journal[: world[0].fill_count]] == [(SELL, 99), (BUY, 97)]
 
 
 def test_of_two_orders_at_one_price_the_older_comes_first() -> None:

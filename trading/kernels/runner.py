@@ -73,6 +73,8 @@ def _open_bar(w: Any, tape: Tape) -> None:
 def _walk_bar(w: Any, tape: Tape) -> None:
     b = w.cursor
     path = _bar_path(tape.ticks[0, b], tape.ticks[1, b], tape.ticks[2, b], tape.ticks[3, b])
+    # What the price of now already meets comes before it moves: orders that were placed inside the spread.
+    match_move(w, tape.journal, path[0], path[0], 0)
     match_move(w, tape.journal, path[0], path[1], 0)
     match_move(w, tape.journal, path[1], path[2], 1)
     match_move(w, tape.journal, path[2], path[3], 2)

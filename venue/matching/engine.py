@@ -116,7 +116,8 @@ class Engine:
         """Move a price and let it meet the orders on its way, in the order in which it meets them."""
         book = self.books[symbol]
         touched: dict[int, Account] = {}
-        while (met := book.next_met(start, end)) is not None:
+        # What the price of now already meets comes before it moves, however long the step is.
+        while (met := book.next_met(start, start) or book.next_met(start, end)) is not None:
             order, level = met
             # The price is there now: an order that starts to wait from here on is not met by what lies behind.
             start = level
