@@ -114,6 +114,8 @@ def _start(
     if servers.valkey:
         supervisor.start(plan.valkey(servers.valkey, token))
         supervisor.wait_ready("valkey", seconds=SERVER_SECONDS)
+    # It compiles the strategies before it takes work, which takes longest of all on a first start.
+    supervisor.start(plan.worker("trading", concurrency=2))
     if servers.postgres:
         servers.postgres.create()
         servers.postgres.allow_current_user()
@@ -130,7 +132,6 @@ def _start(
         supervisor.start(plan.trader(account_id))
     for market_id in prepared["markets"]:
         supervisor.start(plan.feed(market_id))
-    supervisor.start(plan.worker("trading", concurrency=2))
     supervisor.start(plan.worker("backtests", concurrency=1))
     supervisor.start(plan.beat())
     _wait_for_people(supervisor, plan, say=say, began=began)
