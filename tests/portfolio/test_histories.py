@@ -256,7 +256,7 @@ def check_settled(history: History) -> None:
 class Histories(TestCase):
     """Each example runs in a transaction of its own that is rolled back."""
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @settings(max_examples=24, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
     @given(acts=ACTS)
     def test_the_books_are_exact_after_every_history(self, acts: list[Act]) -> None:
         """I-01, I-02, I-04, I-05, I-07..I-11, I-15, I-20, I-25..I-29 after any history."""
@@ -267,7 +267,7 @@ class Histories(TestCase):
         history.settle()
         check_settled(history)
 
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(data=st.data(), sizes=st.lists(st.integers(1, 60), min_size=2, max_size=5))
     def test_the_order_of_arrival_does_not_matter(self, data: st.DataObject, sizes: list[int]) -> None:
         """I-21: trades of one entry and one exit end in the same position in whatever order they come."""
