@@ -115,7 +115,6 @@ class Pacer:
             target = (self.clock.position.progress + stride) / WHOLE
             await self._sleep_until_share(0.1 + 0.9 * target)
             self.clock.walk(stride)
-            await self._committer.durable()
 
     def _stride(self) -> int:
         """Choose how much of a segment to walk at once, so that steps are neither too many nor too coarse."""
@@ -132,7 +131,9 @@ class Pacer:
             left = self._bar_began + share * self._bar_seconds() - time.monotonic()
             if left <= 0:
                 return
-            await self._change_within(left)
+            # Steps that are due together are committed together, at the latest before anybody has to wait.
+            await self._committer.durable()
+            await self._change_within(max(0.0, left))
 
     async def _wait_until_free(self) -> None:
         """Wait while the market is held or paused; the wall time of the bar does not run while paused."""
