@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 
 class TradeappConfig(AppConfig):
@@ -16,3 +17,9 @@ class TradeappConfig(AppConfig):
         from tradeapp import celery, heartbeats, wiring  # noqa: F401 - importing them makes the app current and connects its signals.
 
         wiring.register()
+
+
+class OperatorAdminConfig(AdminConfig):
+    """Have the admin use our site."""
+
+    default_site = "tradeapp.admin_site.OperatorSite"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
@@ -28,3 +29,11 @@ def data_directory(*, environ: Mapping[str, str], user_id: int, project: Path = 
 def short_hash(text: str) -> str:
     """Return eight characters that tell this text from others."""
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def package_directory(name: str) -> Path:
+    """Return where a package is installed, without importing it."""
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"The package {name} is not installed; run `make run` to install what is needed.")
+    return Path(spec.origin).parent
