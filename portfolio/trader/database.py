@@ -39,7 +39,7 @@ class Database:
 
     async def close(self) -> None:
         """Close the connection and end the thread."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, _close)
         self._thread.shutdown(wait=False)
 
 
@@ -57,6 +57,11 @@ async def listen(channel: str) -> AsyncIterator[str]:
     except psycopg.Error as error:
         raise DatabaseGone(str(error)) from error
     raise DatabaseGone("The database has closed the connection that listens.")
+
+
+def _close() -> None:
+    # Named inside the thread that closes it: each thread has a connection of its own.
+    connection.close()
 
 
 def _guarded(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

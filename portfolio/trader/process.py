@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from django.conf import settings
 
-from exchange import connect, secrets
+from exchange import connect
 from exchange.errors import ExchangeTrouble, Outcome
 from exchange.pacing import Pacer, VenueUnreachable
-from portfolio.models import Account, Credential, Reconciliation
+from portfolio.models import Account, Reconciliation
 from portfolio.services import kill
-from portfolio.trader import lease, records
+from portfolio.trader import keys, lease, records
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.database import Database, DatabaseGone, listen
 from portfolio.trader.intake import Intake
+from portfolio.trader.keys import UnableToTrade
 from portfolio.trader.lease import LeaseHeld
 from portfolio.trader.outbox import Outbox
 from portfolio.trader.pace import Pace
@@ -43,10 +43,6 @@ _RETRY_SECONDS_MAX: Final = 5.0
 _STEADY_SECONDS: Final = 60.0
 _HALTED_SECONDS: Final = 300.0
 _CLOCK_AHEAD_MS_MAX: Final = 500
-
-
-class UnableToTrade(Exception):
-    """Raised when this account cannot be traded until a person has changed something."""
 
 
 def run(*, account_id: int, clock: Clock) -> None:
@@ -97,22 +93,14 @@ class Trader:
             await self._release(epoch)
 
     async def _open(self, epoch: int) -> Session:
-        account, key, secret = await self._database.run(_account_and_key, self._account_id)
+        account, key, secret = await self._database.run(keys.account_and_key, self._account_id)
         market = account.market
-        port = connect.trading_port(
-            exchange=market.exchange,
-            key=key,
-            secret=secret,
-            rest_url=market.rest_url,
-            stream_url=market.stream_url,
-            is_local=bool(market.control_url),
-        )
         session = Session(
             account_id=self._account_id,
             epoch=epoch,
             uid=account.venue_uid,
             process=self._process,
-            port=port,
+            port=keys.open_port(account, key, secret),
             profile=connect.profile(is_local=bool(market.control_url)),
             pacer=Pacer(control_url=market.control_url, client=f"tradeapp-{account.deploy}") if market.control_url else None,
             database=self._database,
@@ -256,44 +244,15 @@ class Work:
 async def _run_until_stopped(trader: Trader) -> None:
     """Turn the first signal into a clean end: nothing new is sent, what has begun is recorded."""
     loop = asyncio.get_running_loop()
-    task = loop.create_task(_closing(trader))
+    task = loop.create_task(trader.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
     try:
         await task
     except asyncio.CancelledError:
         log.info("trader.stopped")
-
-
-def _closing(trader: Trader) -> Coroutine[Any, Any, None]:
-    async def run() -> None:
-        try:
-            await trader.run()
-        finally:
-            await trader.close()
-
-    return run()
-
-
-def _account_and_key(account_id: int) -> tuple[Account, str, str]:
-    account = Account.objects.select_related("market").get(id=account_id)
-    if not account.is_enabled:
-        raise UnableToTrade(f"Account {account.name} is disabled.")
-    role = Credential.Role.TRADE.value
-    credential = Credential.objects.filter(account=account, role=role).first()
-    if credential is None:
-        raise UnableToTrade(f"Account {account.name} has no key that may trade. Store one first.")
-    return account, *open_credential(credential)
-
-
-def open_credential(credential: Credential) -> tuple[str, str]:
-    """Decrypt a key; it stays in this process."""
-    context = secrets.credential_context(credential.account_id, credential.role)
-    try:
-        content = json.loads(secrets.unseal(credential.sealed, context=context, key_file=Path(settings.MASTER_KEY_FILE)))
-    except (secrets.SealBroken, secrets.MasterKeyMissing) as error:
-        raise UnableToTrade(str(error)) from error
-    return content["key"], content["secret"]
+    finally:
+        await trader.close()
 
 
 def _market_epoch(account_id: int) -> str:

@@ -8,6 +8,9 @@ import pytest
 from bots import lineups
 from bots.lineups import Plan
 from tests.journeys.stack import Stack
+from tests.portfolio.trader.conftest import desk
+
+__all__ = ["desk"]
 
 
 @pytest.fixture

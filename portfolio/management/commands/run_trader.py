@@ -10,6 +10,7 @@ from django.utils import timezone
 from exchange.errors import KeyRefused
 from portfolio.models import Account
 from portfolio.trader import process
+from portfolio.trader.keys import UnableToTrade
 from portfolio.trader.lease import LeaseLost
 
 
@@ -28,5 +29,5 @@ class Command(BaseCommand):
             process.run(account_id=options["account"], clock=timezone.now)
         except* Account.DoesNotExist:
             raise CommandError(f"There is no account {options['account']}. `python manage.py setup_demo` makes one.") from None
-        except* (process.UnableToTrade, KeyRefused, LeaseLost) as group:
+        except* (UnableToTrade, KeyRefused, LeaseLost) as group:
             raise CommandError(str(process.first(group))) from None

@@ -1,0 +1,52 @@
+"""Open the keys of an account; they stay in the memory of the process that asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from django.conf import settings
+
+from exchange import connect, secrets
+from exchange.ports import TradingPort
+from portfolio.models import Account, Credential
+
+Role = Credential.Role
+
+
+class UnableToTrade(Exception):
+    """Raised when this account cannot be traded until a person has changed something."""
+
+
+def open_port(account: Account, key: str, secret: str) -> TradingPort:
+    """Connect to the exchange of an account. Needs a running event loop."""
+    market = account.market
+    return connect.trading_port(
+        exchange=market.exchange,
+        key=key,
+        secret=secret,
+        rest_url=market.rest_url,
+        stream_url=market.stream_url,
+        is_local=bool(market.control_url),
+    )
+
+
+def account_and_key(account_id: int, *, roles: tuple[str, ...] = (Role.TRADE,)) -> tuple[Account, str, str]:
+    """Load an account and decrypt the first key it has in these roles."""
+    account = Account.objects.select_related("market").get(id=account_id)
+    if not account.is_enabled:
+        raise UnableToTrade(f"Account {account.name} is disabled.")
+    kept = {credential.role: credential for credential in Credential.objects.filter(account=account)}
+    for role in roles:
+        if role in kept:
+            return account, *_open(kept[role])
+    raise UnableToTrade(f"Account {account.name} has no key that may {roles[0]}. Store one first.")
+
+
+def _open(credential: Credential) -> tuple[str, str]:
+    context = secrets.credential_context(credential.account_id, credential.role)
+    try:
+        content = json.loads(secrets.unseal(credential.sealed, context=context, key_file=Path(settings.MASTER_KEY_FILE)))
+    except (secrets.SealBroken, secrets.MasterKeyMissing) as error:
+        raise UnableToTrade(str(error)) from error
+    return content["key"], content["secret"]
