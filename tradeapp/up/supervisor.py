@@ -24,7 +24,7 @@ from tradeapp.up.watchdog import FAREWELL
 
 POLL_SECONDS = 0.1
 # Together they stay under the five seconds that Ctrl-C may take.
-GRACE_SECONDS = {0: 2.5, 1: 1.0, 2: 1.0}
+GRACE_SECONDS = {0: 2.0, 1: 0.8, 2: 1.0}
 LATE_GRACE_SECONDS = 0.3
 LOG_BYTES_MAX = 20_000_000
 LOG_CHECK_SECONDS = 30.0
