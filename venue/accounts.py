@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from venue.matching.orders import Order
+from venue.orders import Order
 
 
 @dataclass(slots=True)

@@ -3,12 +3,12 @@
 import json
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from aiohttp import web
 
 from venue.accounts import Account
-from venue.amounts import IllegalAmount, TooPrecise, parse, parse_signed
+from venue.amounts import IllegalAmount, TooPrecise, parse, parse_signed, text
 from venue.errors import ApiError
 from venue.exchange import Exchange
 
@@ -70,14 +70,14 @@ class Control:
     async def _acknowledge(self, body: Body) -> web.Response:
         name, hold_time = _text(body, "client"), body.get("hold_time")
         counts = body.get("trades", {})
-        if not isinstance(hold_time, int) or not isinstance(counts, dict):
-            return _refuse("hold_time must be a whole number and trades an object")
+        if not _is_whole(hold_time) or not isinstance(counts, dict) or not all(map(_is_whole, counts.values())):
+            return _refuse("hold_time must be a whole number and trades an object of whole numbers")
         if name not in self._exchange.pacer.clients:
             return _refuse(f"no client is called {name}", status=404)
         missing = {}
         for uid, posted in counts.items():
             account = self._account(uid)
-            if account.trade_count > int(posted):
+            if account.trade_count > posted:
                 missing[str(uid)] = account.trade_count
         if missing:
             return web.json_response({"trades": missing}, status=409)
@@ -102,7 +102,7 @@ class Control:
 
     async def _step(self, body: Body) -> web.Response:
         bars = body.get("bars", 1)
-        if isinstance(bars, bool) or not isinstance(bars, int) or bars < 1:
+        if not _is_whole(bars) or bars < 1:
             return _refuse("bars must be a whole number above 0")
         self._exchange.pacer.change(bars=bars)
         return await self._paced()
@@ -127,7 +127,7 @@ class Control:
         self._exchange.move_outside(account, asset, _amount(str(body.get("amount")), signed=True))
         await self._exchange.durable()
         balance = account.balance(asset)
-        return web.json_response({"free": balance.free, "locked": balance.locked, "trade_count": account.trade_count})
+        return web.json_response({"free": text(balance.free), "locked": text(balance.locked)})
 
     async def _books(self, request: web.Request) -> web.Response:
         account = self._account(request.match_info["uid"])
@@ -156,13 +156,17 @@ def _with_body(handler: Callable[[Body], Awaitable[web.Response]]) -> Callable[[
     async def read_and_handle(request: web.Request) -> web.Response:
         try:
             body = json.loads(await request.text() or "{}")
-        except ValueError:
+        except (ValueError, RecursionError, LookupError):
             return _refuse("the body must be JSON")
         if not isinstance(body, dict):
             return _refuse("the body must be a JSON object")
         return await handler(body)
 
     return read_and_handle
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _text(body: Body, name: str) -> str:
@@ -172,11 +176,11 @@ def _text(body: Body, name: str) -> str:
     return value
 
 
-def _amount(text: str, *, signed: bool = False) -> int:
+def _amount(written: str, *, signed: bool = False) -> int:
     try:
-        return parse_signed(text) if signed else parse(text)
+        return parse_signed(written) if signed else parse(written)
     except (IllegalAmount, TooPrecise):
-        raise ApiError(400, f"{text!r} is no amount with at most eight decimals") from None
+        raise ApiError(400, f"{written!r} is no amount with at most eight decimals") from None
 
 
 def _refuse(message: str, *, status: int = 400) -> web.Response:

@@ -19,7 +19,7 @@ from venue.market.replay import ReplayMarket
 from venue.market.source import MarketSource
 from venue.market.synthetic import SyntheticMarket
 from venue.matching.engine import Engine
-from venue.matching.orders import Order, Trade
+from venue.orders import Order, Trade
 from venue.pacing import Pace, Pacer
 from venue.payloads import order_row, trade_row
 from venue.reports import account_position, balance_update

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from venue.accounts import Account
-from venue.matching.orders import Order, Trade
+from venue.orders import Order, Trade
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from typing import Any
 
 from venue.accounts import Account
 from venue.amounts import rate_text, text
-from venue.matching.orders import Order, Trade
 from venue.matching.terms import Terms
+from venue.orders import Order, Trade
 
 BASIS_POINTS_PPM = 100
 

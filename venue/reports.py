@@ -4,7 +4,7 @@ from typing import Any
 
 from venue.accounts import Account
 from venue.amounts import text
-from venue.matching.orders import Order, Trade
+from venue.orders import Order, Trade
 
 
 def execution_report(order: Order, *, kind: str, at: int, trade: Trade | None = None) -> dict[str, Any]:

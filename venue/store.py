@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 
 from venue.accounts import Account, Balance
 from venue.journal import Flow, Journal, MarketEvent, UserEvent
-from venue.matching.orders import NEW, PARTIALLY_FILLED, Order, Trade
+from venue.orders import NEW, PARTIALLY_FILLED, Order, Trade
 
 # Marks a pacing client that has left.
 GONE: Final = -1

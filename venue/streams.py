@@ -69,7 +69,7 @@ class Streams:
     def _command(self, listener: Listener, text: str) -> dict[str, Any]:
         try:
             message = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return _refusal(None, 3, "Invalid JSON: expected value at line 1 column 1")
         if not isinstance(message, dict):
             return _refusal(None, 2, "Invalid request: request must be a JSON object")
@@ -130,7 +130,7 @@ class Streams:
     def _candle(self, name: str, symbol: str, interval: str | None) -> MarketEvent | None:
         length = INTERVALS.get(interval or "", 0)
         clock = self._exchange.clock
-        if length < clock.source.base_interval_ms:
+        if length not in clock.candles[symbol].intervals:
             return None
         bar = clock.current_candle(symbol, length)
         if bar is None or self._shown.get(name) == bar:

@@ -73,13 +73,13 @@ class WebSocketApi:
             written = json.loads(text, parse_int=str, parse_float=str)
             if not isinstance(message, dict) or not isinstance(message.get("params", {}), dict):
                 raise ApiError(-1135, "Invalid JSON Request")
-            number = message.get("id")
+            number = message.get("id") if isinstance(message.get("id"), int | str) else None
             outcome: dict[str, Any] = {
                 "result": await self._run(listener, address, str(message.get("method")), written.get("params", {}))
             }
         except ApiError as error:
             status, outcome = error.status, {"error": error.body()}
-        except ValueError:
+        except (ValueError, RecursionError):
             status, outcome = 400, {"error": ApiError(-1135, "Invalid JSON Request").body()}
         return {"id": number, "status": status, **outcome, "rateLimits": self._rate_limits(address)}
 

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -32,12 +33,14 @@ class VenueProcess:
         """Return host and port of REST and WebSocket."""
         return f"127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start it and wait until it answers."""
+    def start(self, *, file_bytes_max: int | None = None) -> None:
+        """Start it and wait until it answers; with a limit, no file of it may grow beyond."""
         ports = ["--port", str(self.port), "--control-port", str(self.control_port)]
         command = [sys.executable, "-m", "venue", "--data-dir", str(self.data_dir), *ports, *self.words]
         with (self.data_dir.parent / "venue.log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, stderr=log, stdout=log)
+        if file_bytes_max is not None:
+            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (file_bytes_max, file_bytes_max))
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, http.client.HTTPException):
@@ -55,6 +58,13 @@ class VenueProcess:
     def stop(self) -> int:
         """End it politely and return its exit code."""
         return self._end(signal.SIGTERM)
+
+    def wait_end(self) -> tuple[int, str]:
+        """Wait until it ends by itself; return its exit code and what it said."""
+        assert self._process is not None
+        code = self._process.wait(timeout=10)
+        self._process = None
+        return code, (self.data_dir.parent / "venue.log").read_text()
 
     def control(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Ask the control address; a refusal is returned like any answer."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlencode
 
+import aiohttp
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.venue.processes import VenueProcess
 from tests.venue.signed import Signer
@@ -207,3 +211,49 @@ def test_used_weight_is_counted_and_the_limit_enforced(tmp_path_factory: pytest.
     refused = next(answer for status, answer in answers if status == 429)
     assert refused["code"] == -1003
     assert refused["msg"].startswith("Too much request weight used; current limit is 50 request weight per 1 MINUTE.")
+
+
+ODD_TEXTS = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from(["", "\x00", "²", "٣", "-0", "1e400", "9" * 1500, "[" * 500, "../..", "%s%n", "' OR 1=1 --", "\U0001f4a5"]),
+)
+NAMES = ("symbol", "symbols", "interval", "limit", "startTime", "endTime", "fromId", "orderId", "type", "price", "x")
+PATHS = ("klines", "depth", "trades", "aggTrades", "ticker/24hr", "ticker/price", "exchangeInfo", "avgPrice", "time")
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.sampled_from(PATHS), sent=st.dictionaries(st.sampled_from(NAMES), ODD_TEXTS, max_size=4))
+def test_odd_public_requests_are_never_a_server_error(synthetic_venue: VenueProcess, path: str, sent: dict[str, str]) -> None:
+    status, answer = synthetic_venue.ask("GET", f"/api/v3/{path}?{urlencode(sent)}")
+
+    assert status in (200, 400)
+    assert status == 200 or answer["code"] < 0
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    change=st.dictionaries(
+        st.sampled_from([*ORDER, "stopPrice", "newClientOrderId", "strategyType"]), ODD_TEXTS, min_size=1, max_size=4
+    )
+)
+def test_odd_orders_are_never_a_server_error(signer: Signer, change: dict[str, str]) -> None:
+    status, answer = signer.send("POST", "/api/v3/order/test", **(ORDER | change))
+
+    assert status in (200, 400)
+    assert answer == {} or answer["code"] < 0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "{}", "[]", "null", "[" * 100_000, '{"method": 1}', '{"id": {}, "method": "ping"}', '"\\ud800"']
+)
+@pytest.mark.parametrize("path", ["/ws", "/stream", "/ws-api/v3"])
+async def test_odd_messages_are_answered_and_the_connection_lives(synthetic_venue: VenueProcess, path: str, text: str) -> None:
+    address = f"http://{synthetic_venue.address}{path}"
+    async with aiohttp.ClientSession() as session, session.ws_connect(address) as socket:
+        await socket.send_str(text)
+        first = await socket.receive_json(timeout=5)
+        await socket.send_str('{"id": 2, "method": "ping"}')
+        second = await socket.receive_json(timeout=5)
+
+    assert "error" in first or first.get("result") == {}
+    assert second["id"] == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import ccxt
@@ -15,11 +14,11 @@ SYMBOL = "ETH/USDT"
 
 
 @pytest.fixture(scope="module")
-def client(synthetic_venue: VenueProcess) -> Iterator[Any]:
+def client(synthetic_venue: VenueProcess) -> Any:
     """Make a client with an account of its own."""
     synthetic_venue.control("POST", "/control/pause")
     keys = synthetic_venue.open_account("ccxt", USDT="50000", ETH="20")
-    yield clients.make(ccxt.binance, synthetic_venue.address, keys)
+    return clients.make(ccxt.binance, synthetic_venue.address, keys)
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ def _candles(chance: random.Random) -> list[tuple[str, str, str, str, str]]:
         close = open_ + chance.randint(-200, 200)
         high, low = max(open_, close) + chance.randint(0, 150), min(open_, close) - chance.randint(0, 150)
         volume = chance.choice((0, 3, 40, 900))
-        candles.append((*(f"{ticks / 100:.2f}" for ticks in (open_, high, low, close)), str(volume)))
+        first, top, bottom, last = (f"{ticks / 100:.2f}" for ticks in (open_, high, low, close))
+        candles.append((first, top, bottom, last, str(volume)))
         price = close
     return candles
 

@@ -13,8 +13,8 @@ from venue.clock import PARTS, SEGMENTS, MarketClock
 from venue.listings import Listing, listing
 from venue.market.bars import MINUTE_MS, Bar, Series, aggregate
 from venue.matching.engine import Engine
-from venue.matching.orders import Order, OrderRequest, Trade
 from venue.matching.terms import Terms
+from venue.orders import Order, OrderRequest, Trade
 
 START = 1_704_067_200_000
 PLENTY = "1000000"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from venue.listings import Listing
-from venue.matching.orders import BUY, Order
 from venue.matching.terms import Terms
+from venue.orders import BUY, Order
 
 # Level the sooner it is met the smaller, then order of arrival, then the order itself.
 _Entry = tuple[int, int, Order]

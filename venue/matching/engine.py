@@ -9,7 +9,9 @@ from venue.listings import Listing
 from venue.matching import settlement
 from venue.matching.book import SymbolBook
 from venue.matching.filters import check_filters
-from venue.matching.orders import (
+from venue.matching.taking import Take, plan_quote_take, plan_take
+from venue.matching.terms import Terms
+from venue.orders import (
     CANCELED,
     EXPIRED,
     EXPIRED_IN_MATCH,
@@ -20,8 +22,6 @@ from venue.matching.orders import (
     OrderRequest,
     Trade,
 )
-from venue.matching.taking import Take, plan_quote_take, plan_take
-from venue.matching.terms import Terms
 from venue.reports import account_position, execution_report
 from venue.tape import Tape
 

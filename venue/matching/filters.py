@@ -5,7 +5,7 @@ from venue.amounts import product
 from venue.errors import ApiError, filter_failure
 from venue.listings import MAX_NUM_ALGO_ORDERS, MAX_NUM_ORDERS, PRICE_DIVISOR_DOWN, PRICE_MULTIPLE_UP, Listing
 from venue.matching.book import SymbolBook
-from venue.matching.orders import STOP_TYPES, OrderRequest
+from venue.orders import STOP_TYPES, OrderRequest
 
 
 def check_filters(request: OrderRequest, book: SymbolBook, account: Account) -> None:

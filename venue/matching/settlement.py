@@ -5,8 +5,8 @@ from venue.amounts import product
 from venue.errors import insufficient_balance
 from venue.journal import Journal
 from venue.listings import Listing
-from venue.matching.orders import FILLED, PARTIALLY_FILLED, Order, Trade
 from venue.matching.terms import Terms
+from venue.orders import FILLED, PARTIALLY_FILLED, Order, Trade
 
 
 def lock_asset(order: Order, listing: Listing) -> str:

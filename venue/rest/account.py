@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from venue.errors import ApiError, either_parameter, no_such_order
 from venue.market.bars import DAY_MS
-from venue.matching.orders import Order
+from venue.orders import Order
 from venue.parameters import Parameters
 from venue.payloads import account_row, commission_row, order_row, trade_row
 from venue.rest.call import Call, Endpoint, by_symbol, fixed

@@ -42,7 +42,7 @@ class Gate:
             if error.retry_after is not None:
                 headers["Retry-After"] = str(error.retry_after)
             return self._respond(error.status, error.body(), headers, address)
-        except UnicodeDecodeError:
+        except (UnicodeError, LookupError):
             return self._respond(400, ApiError(-1100, "Illegal characters found in a parameter.").body(), headers, address)
 
     async def _run(self, request: web.Request, endpoint: Endpoint, body: str, address: str, headers: dict[str, str]) -> object:

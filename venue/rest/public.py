@@ -1,6 +1,8 @@
 """Endpoints that anybody may ask: the exchange, its prices, its candles."""
 
 import json
+import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from venue.amounts import text
@@ -14,6 +16,7 @@ from venue.tape import aggregate_row, trade_row
 from venue.ticker import day_ticker, kline_row, levels, shown_depth
 
 _FAR: Final = 2**53
+_COUNT: Final = re.compile("[0-9]{1,6}")
 
 
 async def ping(call: Call) -> dict[str, Any]:
@@ -55,7 +58,7 @@ async def klines(call: Call) -> list[list[object]]:
     call.exchange.engine.book(symbol)
     interval = INTERVALS.get(name)
     source, clock = call.exchange.source, call.exchange.clock
-    if interval is None or interval < source.base_interval_ms:
+    if interval is None or interval not in clock.candles[symbol].intervals:
         raise ApiError(-1120, "Invalid interval.")
     await call.exchange.durable()
     now = clock.now
@@ -171,7 +174,7 @@ def _symbols(call: Call) -> list[str]:
     else:
         try:
             chosen = json.loads(several)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise illegal_characters("symbols", r"^\[(\"[A-Z0-9-_.]{1,20}\"(,\"[A-Z0-9-_.]{1,20}\"){0,}){0,1}\]$") from None
         if not isinstance(chosen, list) or not chosen or not all(isinstance(name, str) for name in chosen):
             raise missing_parameter("symbols")
@@ -180,7 +183,10 @@ def _symbols(call: Call) -> list[str]:
     return chosen
 
 
-def _depth_weight(count: int) -> int:
+def _depth_weight(sent: Mapping[str, str]) -> int:
+    asked = sent.get("limit", "")
+    # What is no number is weighed like the default, and refused later.
+    count = int(asked) if _COUNT.fullmatch(asked) else 100
     return next((weight for most, weight in ((100, 5), (500, 25), (1000, 50)) if count <= most), 250)
 
 
@@ -189,9 +195,7 @@ ENDPOINTS: Final = {
     ("GET", "/api/v3/time"): Endpoint(server_time, fixed(1)),
     ("GET", "/api/v3/exchangeInfo"): Endpoint(exchange_info, fixed(20)),
     ("GET", "/api/v3/klines"): Endpoint(klines, fixed(2)),
-    ("GET", "/api/v3/depth"): Endpoint(
-        depth, lambda sent: _depth_weight(int(sent.get("limit", "100")) if sent.get("limit", "100").isdigit() else 100)
-    ),
+    ("GET", "/api/v3/depth"): Endpoint(depth, _depth_weight),
     ("GET", "/api/v3/trades"): Endpoint(trades, fixed(25)),
     ("GET", "/api/v3/aggTrades"): Endpoint(aggregate_trades, fixed(4)),
     ("GET", "/api/v3/avgPrice"): Endpoint(average_price, fixed(2)),

@@ -7,7 +7,7 @@ from typing import Any, Final
 from venue.accounts import Account
 from venue.errors import ApiError, either_parameter, missing_parameter, not_required
 from venue.listings import ORDER_TYPES, PREVENTION_MODES
-from venue.matching.orders import LIMIT_TYPES, SIDES, STOP_TYPES, OrderRequest
+from venue.orders import LIMIT_TYPES, SIDES, STOP_TYPES, OrderRequest
 from venue.parameters import Parameters
 from venue.payloads import cancelled, placed
 from venue.rest.call import Call, Endpoint, fixed
