@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -86,8 +87,11 @@ class System:
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("up") / "data"
+def data_dir() -> Iterator[Path]:
+    # Not under pytest's own folder, which only its owner may enter: root's servers run under another account.
+    with tempfile.TemporaryDirectory(prefix="tradeapp-up-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder) / "data"
 
 
 @pytest.fixture(scope="module")
