@@ -99,7 +99,8 @@ class Child:
         """Send the signal on which the process ends by itself."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(self.spec.end_signal)
+                # Not Popen.send_signal: it reaps a process that has just ended, behind the back of `reap`.
+                os.kill(self.process.pid, self.spec.end_signal)
 
     def kill_group(self) -> None:
         """End the process and its children at once."""
