@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin import apps as admin_apps
 
 
 class TradeappConfig(AppConfig):
@@ -19,7 +19,9 @@ class TradeappConfig(AppConfig):
         wiring.register()
 
 
-class OperatorAdminConfig(AdminConfig):
+class OperatorAdminConfig(admin_apps.AdminConfig):
     """Have the admin use our site."""
+
+    default = False
 
     default_site = "tradeapp.admin_site.OperatorSite"

@@ -76,8 +76,8 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
 
 # Apps and pages.
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "tradeapp.apps.OperatorAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -95,7 +95,7 @@ INSTALLED_APPS = [
     "portfolio",
     "bots",
     "backtests",
-    "tradeapp",
+    "tradeapp.apps.TradeappConfig",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -127,8 +127,10 @@ TEMPLATES = [
         },
     },
 ]
+UNFOLD = {"SITE_TITLE": "tradeapp", "SITE_HEADER": "tradeapp", "SITE_SYMBOL": "account_tree", "SHOW_VIEW_ON_SITE": False}
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else []
+# Scripts and styles of others stay in their packages; plotly.js comes with plotly.
+STATICFILES_DIRS = [BASE_DIR / "static", ("plotly", places.package_directory("plotly") / "package_data")]
 # Files are served from where packages keep them: nothing is copied and no build step is needed.
 WHITENOISE_USE_FINDERS = True
 
