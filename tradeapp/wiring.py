@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import structlog
 from celery import current_app
 from django.conf import settings
+from django.core.cache import cache
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from marketdata import doorbells as market_doorbells
 from portfolio import doorbells as account_doorbells
@@ -25,6 +27,8 @@ Bell = TypeVar("Bell")
 ADVANCE = "bots.advance_account"
 # A doorbell that nobody answered for so long is for a candle long gone; the sweep finds its work.
 DOORBELL_SECONDS = 120
+# Whoever rings again after this has a reason to.
+ONCE_SECONDS = 2
 
 
 def register() -> None:
@@ -38,8 +42,8 @@ def register() -> None:
 
 def advance_when_synced(*, account_id: int, market_at: datetime) -> None:
     """Have bots advance once the account is synced; if their candles are late, the feed rings instead."""
-    if _has_work(account_id, market_at):
-        _ring(account_id)
+    if _is_ready(account_id, market_at):
+        _ring(account_id, market_at)
 
 
 def bars_came(*, market_id: int, market_at: datetime) -> None:
@@ -48,8 +52,8 @@ def bars_came(*, market_id: int, market_at: datetime) -> None:
     for account_id, synced_at in accounts.values_list("id", "synced_through_at"):
         wake_trader(account_id, "bars")
         # Trader and feed both commit first and look second, so at least one of them sees the other.
-        if synced_at is not None and synced_at >= market_at and _has_work(account_id, synced_at):
-            _ring(account_id)
+        if synced_at is not None and synced_at >= market_at and _is_ready(account_id, synced_at):
+            _ring(account_id, synced_at)
 
 
 def bots_are_done(*, account_id: int, market_at: datetime) -> bool:
@@ -77,16 +81,19 @@ def _hang(bells: list[Bell], ring: Bell) -> None:
         bells.append(ring)
 
 
-def _has_work(account_id: int, market_at: datetime) -> bool:
+def _is_ready(account_id: int, market_at: datetime) -> bool:
     # Imported late: it loads numba, which most processes never need.
-    from bots.jobs.due import has_work
+    from bots.jobs.due import is_ready
 
-    return has_work(account_id, market_at)
+    return is_ready(account_id, market_at)
 
 
-def _ring(account_id: int) -> None:
+def _ring(account_id: int, market_at: datetime) -> None:
     try:
+        # Where both saw each other, one of them is enough.
+        if not cache.add(f"rung:{account_id}:{market_at.isoformat()}", 1, timeout=ONCE_SECONDS):
+            return
         current_app.send_task(ADVANCE, kwargs={"account_id": account_id}, queue="trading", expires=DOORBELL_SECONDS, retry=False)
-    except OperationalError as error:
+    except (OperationalError, RedisError) as error:
         # Rows are the queue: without a broker the sweep finds the work when it is back.
         log.warning("doorbell.not_rung", account=account_id, error=str(error))

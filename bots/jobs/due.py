@@ -57,11 +57,7 @@ def find_due(account_id: int, through_at: datetime) -> list[DueBot]:
 
     A bot waits until every one of its instruments is known through the candle: the late ones go into the next batch.
     """
-    waiting = [
-        bot
-        for bot in selectors.bots(account_id).filter(status__in=selectors.ACTIVE).select_related("state", "book__account")
-        if bot.bar_closed_at is not None and bot.bar_closed_at < selectors.last_close(through_at, bot.interval)
-    ]
+    waiting = _waiting(account_id, through_at)
     if not waiting:
         return []
     markets = selectors.instruments_of([bot.pk for bot in waiting])
@@ -81,6 +77,14 @@ def has_work(account_id: int, through_at: datetime) -> bool:
     return bool(find_due(account_id, through_at)) or equity_due_at(account_id, through_at) is not None
 
 
+def is_ready(account_id: int, through_at: datetime) -> bool:
+    """Say whether there is work, and no bot waits for a late candle: the moment to ring for all of them at once."""
+    waiting = len(_waiting(account_id, through_at))
+    if waiting:
+        return len(find_due(account_id, through_at)) == waiting
+    return equity_due_at(account_id, through_at) is not None
+
+
 def equity_due_at(account_id: int, through_at: datetime) -> datetime | None:
     """Answer the candle's close for which a point of the equity curve is missing, once no bot has work before it."""
     market_at = selectors.last_close(through_at, EQUITY_INTERVAL)
@@ -94,6 +98,15 @@ def equity_due_at(account_id: int, through_at: datetime) -> datetime | None:
 def interval_length(interval: str) -> timedelta:
     """Answer how long an interval's candles are."""
     return timedelta(milliseconds=interval_milliseconds(interval))
+
+
+def _waiting(account_id: int, through_at: datetime) -> list[Bot]:
+    active = selectors.bots(account_id).filter(status__in=selectors.ACTIVE).select_related("state", "book__account")
+    return [
+        bot
+        for bot in active
+        if bot.bar_closed_at is not None and bot.bar_closed_at < selectors.last_close(through_at, bot.interval)
+    ]
 
 
 def _known(instrument_ids: set[int]) -> dict[tuple[int, str], Subscription]:

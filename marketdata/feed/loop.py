@@ -125,14 +125,14 @@ class Feed:
             seen = closed
             if not self._progress.is_complete(closed):
                 await asyncio.sleep(GRACE_SECONDS)
-                await self._catch_up(closed)
-            await self._ring_if_complete(closed)
+            await self._catch_up(closed)
 
     async def _catch_up(self, market_time: int) -> None:
-        """Ask for everything that is missing up to a market time."""
+        """Ask for everything that is missing up to a market time, and tell that it is there."""
         async with self._catching_up:
             for stretch in self._progress.missing(market_time):
                 await self._patiently(lambda: self._fetch(stretch))  # noqa: B023 - awaited at once.
+        await self._ring_if_complete(market_time)
 
     async def _fetch(self, stretch: Stretch) -> None:
         """Ask for the candles of one stretch, page by page, and note it as complete when all of them are stored."""

@@ -1,0 +1,254 @@
+"""Trade a strategy alone over the real stack, backtest it in another process, and compare the fills.
+
+python -m tests.journeys.parity --strategy mean_reversion --data FOLDER --from 2024-03-01 --bars 2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from strategies import registry
+from trading.bars import Candles, interval_milliseconds
+from trading.instruments import Instrument
+from trading.kernels.backtest import Costs, run_backtest
+
+BASE_MS = 300_000
+PAGE = 1000
+
+
+class Trade(NamedTuple):
+    """A fill as both sides tell it."""
+
+    time: int
+    side: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_asset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything the backtest is told; plain values, so that another process can read it."""
+
+    strategy: str
+    params: dict[str, Any]
+    interval: str
+    instrument: Instrument
+    times: list[int]
+    values: list[list[float]]
+    allocation: Decimal
+    anchor: int
+    start: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What came of it."""
+
+    live: list[Trade]
+    backtest: list[Trade]
+    stops: int
+    bars: int
+    seconds: float
+
+    @property
+    def first_difference(self) -> str:
+        """Say where the two part, empty if they never do."""
+        for number in range(max(len(self.live), len(self.backtest))):
+            ours = self.live[number] if number < len(self.live) else None
+            theirs = self.backtest[number] if number < len(self.backtest) else None
+            if ours != theirs:
+                return f"fill {number}: live {ours}, backtest {theirs}"
+        return ""
+
+
+def backtest_side(story: Story) -> list[Trade]:
+    """Run the backtest of a story; called in a process of its own."""
+    result = run_backtest(
+        definition=registry.definition(story.strategy),
+        params=registry.make_params(story.strategy, story.params, story.interval),
+        candles=Candles(BASE_MS, np.array(story.times, dtype=np.int64), np.array(story.values, dtype=np.float64)),
+        interval_ms=interval_milliseconds(story.interval),
+        instrument=story.instrument,
+        costs=Costs(),
+        allocation=story.allocation,
+        anchor=story.anchor,
+        start=story.start,
+    )
+    return [
+        Trade(fill.time, fill.side, fill.quantity, fill.price, fill.fee, fill.fee_asset)
+        for fill in result.fills
+        if fill.time < story.until
+    ]
+
+
+def shifted_by_a_tick(story: Story) -> Story:
+    """Answer the same story with every price one tick higher: its backtest must not agree."""
+    tick = float(story.instrument.tick_size)
+    prices = [[price + tick for price in row] for row in story.values[:4]]
+    return replace(story, values=[*prices, story.values[4]])
+
+
+def in_another_process(story: Story) -> list[Trade]:
+    """Run the backtest where nothing of the live stack can reach it."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(backtest_side, story).result()
+
+
+def live_side(
+    *, strategy: str, symbol: str, market: Sequence[str], bars: int, directory: Path, seconds: float
+) -> tuple[Story, list[Trade], int]:
+    """Trade the strategy alone over the real stack, and answer its story, its fills and how many were stops."""
+    from bots.lineups import Plan, PlannedBot
+    from marketdata.candles import milliseconds, moment
+    from marketdata.selectors import filters_of
+    from portfolio.models import Account, Fill, Reconciliation
+    from tests.journeys.stack import Stack
+
+    cap = Decimal(100)
+    planned = PlannedBot(strategy.upper(), strategy, (), strategy, (symbol,), "5m", Decimal(20), cap, {})
+    with Stack(directory, [*market, "--paused"]) as stack:
+        stack.start_venue()
+        demo = stack.set_up(Plan("parity", (planned,)))
+        bot = demo.bots[0]
+        assert bot.anchor_at is not None
+        assert bot.bar_closed_at is not None
+        bot.book.refresh_from_db()
+        start = milliseconds(bot.bar_closed_at)
+        stack.start_all()
+        account = Account.objects.filter(pk=demo.account.pk)
+        stack.wait_until(lambda: account.get().state == Account.State.ACTIVE, what="the trader recovers", seconds=120)
+        until = start + bars * BASE_MS
+        stack.run_until(until + BASE_MS, seconds=seconds)
+        synced = account.filter(synced_through_at__gte=moment(until))
+        stack.wait_until(synced.exists, what="every fill is posted")
+        bad = Reconciliation.objects.filter(account=demo.account.pk, outcome=Reconciliation.Outcome.RESIDUAL)
+        assert not bad.exists(), "a reconciliation found a residual"
+        rows = Fill.objects.filter(account=demo.account.pk, traded_at__lt=moment(until)).select_related("order")
+        fills = sorted(rows, key=lambda fill: (fill.traded_at, fill.trade_id))
+        stops = sum(fill.order is not None and fill.order.type == "STOP_LOSS" for fill in fills)
+        instrument = bot.instruments.get()
+        anchor = milliseconds(bot.anchor_at)
+        times, values = venue_candles(stack.venue_port, instrument.venue_symbol, anchor, until)
+        story = Story(
+            strategy=strategy,
+            params=dict(bot.params),
+            interval=bot.interval,
+            instrument=filters_of(instrument),
+            times=times,
+            values=values,
+            allocation=bot.book.base_equity,
+            anchor=anchor,
+            start=start,
+            until=until,
+        )
+    trades = [
+        Trade(milliseconds(fill.traded_at), fill.side, fill.quantity, fill.price, fill.fee, fill.fee_asset) for fill in fills
+    ]
+    return story, trades, stops
+
+
+def compare(
+    *, strategy: str, symbol: str, market: Sequence[str], bars: int, directory: Path, seconds: float
+) -> tuple[Comparison, Story]:
+    """Trade live, backtest elsewhere, and put the fills side by side."""
+    began = time.monotonic()
+    story, live, stops = live_side(
+        strategy=strategy, symbol=symbol, market=market, bars=bars, directory=directory, seconds=seconds
+    )
+    comparison = Comparison(live, in_another_process(story), stops, bars, time.monotonic() - began)
+    return comparison, story
+
+
+def venue_candles(port: int, symbol: str, since: int, until: int) -> tuple[list[int], list[list[float]]]:
+    """Read the venue's own base candles."""
+    times: list[int] = []
+    rows: list[list[float]] = []
+    while since < until:
+        url = f"http://127.0.0.1:{port}/api/v3/klines?symbol={symbol}&interval=5m&startTime={since}&limit={PAGE}"
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            page = [row for row in json.load(answer) if row[0] < until]
+        if not page:
+            break
+        times += [row[0] for row in page]
+        rows += [[float(value) for value in row[1:6]] for row in page]
+        since = page[-1][0] + BASE_MS
+    return times, [list(column) for column in zip(*rows, strict=True)]
+
+
+def main(words: Sequence[str]) -> int:
+    """Compare from the command line, over servers of its own."""
+    parser = argparse.ArgumentParser(prog="python -m tests.journeys.parity", description=__doc__)
+    parser.add_argument("--strategy", required=True, choices=registry.names())
+    parser.add_argument("--symbol", default="BTC/USDT")
+    parser.add_argument("--data", type=Path, required=True, help="folder of Parquet candles")
+    parser.add_argument("--from", dest="begin", default="2024-03-01")
+    parser.add_argument("--bars", type=int, default=2000)
+    parser.add_argument("--seconds", type=float, default=3600.0, help="give up after so many seconds")
+    options = parser.parse_args(words)
+    _own_servers()
+    market = ["--market", "replay", "--data", str(options.data), "--exchange", "binance", "--from", options.begin]
+    market += ["--symbols", options.symbol.replace("/", ""), "--speed", "1000000"]
+    with tempfile.TemporaryDirectory(prefix="parity-") as directory:
+        comparison, story = compare(
+            strategy=options.strategy,
+            symbol=options.symbol,
+            market=market,
+            bars=options.bars,
+            directory=Path(directory),
+            seconds=options.seconds,
+        )
+        shifted = in_another_process(shifted_by_a_tick(story))
+    return _say(options.strategy, comparison, shifted)
+
+
+def _say(strategy: str, comparison: Comparison, shifted: list[Trade]) -> int:
+    sides = Counter(trade.side for trade in comparison.live)
+    print(
+        f"{strategy}: {comparison.bars} bars in {comparison.seconds:.0f} s, {len(comparison.live)} live fills "
+        f"({sides['buy']} buys, {sides['sell']} sells, {comparison.stops} by stops), {len(comparison.backtest)} backtest fills"
+    )
+    if comparison.first_difference:
+        print(f"DIFFERENT at {comparison.first_difference}")
+        return 1
+    if comparison.live and shifted == comparison.live:
+        print("BLIND: a backtest shifted by one tick gives the same fills.")
+        return 1
+    print("Equal, trade for trade; a backtest shifted by one tick differs.")
+    return 0
+
+
+def _own_servers() -> None:
+    import os
+
+    import tests.settings  # noqa: F401 - sets the environment.
+    from tests import servers
+
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    servers.ensure_running()
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
