@@ -9,7 +9,6 @@ from ninja import Router
 from pydantic import Field
 
 from marketdata import selectors
-from marketdata.coverage import coverage
 from marketdata.models import Instrument
 from marketdata.schemas import CandleOut, CoverageOut, InstrumentOut, Moment
 
@@ -19,7 +18,7 @@ router = Router(tags=["market data"])
 @router.get("/history/coverage", response=dict[str, list[CoverageOut]])
 def history_coverage(request: HttpRequest) -> dict[str, Any]:
     """List what is stored of each followed interval, and its gaps."""
-    return {"items": coverage()}
+    return {"items": selectors.coverage()}
 
 
 @router.get("/instruments", response=dict[str, list[InstrumentOut]])

@@ -67,9 +67,8 @@ def accounts(request: HttpRequest) -> dict[str, Any]:
 def balances(request: HttpRequest, account_id: RowId) -> dict[str, Any]:
     """List every pocket of the ledger with the newest prices, all of one moment."""
     with consistent_read():
-        account = _account(account_id)
-        seq = worth(account.pk).seq
-        return {"seq": seq, "marks": lists.marks(account), "pockets": list(lists.pockets(account.pk))}
+        now_worth = worth(_account(account_id).pk)
+        return {"seq": now_worth.seq, "marks": now_worth.marks, "pockets": list(lists.pockets(account_id))}
 
 
 @router.get("/accounts/{account_id}/reconciliation", response=ReconciliationsOut)

@@ -16,7 +16,9 @@ def pnl_view(worth: Worth) -> dict[str, Any]:
     overview = worth.overview
     return {
         "seq": worth.seq,
+        "quote_asset": worth.account.quote_asset,
         "marked_at": worth.marked_at,
+        "marks": worth.marks,
         "account": {
             "id": worth.account.pk,
             "name": worth.account.name,
@@ -31,6 +33,7 @@ def pnl_view(worth: Worth) -> dict[str, Any]:
             "pools_pnl": overview.pools_pnl,
         },
         "bots": [book_view(book) for book in overview.books],
+        "pools_pnl": overview.pools_pnl,
         "unallocated": overview.unallocated,
         "suspense": overview.suspense,
         "unpriced": list(overview.unpriced),

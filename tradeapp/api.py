@@ -17,9 +17,10 @@ from marketdata.api import router as marketdata_router
 from portfolio.api import router as portfolio_router
 from portfolio.schemas import PageOut
 from portfolio.services import UnableToAllocate, UnableToExplain
-from tradeapp import activity, problems, readiness, tokens
+from tradeapp import problems, readiness, tokens
 from tradeapp.doorkeeper import SessionAuth, TokenAuth
 from tradeapp.models import ApiToken
+from tradeapp.pages import activity
 from tradeapp.problems import Problem, StrictParser
 from tradeapp.schemas import EventOut, HealthOut, MeOut, NewTokenOut, ReadyOut, TokenIn, TokenOut
 

@@ -16,6 +16,9 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 
 from stream.routing import websocket_urlpatterns
+from tradeapp.pages import topics
+
+topics.register()
 
 application = ProtocolTypeRouter(
     {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Generic, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -78,7 +77,7 @@ def latest_decisions(account_id: int) -> dict[int, DecisionRecord]:
 
 def ledger(*, account_id: int, cursor: int | None, limit: int) -> Page[LedgerTransaction]:
     """Return ledger transactions with their entries."""
-    rows = LedgerTransaction.objects.filter(account=account_id).prefetch_related("entries__ledger_account")
+    rows = LedgerTransaction.objects.filter(account=account_id).prefetch_related("entries__ledger_account__book")
     return _page(rows, cursor, limit)
 
 
@@ -102,12 +101,6 @@ def reconciliations(*, account_id: int, cursor: int | None, limit: int) -> Page[
 def audit(*, cursor: int | None, limit: int) -> Page[AuditEntry]:
     """Return who changed what."""
     return _page(AuditEntry.objects.all(), cursor, limit)
-
-
-def marks(account: Account) -> dict[str, Decimal]:
-    """Return the newest price of each symbol of the account's market."""
-    rows = account.market.instruments.filter(mark__isnull=False).order_by("symbol")
-    return dict(rows.values_list("symbol", "mark__price"))
 
 
 def _page(rows: QuerySet[Row], cursor: int | None, limit: int) -> Page[Row]:

@@ -18,7 +18,7 @@ class Trade:
     """A position from nothing to nothing but dust, or still open; `profit` is what its sells realised, net of fees."""
 
     book_id: int | None
-    bot: str
+    bot: str | None
     symbol: str
     opened_at: datetime
     closed_at: datetime | None
@@ -80,7 +80,7 @@ def _told(trade: _Open, *, closed_at: datetime | None) -> Trade:
     fill = trade.last
     return Trade(
         book_id=fill.book_id,
-        bot=fill.book.name if fill.book else "",
+        bot=fill.book.name if fill.book else None,
         symbol=fill.instrument.symbol,
         opened_at=trade.opened_at,
         closed_at=closed_at,

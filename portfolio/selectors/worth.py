@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final
 
 from django.db import connection, transaction
@@ -26,6 +27,7 @@ class Worth:
     overview: AccountOverview
     positions: tuple[PositionNumbers, ...]
     marked_at: datetime | None
+    marks: dict[str, Decimal]
 
 
 @contextmanager
@@ -44,18 +46,16 @@ def worth(account_id: int) -> Worth:
     """Return an account's figures; Account.DoesNotExist if there is none."""
     with consistent_read():
         account = Account.objects.select_related("market").get(id=account_id)
-        received, market_at = _marks(account)
+        marks = list(
+            Mark.objects.filter(instrument__market=account.market_id).select_related("instrument").order_by("instrument")
+        )
         # Parts that only grow: a larger sum is a later moment, and equal sums are the same moment.
-        seq = account.version + sum(int((at - _COUNTED_FROM).total_seconds() * 1000) for at in received)
+        seq = account.version + sum(int((mark.received_at - _COUNTED_FROM).total_seconds() * 1000) for mark in marks)
         return Worth(
             seq=seq,
             account=account,
             overview=account_overview(account_id),
             positions=tuple(positions(account_id)),
-            marked_at=market_at,
+            marked_at=max((mark.market_at for mark in marks), default=None),
+            marks={mark.instrument.symbol: mark.price for mark in marks},
         )
-
-
-def _marks(account: Account) -> tuple[list[datetime], datetime | None]:
-    rows = list(Mark.objects.filter(instrument__market=account.market_id).values_list("received_at", "market_at"))
-    return [received for received, _ in rows], max((market_at for _, market_at in rows), default=None)

@@ -1,0 +1,245 @@
+// Charts: one Plotly template; history comes from the API, the newest point from the stream.
+const DRAW_MS = 1500;
+const charts = [];
+
+export function startCharts(stream) {
+  for (const element of document.querySelectorAll("[data-chart]:not(.ranges)")) {
+    const chart = make[element.dataset.chart](element);
+    charts.push(chart);
+    chart.load().catch((failure) => empty(element, `The chart could not be loaded: ${failure.message}`));
+  }
+  for (const ranges of document.querySelectorAll(".ranges")) {
+    ranges.addEventListener("click", (event) => choose(ranges, event.target.closest("button")));
+  }
+  stream.on((topic, state) => charts.forEach((chart) => chart.hear(topic.split(":")[0], state)));
+  document.addEventListener("themechange", () => charts.forEach((chart) => chart.draw()));
+}
+
+const make = {
+  equity(element) {
+    const bots = JSON.parse(element.dataset.bots);
+    const only = element.dataset.only;
+    const lines = new Map();
+    const chart = base(element, draw);
+    chart.load = async () => {
+      const keys = only ? [only] : ["account", ...bots.map((bot) => String(bot.book))];
+      const answers = await Promise.all(keys.map((key) => items(`/api/v1/accounts/${element.dataset.account}/equity?limit=3000${key === "account" ? "" : `&book=${key}`}`)));
+      keys.forEach((key, place) => lines.set(key, answers[place].map((point) => [point.market_at, Number(point.equity)])));
+      draw();
+    };
+    chart.hear = (topic, state) => {
+      if (topic !== "portfolio" || !state.data.point?.at || !lines.size) return;
+      const { at, ...values } = state.data.point;
+      for (const [key, points] of lines) {
+        if (values[key] === undefined) continue;
+        if (points.length && points.at(-1).isLive) points.pop();
+        if (points.length && points.at(-1)[0] >= at) continue;
+        const point = [at, Number(values[key])];
+        // The newest point moves until a closed candle makes it history.
+        point.isLive = !isMinuteFive(at, points);
+        points.push(point);
+      }
+      chart.later();
+    };
+    return chart;
+
+    function draw() {
+      if (![...lines.values()].some((points) => points.length > 1)) return empty(element, "Points come with each closed candle.");
+      const traces = [...lines].map(([key, points]) => {
+        const bot = bots.find((one) => String(one.book) === key);
+        const is_account = key === "account";
+        return {
+          type: "scatter", mode: "lines", name: is_account ? "Account" : bot.name,
+          x: points.map((point) => point[0]), y: points.map((point) => point[1]),
+          line: { color: is_account ? colour("--text") : colour(`--bot-${bot.colour}`), width: is_account ? 2 : 1.5 },
+          yaxis: is_account || only ? "y" : "y2", hovertemplate: "%{y:,.2f}<extra>%{fullData.name}</extra>",
+        };
+      });
+      const layout = template(element);
+      layout.yaxis.tickformat = ",.2f";
+      if (!only) {
+        layout.yaxis.domain = [0.56, 1];
+        layout.yaxis2 = { ...layout.yaxis, domain: [0, 0.48] };
+        layout.xaxis.anchor = "y2";
+      }
+      layout.showlegend = !only;
+      plot(element, traces, layout);
+    }
+  },
+
+  allocation(element) {
+    const bots = JSON.parse(element.dataset.bots);
+    const chart = base(element, draw);
+    let state = null;
+    chart.load = async () => {
+      const plan = await get(`/api/v1/allocations?account=${element.dataset.account}`);
+      state = { unallocated: plan.unallocated, shares: Object.fromEntries(plan.shares.map((share) => [share.book, { target: share.target, actual: share.funded }])) };
+      draw();
+    };
+    chart.hear = (topic, fresh) => {
+      if (topic !== "allocation" || !fresh.data.shares) return;
+      state = fresh.data;
+      chart.later();
+    };
+    return chart;
+
+    function draw() {
+      if (!state || !bots.length) return empty(element, "No shares yet: create bots first.");
+      const names = [...bots.map((bot) => bot.name), "Unallocated"];
+      const colours = [...bots.map((bot) => colour(`--bot-${bot.colour}`)), colour("--chip")];
+      const sum = (kind) => bots.map((bot) => Math.max(0, Number(state.shares[bot.book]?.[kind] ?? 0)));
+      const free = Math.max(0, Number(state.unallocated));
+      const ring = (values, hole, domain, name) => ({
+        type: "pie", name, labels: names, values, hole, domain, sort: false, direction: "clockwise", textinfo: "percent",
+        textposition: "inside", insidetextorientation: "horizontal", marker: { colors: colours, line: { color: colour("--card"), width: 2 } },
+        textfont: { color: "#ffffff", size: 11 }, hovertemplate: `%{label}<br>%{value:,.2f} (%{percent})<extra>${name}</extra>`,
+      });
+      const layout = template(element);
+      delete layout.xaxis;
+      delete layout.yaxis;
+      layout.margin = { l: 8, r: 8, t: 8, b: 8 };
+      layout.showlegend = true;
+      layout.legend = { orientation: "h", y: -0.06, x: 0.5, xanchor: "center", font: { size: 11, color: colour("--faint") } };
+      plot(element, [
+        ring([...sum("target"), free], 0.74, { x: [0.05, 0.95], y: [0.05, 1] }, "target"),
+        ring([...sum("actual"), free], 0.58, { x: [0.19, 0.81], y: [0.2, 0.85] }, "actual"),
+      ], layout);
+    }
+  },
+
+  candles(element) {
+    const { symbol, interval, book, account, bot } = element.dataset;
+    const chart = base(element, draw);
+    let candles = [], fills = [], stops = [], closed = null;
+    chart.load = async () => {
+      const market = encodeURIComponent(symbol);
+      [candles, fills, stops] = await Promise.all([
+        items(`/api/v1/candles?symbol=${market}&interval=${interval}&limit=500`),
+        items(`/api/v1/fills?account=${account}&book=${book}&limit=300`),
+        items(`/api/v1/orders?account=${account}&book=${book}&limit=200`),
+      ]);
+      fills = fills.filter((fill) => fill.symbol === symbol);
+      stops = stops.filter((order) => order.symbol === symbol && order.stop_price && order.type.startsWith("STOP"));
+      draw();
+    };
+    chart.hear = (topic, state) => {
+      if (topic === "bot" && state.data.bar_closed_at !== closed) {
+        const is_first = closed === null;
+        closed = state.data.bar_closed_at;
+        if (!is_first) chart.load().catch(() => {});
+      }
+    };
+    return chart;
+
+    function draw() {
+      if (!candles.length) return empty(element, `No candles of ${symbol} yet: the feed fetches their history when it starts.`);
+      const x = candles.map((candle) => candle.open_at);
+      const first = x[0];
+      const column = (name) => candles.map((candle) => candle[name]);
+      const marks = (side, mark, tone, word) => {
+        const mine = fills.filter((fill) => fill.side === side && fill.traded_at >= first);
+        return {
+          type: "scatter", mode: "markers", name: word, x: mine.map((fill) => fill.traded_at), y: mine.map((fill) => Number(fill.price)),
+          marker: { symbol: mark, size: 11, color: colour(tone), line: { color: colour("--card"), width: 1.5 } },
+          customdata: mine.map((fill) => fill.quantity), hovertemplate: `${word} %{customdata} at %{y:,}<extra></extra>`,
+        };
+      };
+      const lines = { type: "scatter", mode: "lines", name: "Stop", x: [], y: [], line: { color: colour("--warn"), width: 1.5, dash: "dot" }, hovertemplate: "Stop %{y:,}<extra></extra>" };
+      for (const order of stops) {
+        const end = order.closed_at && order.status !== "open" ? stopEnd(order, fills, x) : x.at(-1);
+        if (end < first) continue;
+        lines.x.push(order.market_at < first ? first : order.market_at, end, null);
+        lines.y.push(Number(order.stop_price), Number(order.stop_price), null);
+      }
+      const layout = template(element);
+      layout.xaxis.rangeslider = { visible: false };
+      layout.hovermode = "x";
+      plot(element, [
+        { type: "candlestick", name: symbol, x, open: column("open"), high: column("high"), low: column("low"), close: column("close"),
+          increasing: { line: { color: colour("--gain"), width: 1 } }, decreasing: { line: { color: colour("--loss"), width: 1 } } },
+        lines, marks("buy", "triangle-up", "--gain", "Bought"), marks("sell", "triangle-down", "--loss", "Sold"),
+      ], layout);
+    }
+  },
+};
+
+// A stop ends where it filled, or where the next sell of the bot made it needless.
+function stopEnd(order, fills, x) {
+  const later = fills.filter((fill) => fill.side === "sell" && fill.traded_at >= order.market_at).map((fill) => fill.traded_at);
+  return later.length ? later.reduce((least, at) => (at < least ? at : least)) : x.at(-1);
+}
+
+function base(element, draw) {
+  let waits = null;
+  return {
+    element, draw,
+    load: async () => {},
+    hear: () => {},
+    later() {
+      waits ??= setTimeout(() => { waits = null; draw(); }, DRAW_MS);
+    },
+  };
+}
+
+function isMinuteFive(at, points) {
+  const date = new Date(at);
+  return points.length < 2 || (date.getUTCMinutes() % 5 === 0 && date.getUTCSeconds() === 0);
+}
+
+function plot(element, traces, layout) {
+  element.querySelector(".chart-empty")?.remove();
+  const range = element.dataset.hours ? since(traces, Number(element.dataset.hours)) : null;
+  if (range && layout.xaxis) layout.xaxis.range = range;
+  Plotly.react(element, traces, layout, { displayModeBar: false, responsive: true, displaylogo: false });
+}
+
+function since(traces, hours) {
+  const ends = traces.map((trace) => trace.x?.filter(Boolean).at(-1)).filter(Boolean).sort();
+  if (!ends.length) return null;
+  const end = Date.parse(ends.at(-1));
+  return [new Date(end - hours * 3600000).toISOString(), new Date(end).toISOString()];
+}
+
+function choose(ranges, button) {
+  if (!button) return;
+  for (const one of ranges.querySelectorAll("button")) one.setAttribute("aria-pressed", String(one === button));
+  const chart = charts.find((one) => one.element.id === ranges.dataset.chart);
+  chart.element.dataset.hours = button.dataset.hours;
+  chart.draw();
+}
+
+function template(element) {
+  const axis = { gridcolor: colour("--grid"), zeroline: false, linecolor: colour("--line"), tickfont: { color: colour("--faint"), size: 11 }, automargin: true };
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "Inter, sans-serif", size: 12, color: colour("--text") },
+    margin: { l: 56, r: 12, t: 8, b: 28 }, hovermode: "x unified", dragmode: "pan", uirevision: element.dataset.hours ?? "",
+    hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--line"), font: { color: colour("--text"), size: 12 } },
+    legend: { orientation: "h", y: 1.12, x: 0, font: { size: 12, color: colour("--faint") } }, showlegend: false,
+    xaxis: { ...axis, type: "date", showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "solid", spikecolor: colour("--faint") },
+    yaxis: { ...axis, side: "left" },
+  };
+}
+
+function empty(element, words) {
+  let note = element.querySelector(".chart-empty");
+  if (!note) {
+    note = document.createElement("p");
+    note.className = "chart-empty";
+    element.append(note);
+  }
+  note.textContent = words;
+}
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+async function get(address) {
+  const answer = await fetch(address);
+  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+  return answer.json();
+}
+
+async function items(address) {
+  return (await get(address)).items;
+}

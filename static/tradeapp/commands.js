@@ -1,0 +1,81 @@
+// Commands: a button names an address of the API; a dialog names object and effect before anything is sent.
+export function startCommands() {
+  document.body.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-command]");
+    if (button) ask(button);
+  });
+}
+
+export async function send(method, address, body) {
+  const headers = { "Content-Type": "application/json", "X-CSRFToken": cookie("csrftoken") };
+  if (method === "POST") headers["Idempotency-Key"] = newKey();
+  const answer = await fetch(address, { method, headers, body: JSON.stringify(body ?? {}) });
+  const content = answer.status === 204 ? {} : await answer.json().catch(() => ({}));
+  if (answer.ok) return content;
+  const fields = (content.errors ?? []).map((error) => `${error.field}: ${error.message}`).join("; ");
+  throw new Error([content.title ?? `The server answered ${answer.status}.`, fields].filter(Boolean).join(" "));
+}
+
+export function toast(text, kind = "") {
+  const element = document.createElement("div");
+  element.className = `toast ${kind}`;
+  element.textContent = text;
+  document.getElementById("toasts").append(element);
+  setTimeout(() => element.remove(), 6000);
+}
+
+function ask(button) {
+  const dialog = document.getElementById("confirm");
+  const { command, title, effect, confirm, danger, reason, method } = button.dataset;
+  const field = document.getElementById("confirm-reason");
+  const error = document.getElementById("confirm-error");
+  const yes = document.getElementById("confirm-yes");
+  document.getElementById("confirm-title").textContent = title;
+  document.getElementById("confirm-effect").textContent = effect;
+  document.getElementById("confirm-reason-label").hidden = !reason;
+  field.required = Boolean(reason);
+  field.value = "";
+  error.hidden = true;
+  yes.textContent = confirm;
+  yes.disabled = false;
+  yes.classList.toggle("will-harm", Boolean(danger));
+  dialog.returnValue = "";
+  yes.onclick = async (event) => {
+    event.preventDefault();
+    if (!dialog.querySelector("form").reportValidity()) return;
+    yes.disabled = true;
+    try {
+      await send(method ?? "POST", command, reason ? { reason: field.value } : {});
+      dialog.close("yes");
+      toast(`Done: ${confirm}`);
+      refresh();
+    } catch (failure) {
+      error.textContent = failure.message;
+      error.hidden = false;
+      yes.disabled = false;
+    }
+  };
+  dialog.showModal();
+}
+
+// What the command changed is shown at once, with or without the stream.
+function refresh() {
+  for (const name of ["stream:bots", "stream:orders", "stream:events", "stream:bot", "stream:status", "changed"]) htmx.trigger(document.body, name);
+  if (document.querySelector(".button.stop, .button.release")) reloadHealth();
+}
+
+async function reloadHealth() {
+  const text = await (await fetch(location.href)).text();
+  const fresh = new DOMParser().parseFromString(text, "text/html").querySelector(".health > .button");
+  const shown = document.querySelector(".health > .button");
+  if (fresh && shown) shown.replaceWith(fresh);
+}
+
+function cookie(name) {
+  return document.cookie.split("; ").find((part) => part.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
+}
+
+// Random without crypto.randomUUID, which is missing on plain HTTP.
+function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,59 @@
+"""What happened lately, in words: fills, refusals, and what people and processes changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from portfolio.models import AuditEntry, DecisionRecord, Fill, Order
+from portfolio.selectors import lists
+from tradeapp.pages.formats import price, quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; `tone` is good, bad, warn or empty."""
+
+    at: datetime
+    market_at: datetime | None
+    kind: str
+    subject: str
+    text: str
+    tone: str = ""
+
+
+def latest(*, limit: int = 30) -> list[Event]:
+    """Return the newest events of the shown account, newest first."""
+    account = lists.shown_account()
+    found = [_of_audit(entry) for entry in lists.audit(cursor=None, limit=limit).items]
+    if account is not None:
+        found += [_of_fill(fill) for fill in lists.fills(account_id=account.pk, book_id=None, cursor=None, limit=limit).items]
+        refused = Order.objects.filter(account=account, status__in=("rejected", "unknown", "absent"))
+        found += [_of_order(order) for order in refused.select_related("book", "instrument").order_by("-id")[:limit]]
+        denied = DecisionRecord.objects.filter(book__account=account, outcome="denied").select_related("book", "instrument")
+        found += [_of_denial(decision) for decision in denied.order_by("-id")[:limit]]
+    return sorted(found, key=lambda event: event.at, reverse=True)[:limit]
+
+
+def _of_audit(entry: AuditEntry) -> Event:
+    after = ", ".join(f"{name} {value}" for name, value in entry.after.items() if value not in ("", None))
+    tone = "warn" if "kill" in entry.action or "halt" in after else ""
+    return Event(entry.at, None, entry.action, entry.actor_name, f"{entry.subject} {after}".strip()[:200], tone)
+
+
+def _of_fill(fill: Fill) -> Event:
+    instrument = fill.instrument
+    text = f"{'Bought' if fill.side == 'buy' else 'Sold'} {quantity(fill.quantity)} {instrument.base} at "
+    text += f"{price(fill.price, instrument.tick_size)} {instrument.quote}"
+    return Event(fill.posted_at, fill.traded_at, "fill", fill.book.name if fill.book else "Manual trade", text)
+
+
+def _of_order(order: Order) -> Event:
+    text = f"{order.side} {quantity(order.quantity)} {order.instrument.symbol} {order.get_status_display()}: {order.reason}"
+    return Event(order.closed_at or order.created_at, order.market_at, "order", order.book.name, text, "warn")
+
+
+def _of_denial(decision: DecisionRecord) -> Event:
+    symbol = decision.instrument.symbol if decision.instrument else ""
+    text = f"{decision.action} {symbol} denied: {decision.denial}"
+    return Event(decision.recorded_at, decision.bar_closed_at, "denial", decision.book.name, text, "warn")

@@ -1,0 +1,136 @@
+"""What the pages need beyond what the API tells: gathered here, computed in the selectors below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from bots.models import Bot
+from bots.selectors import bots as bots_of
+from bots.selectors import instruments_of
+from portfolio.models import Account, DecisionRecord, EquityPoint, Heartbeat
+from portfolio.selectors import lists
+from portfolio.selectors.worth import Worth, worth
+from tradeapp import readiness
+from tradeapp.pages import figures, formats
+from tradeapp.pages.figures import Figure, Figures
+
+SPARKS = 48
+COLOURS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class BotLine:
+    """A bot as cards, tables and menus show it."""
+
+    bot: Bot
+    colour: int
+    symbols: tuple[str, ...]
+    decision: DecisionRecord | None
+    spark: str
+
+    @property
+    def status_tone(self) -> str:
+        """Return the tone of the bot's state."""
+        return {"running": "good", "paused": "warn", "halted": "bad"}.get(self.bot.status, "")
+
+
+def chosen_account(account_id: int | None) -> Account | None:
+    """Return the account asked for, or the one that is shown."""
+    return lists.shown_account() if account_id is None else lists.accounts().filter(id=account_id).first()
+
+
+def account_figures(account_id: int) -> tuple[Worth, Figures]:
+    """Return an account's figures as pages show them."""
+    now_worth = worth(account_id)
+    return now_worth, figures.of_worth(now_worth, gains_today(now_worth))
+
+
+def gains_today(now_worth: Worth) -> dict[int | None, Decimal]:
+    """Return the gain of the account (None) and of each book since midnight of market time."""
+    overview = now_worth.overview
+    now = {None: overview.pnl} | {book.book_id: book.pnl for book in overview.books}
+    if now_worth.marked_at is None:
+        return now
+    midnight = now_worth.marked_at.replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = EquityPoint.objects.filter(account=overview.account_id, market_at__lte=midnight)
+    begun = {row.book_id: row.equity - row.net_flows for row in rows.order_by("book", "-market_at").distinct("book")}
+    return {book: gained - begun.get(book, Decimal(0)) for book, gained in now.items()}
+
+
+def bot_lines(account_id: int) -> list[BotLine]:
+    """Return the bots of an account by rank."""
+    bots = list(bots_of(account_id))
+    markets = instruments_of([bot.pk for bot in bots])
+    newest = lists.latest_decisions(account_id)
+    sparks = _sparks(account_id, [bot.book_id for bot in bots])
+    return [
+        BotLine(
+            bot=bot,
+            colour=place % COLOURS,
+            symbols=tuple(instrument.symbol for instrument in markets[bot.pk]),
+            decision=newest.get(bot.book_id),
+            spark=sparks.get(bot.book_id, ""),
+        )
+        for place, bot in enumerate(bots)
+    ]
+
+
+def health_figures(account: Account | None, *, now: datetime) -> Figures:
+    """Return the figures of the health bar; ages are moments, the page counts the seconds."""
+    found: Figures = {}
+    for sign in readiness.signs(now=now):
+        kind = sign.process.split()[0]
+        at = None if sign.beat_at is None else sign.beat_at.isoformat()
+        found[f"health.{kind}"] = Figure(at, "no sign of life" if at is None else "", "good" if sign.is_fresh else "bad")
+    if account is not None:
+        killed = account.is_killed
+        found["health.state"] = Figure(account.state, _state(account), "bad" if killed else _STATE_TONES[account.state])
+        speed = _feed_facts(account).get("speed")
+        found["health.speed"] = Figure(str(speed or ""), f"{speed:g} x" if isinstance(speed, int | float) else "")
+    return found
+
+
+def bots_figures(lines: Sequence[BotLine]) -> Figures:
+    """Return what bots are doing."""
+    found: Figures = {}
+    for line in lines:
+        name = f"bot.{line.bot.pk}"
+        found[f"{name}.status"] = Figure(line.bot.status, line.bot.get_status_display(), line.status_tone)
+        if line.decision is not None:
+            code = line.decision.denial or line.decision.reason
+            found[f"{name}.reason"] = Figure(code, formats.words(code), "warn" if line.decision.denial else "")
+            found[f"{name}.decided"] = figures.moment(line.decision.bar_closed_at)
+    return found
+
+
+_STATE_TONES = {"starting": "warn", "active": "good", "entries_halted": "bad", "halted": "bad"}
+
+
+def _state(account: Account) -> str:
+    if account.is_killed:
+        return "Stopped by kill switch"
+    text = account.get_state_display()
+    return f"{text}: {formats.words(account.state_reason)}" if account.state_reason else text
+
+
+def _feed_facts(account: Account) -> dict[str, Any]:
+    beat = Heartbeat.objects.filter(process__in=(f"feed {account.market_id}", f"feed:{account.market_id}")).first()
+    return beat.facts if beat else {}
+
+
+def _sparks(account_id: int, book_ids: Sequence[int]) -> dict[int, str]:
+    """Draw each book's newest equity as the points of a line in a box of 100 by 28."""
+    lines = {}
+    for book_id in book_ids:
+        rows = EquityPoint.objects.filter(account=account_id, book=book_id).order_by("-market_at")
+        values = list(rows.values_list("equity", flat=True)[:SPARKS])[::-1]
+        if len(values) > 1:
+            low, span = min(values), (max(values) - min(values)) or Decimal(1)
+            step = Decimal(100) / (len(values) - 1)
+            points = [f"{place * step:.1f},{26 - (value - low) / span * 24:.1f}" for place, value in enumerate(values)]
+            lines[book_id] = " ".join(points)
+    return lines

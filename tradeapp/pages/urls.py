@@ -1,0 +1,21 @@
+"""Addresses of pages."""
+
+from __future__ import annotations
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+
+from tradeapp.pages import views
+
+app_name = "pages"
+urlpatterns = [
+    path("", views.overview, name="overview"),
+    path("bots/<int:bot_id>/", views.bot, name="bot"),
+    path("orders/", views.orders, name="orders"),
+    path("allocation/", views.allocation, name="allocation"),
+    path("reconcile/", views.reconcile, name="reconcile"),
+    path("system/", views.system, name="system"),
+    path("parts/<slug:name>/", views.part, name="part"),
+    path("login/", LoginView.as_view(template_name="pages/login.html", redirect_authenticated_user=True), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+]
