@@ -117,12 +117,11 @@ class Exchange:
             "finished": self.clock.position.is_finished,
             "symbols": sorted(self.engine.books),
             "clients": self.pacer.clients,
+            "trades": {str(uid): account.trade_count for uid, account in self.engine.accounts.items()},
         }
 
     def dump(self, account: Account) -> dict[str, Any]:
         """Return everything the exchange holds about an account."""
-        orders = self.store.orders("uid = ? ORDER BY received_at_wall_ms, symbol, order_id", account.uid)
-        trades = self.store.trades("uid = ? ORDER BY time, symbol, trade_id", account.uid)
         return {
             "uid": account.uid,
             "name": account.name,
@@ -132,8 +131,8 @@ class Exchange:
                 asset: {"free": text(balance.free), "locked": text(balance.locked)}
                 for asset, balance in sorted(account.balances.items())
             },
-            "orders": [_order_dump(order) for order in orders],
-            "trades": [_trade_dump(trade) for trade in trades],
+            "orders": [_order_dump(order) for order in self.store.orders_of(account.uid)],
+            "trades": [_trade_dump(trade) for trade in self.store.trades_of(account.uid)],
             "flows": [
                 {
                     "asset": flow.asset,
@@ -141,7 +140,7 @@ class Exchange:
                     "time": flow.time,
                     "booked_at_wall_ms": flow.booked_at_wall_ms,
                 }
-                for flow in self.store.flows(account.uid)
+                for flow in self.store.flows_of(account.uid)
             ],
         }
 

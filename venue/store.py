@@ -7,47 +7,40 @@ own and only then lets answers and events out. What the world has seen therefore
 import asyncio
 import fcntl
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from venue import schema
 from venue.accounts import Account, Balance
 from venue.journal import Flow, Journal, MarketEvent, UserEvent
-from venue.orders import NEW, PARTIALLY_FILLED, Order, Trade
+from venue.orders import Order, Trade
 
 # Marks a pacing client that has left.
 GONE: Final = -1
-_ORDER_FIELDS: Final = tuple(field.name for field in fields(Order))
-_TRADE_FIELDS: Final = tuple(field.name for field in fields(Trade))
-_FLOW_FIELDS: Final = tuple(field.name for field in fields(Flow))
-_ACCOUNT_FIELDS: Final = ("uid", "name", "api_key", "api_secret", "created_at", "trade_count", "update_time")
-_TEXTS: Final = frozenset(
-    {"symbol", "client_order_id", "cancel_client_id", "side", "type", "time_in_force", "prevention", "status"}
-    | {"fee_asset", "asset", "name", "api_key", "api_secret"}
-)
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS counters (symbol TEXT PRIMARY KEY, order_id INTEGER NOT NULL, trade_id INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS accounts ({accounts}, PRIMARY KEY (uid));
-CREATE TABLE IF NOT EXISTS balances (uid INTEGER, asset TEXT, free INTEGER NOT NULL CHECK (free >= 0),
-    locked INTEGER NOT NULL CHECK (locked >= 0), PRIMARY KEY (uid, asset));
-CREATE TABLE IF NOT EXISTS orders ({orders}, PRIMARY KEY (symbol, order_id));
-CREATE INDEX IF NOT EXISTS orders_of_account ON orders (uid, symbol, order_id);
-CREATE INDEX IF NOT EXISTS orders_of_client ON orders (uid, symbol, client_order_id, order_id);
-CREATE INDEX IF NOT EXISTS open_orders ON orders (status) WHERE status IN ('NEW', 'PARTIALLY_FILLED');
-CREATE TABLE IF NOT EXISTS trades ({trades}, PRIMARY KEY (symbol, trade_id));
-CREATE INDEX IF NOT EXISTS trades_of_account ON trades (uid, symbol, trade_id);
-CREATE INDEX IF NOT EXISTS trades_of_order ON trades (symbol, order_id);
-CREATE TABLE IF NOT EXISTS flows ({flows});
-CREATE TABLE IF NOT EXISTS clients (name TEXT PRIMARY KEY, last_ack INTEGER);
-CREATE TABLE IF NOT EXISTS days (day INTEGER PRIMARY KEY, state TEXT NOT NULL);
-"""
+
+_Statement = tuple[str, Sequence[tuple[Any, ...] | Mapping[str, Any]]]
 
 
 class StoreUnusable(Exception):
     """The store cannot be opened or written; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which orders or fills of an account are wanted."""
+
+    uid: int
+    symbol: str
+    first_id: int
+    start: int
+    end: int
+    limit: int
+    # True: the oldest that fit; false: the newest.
+    forward: bool
+    order_id: int | None = None
 
 
 class Store:
@@ -59,55 +52,73 @@ class Store:
             self._lock = _lock(path.with_suffix(".lock"))
             path.touch(mode=0o600)
             self._writer = _connect(path)
-            self._writer.executescript(_schema())
+            self._writer.executescript(schema.TABLES)
             self._reader = _connect(path)
         except (OSError, sqlite3.Error) as error:
             raise StoreUnusable(f"The exchange's store {path} cannot be opened: {error}.") from error
+        self._reader.row_factory = sqlite3.Row
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     def facts(self) -> dict[str, str]:
         """Read all named facts: the clock's position, the settings changed at run time."""
-        return dict(self._reader.execute("SELECT name, value FROM facts"))
+        return {row["name"]: row["value"] for row in self._read("SELECT name, value FROM facts")}
 
     def counters(self) -> dict[str, tuple[int, int]]:
         """Read the last order and trade number of every symbol."""
-        rows = self._reader.execute("SELECT symbol, order_id, trade_id FROM counters")
+        rows = self._read("SELECT symbol, order_id, trade_id FROM counters")
         return {symbol: (order_id, trade_id) for symbol, order_id, trade_id in rows}
 
     def clients(self) -> dict[str, int | None]:
         """Read the pacing clients and what each acknowledged last."""
-        return dict(self._reader.execute("SELECT name, last_ack FROM clients"))
+        return {row["name"]: row["last_ack"] for row in self._read("SELECT name, last_ack FROM clients")}
 
     def days(self) -> dict[int, str]:
         """Read the checkpoints of a synthetic market."""
-        return dict(self._reader.execute("SELECT day, state FROM days"))
+        return {row["day"]: row["state"] for row in self._read("SELECT day, state FROM days")}
 
     def accounts(self) -> list[Account]:
         """Read all accounts with their balances."""
-        rows = self._reader.execute(f"SELECT {', '.join(_ACCOUNT_FIELDS)} FROM accounts")  # noqa: S608 - own names.
-        found = {row[0]: Account(**dict(zip(_ACCOUNT_FIELDS, row, strict=True))) for row in rows}
-        for uid, asset, free, locked in self._reader.execute("SELECT uid, asset, free, locked FROM balances"):
-            found[uid].balances[asset] = Balance(free, locked)
+        found = {row["uid"]: Account(**dict(row)) for row in self._read("SELECT * FROM accounts")}
+        for row in self._read("SELECT * FROM balances"):
+            found[row["uid"]].balances[row["asset"]] = Balance(row["free"], row["locked"])
         return list(found.values())
 
     def open_orders(self) -> list[Order]:
         """Read all open orders, oldest first per symbol."""
-        return self.orders(f"status IN ('{NEW}', '{PARTIALLY_FILLED}') ORDER BY symbol, order_id")
+        return [_order(row) for row in self._read(schema.READ_OPEN_ORDERS)]
 
-    def orders(self, where: str, *values: object) -> list[Order]:
-        """Read orders by a condition."""
-        query = f"SELECT {', '.join(_ORDER_FIELDS)} FROM orders WHERE {where}"  # noqa: S608 - own conditions.
-        return [_order(row) for row in self._reader.execute(query, values)]
+    def orders_of(self, uid: int) -> list[Order]:
+        """Read every order an account ever placed, in order of arrival."""
+        return [_order(row) for row in self._read(schema.READ_ORDERS_OF_ACCOUNT, (uid,))]
 
-    def trades(self, where: str, *values: object) -> list[Trade]:
-        """Read trades by a condition."""
-        query = f"SELECT {', '.join(_TRADE_FIELDS)} FROM trades WHERE {where}"  # noqa: S608 - own conditions.
-        return [_trade(row) for row in self._reader.execute(query, values)]
+    def order(self, uid: int, symbol: str, order_id: int | None, client_order_id: str | None) -> Order | None:
+        """Read one order by its number, or else by its client's id."""
+        if order_id is not None:
+            rows = self._read(schema.READ_ORDER, (uid, symbol, order_id))
+        else:
+            rows = self._read(schema.READ_ORDER_OF_CLIENT, (uid, symbol, client_order_id))
+        found = [_order(row) for row in rows if client_order_id in (None, row["client_order_id"])]
+        return found[0] if found else None
 
-    def flows(self, uid: int) -> list[Flow]:
+    def orders(self, page: Page) -> list[Order]:
+        """Read a page of orders, oldest first."""
+        statement = schema.READ_OLDEST_ORDERS if page.forward else schema.READ_NEWEST_ORDERS
+        found = [_order(row) for row in self._read(statement, asdict(page))]
+        return found if page.forward else found[::-1]
+
+    def trades_of(self, uid: int) -> list[Trade]:
+        """Read every fill an account ever had, in order of market time."""
+        return [_trade(row) for row in self._read(schema.READ_TRADES_OF_ACCOUNT, (uid,))]
+
+    def trades(self, page: Page) -> list[Trade]:
+        """Read a page of fills, oldest first."""
+        statement = schema.READ_OLDEST_TRADES if page.forward else schema.READ_NEWEST_TRADES
+        found = [_trade(row) for row in self._read(statement, asdict(page))]
+        return found if page.forward else found[::-1]
+
+    def flows_of(self, uid: int) -> list[Flow]:
         """Read what an account got from outside or sent there."""
-        query = f"SELECT {', '.join(_FLOW_FIELDS)} FROM flows WHERE uid = ? ORDER BY rowid"  # noqa: S608 - own names.
-        return [Flow(*row) for row in self._reader.execute(query, (uid,))]
+        return [Flow(**dict(row)) for row in self._read("SELECT * FROM flows WHERE uid = ? ORDER BY rowid", (uid,))]
 
     async def write(self, journal: Journal) -> None:
         """Make a batch durable, all of it or nothing."""
@@ -116,7 +127,7 @@ class Store:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, statements)
 
     def write_now(self, journal: Journal) -> None:
-        """Make a batch durable before the exchange opens."""
+        """Make a batch durable before the exchange opens or after it has closed."""
         self._commit(list(_statements(journal)))
 
     def close(self) -> None:
@@ -126,7 +137,10 @@ class Store:
         self._reader.close()
         self._lock.close()
 
-    def _commit(self, statements: list[tuple[str, list[tuple[Any, ...]]]]) -> None:
+    def _read(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[sqlite3.Row]:
+        return self._reader.execute(statement, values).fetchall()
+
+    def _commit(self, statements: list[_Statement]) -> None:
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             for statement, rows in statements:
@@ -187,66 +201,39 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _schema() -> str:
-    def columns(names: Iterable[str]) -> str:
-        return ", ".join(f"{name} {'TEXT' if name in _TEXTS else 'INTEGER'}" for name in names)
-
-    return _SCHEMA.format(
-        accounts=columns(_ACCOUNT_FIELDS),
-        orders=columns(_ORDER_FIELDS),
-        trades=columns(_TRADE_FIELDS),
-        flows=columns(_FLOW_FIELDS),
-    )
-
-
-def _statements(journal: Journal) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+def _statements(journal: Journal) -> Iterator[_Statement]:
     """Copy the values of a batch now, so that later changes cannot slip into it."""
-    if journal.orders:
-        yield _upsert("orders", _ORDER_FIELDS), [_row(order, _ORDER_FIELDS) for order in journal.orders.values()]
-    if journal.trades:
-        yield _insert("trades", _TRADE_FIELDS), [_row(trade, _TRADE_FIELDS) for trade in journal.trades]
-    if journal.accounts:
-        yield _upsert("accounts", _ACCOUNT_FIELDS), [_row(item, _ACCOUNT_FIELDS) for item in journal.accounts.values()]
-    if journal.balances:
-        held = [(uid, asset, journal.accounts[uid].balance(asset)) for uid, asset in journal.balances]
-        rows = [(uid, asset, balance.free, balance.locked) for uid, asset, balance in held]
-        yield _upsert("balances", ("uid", "asset", "free", "locked")), rows
-    if journal.flows:
-        yield _insert("flows", _FLOW_FIELDS), [_row(flow, _FLOW_FIELDS) for flow in journal.flows]
-    if journal.counters:
-        counted = [(symbol, *last) for symbol, last in journal.counters.items()]
-        yield _upsert("counters", ("symbol", "order_id", "trade_id")), counted
-    if journal.days:
-        yield _upsert("days", ("day", "state")), list(journal.days.items())
-    if journal.facts:
-        yield _upsert("facts", ("name", "value")), list(journal.facts.items())
-    kept = [(name, ack) for name, ack in journal.clients.items() if ack != GONE]
-    if kept:
-        yield _upsert("clients", ("name", "last_ack")), kept
-    gone = [(name,) for name, ack in journal.clients.items() if ack == GONE]
-    if gone:
-        yield "DELETE FROM clients WHERE name = ?", gone
+    held = [(uid, asset, journal.accounts[uid].balance(asset)) for uid, asset in journal.balances]
+    batch: list[_Statement] = [
+        (schema.WRITE_ORDER, [asdict(order) for order in journal.orders.values()]),
+        (schema.WRITE_TRADE, [asdict(trade) for trade in journal.trades]),
+        (schema.WRITE_ACCOUNT, [_account_row(account) for account in journal.accounts.values()]),
+        (schema.WRITE_BALANCE, [(uid, asset, balance.free, balance.locked) for uid, asset, balance in held]),
+        (schema.WRITE_FLOW, [asdict(flow) for flow in journal.flows]),
+        (schema.WRITE_COUNTER, [(symbol, *last) for symbol, last in journal.counters.items()]),
+        (schema.WRITE_DAY, list(journal.days.items())),
+        (schema.WRITE_FACT, list(journal.facts.items())),
+        (schema.WRITE_CLIENT, [(name, ack) for name, ack in journal.clients.items() if ack != GONE]),
+        (schema.REMOVE_CLIENT, [(name,) for name, ack in journal.clients.items() if ack == GONE]),
+    ]
+    return (statement for statement in batch if statement[1])
 
 
-def _insert(table: str, names: tuple[str, ...]) -> str:
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - own names.
+def _account_row(account: Account) -> dict[str, Any]:
+    return {
+        "uid": account.uid,
+        "name": account.name,
+        "api_key": account.api_key,
+        "api_secret": account.api_secret,
+        "created_at": account.created_at,
+        "trade_count": account.trade_count,
+        "update_time": account.update_time,
+    }
 
 
-def _upsert(table: str, names: tuple[str, ...]) -> str:
-    return _insert(table, names).replace("INSERT", "INSERT OR REPLACE", 1)
+def _order(row: sqlite3.Row) -> Order:
+    return Order(**(dict(row) | {"triggered": bool(row["triggered"])}))
 
 
-def _row(item: object, names: tuple[str, ...]) -> tuple[Any, ...]:
-    return tuple(getattr(item, name) for name in names)
-
-
-def _order(row: tuple[Any, ...]) -> Order:
-    values = dict(zip(_ORDER_FIELDS, row, strict=True))
-    values["triggered"] = bool(values["triggered"])
-    return Order(**values)
-
-
-def _trade(row: tuple[Any, ...]) -> Trade:
-    values = dict(zip(_TRADE_FIELDS, row, strict=True))
-    values["is_maker"] = bool(values["is_maker"])
-    return Trade(**values)
+def _trade(row: sqlite3.Row) -> Trade:
+    return Trade(**(dict(row) | {"is_maker": bool(row["is_maker"])}))

@@ -130,7 +130,7 @@ def test_a_restart_in_the_middle_changes_nothing(seed: int, tmp_path: Path) -> N
         assert _state(reborn) == _state(steady)
 
     store = Store(tmp_path / "venue.sqlite3")
-    kept = store.trades("1 ORDER BY symbol, trade_id")
+    kept = sorted(store.trades_of(1), key=lambda trade: trade.trade_id)
     store.close()
     assert [text(trade.price) for trade in kept] == [text(trade.price) for trade in steady.engine.journal.trades]
     assert kept

@@ -4,10 +4,10 @@ from typing import Any, Final
 
 from venue.errors import ApiError, either_parameter, no_such_order
 from venue.market.bars import DAY_MS
-from venue.orders import Order
 from venue.parameters import Parameters
 from venue.payloads import account_row, commission_row, order_row, trade_row
 from venue.rest.call import Call, Endpoint, by_symbol, fixed
+from venue.store import Page
 
 _FAR: Final = 2**53
 
@@ -38,7 +38,10 @@ async def query_order(call: Call) -> dict[str, Any]:
         raise either_parameter("origClientOrderId", "orderId")
     await call.exchange.durable()
     order = call.exchange.engine.find_open(call.account, symbol, order_id, client_order_id)
-    return order_row(order or _closed_order(call, symbol, order_id, client_order_id))
+    order = order or call.exchange.store.order(call.account.uid, symbol, order_id, client_order_id)
+    if order is None:
+        raise no_such_order()
+    return order_row(order)
 
 
 async def open_orders(call: Call) -> list[dict[str, Any]]:
@@ -62,11 +65,16 @@ async def all_orders(call: Call) -> list[dict[str, Any]]:
     call.exchange.engine.book(symbol)
     _check_window(start, end)
     await call.exchange.durable()
-    window = "uid = ? AND symbol = ? AND order_id >= ? AND time BETWEEN ? AND ?"
-    values = (call.account.uid, symbol, order_id or 0, start or 0, _FAR if end is None else end)
-    if order_id is None and start is None:
-        return [order_row(order) for order in _newest(call.exchange.store.orders(_last(window, "order_id"), *values, limit))]
-    return [order_row(order) for order in call.exchange.store.orders(f"{window} ORDER BY order_id LIMIT ?", *values, limit)]
+    page = Page(
+        uid=call.account.uid,
+        symbol=symbol,
+        first_id=order_id or 0,
+        start=start or 0,
+        end=_FAR if end is None else end,
+        limit=limit,
+        forward=order_id is not None or start is not None,
+    )
+    return [order_row(order) for order in call.exchange.store.orders(page)]
 
 
 async def my_trades(call: Call) -> list[dict[str, Any]]:
@@ -81,15 +89,17 @@ async def my_trades(call: Call) -> list[dict[str, Any]]:
     if from_id is not None and (start is not None or end is not None):
         raise ApiError(-1128, "Combination of optional parameters invalid.")
     await call.exchange.durable()
-    window = "uid = ? AND symbol = ? AND trade_id >= ? AND time BETWEEN ? AND ?"
-    values: list[object] = [call.account.uid, symbol, from_id or 0, start or 0, _FAR if end is None else end]
-    if order_id is not None:
-        window += " AND order_id = ?"
-        values.append(order_id)
-    store = call.exchange.store
-    if from_id is None and start is None:
-        return [trade_row(trade) for trade in reversed(store.trades(_last(window, "trade_id"), *values, limit))]
-    return [trade_row(trade) for trade in store.trades(f"{window} ORDER BY trade_id LIMIT ?", *values, limit)]
+    page = Page(
+        uid=call.account.uid,
+        symbol=symbol,
+        first_id=from_id or 0,
+        start=start or 0,
+        end=_FAR if end is None else end,
+        limit=limit,
+        forward=from_id is not None or start is not None,
+        order_id=order_id,
+    )
+    return [trade_row(trade) for trade in call.exchange.store.trades(page)]
 
 
 async def order_counts(call: Call) -> list[dict[str, Any]]:
@@ -131,30 +141,9 @@ async def key_restrictions(call: Call) -> dict[str, Any]:
     }
 
 
-def _closed_order(call: Call, symbol: str, order_id: int | None, client_order_id: str | None) -> Order:
-    uid, store = call.account.uid, call.exchange.store
-    if order_id is not None:
-        found = store.orders("uid = ? AND symbol = ? AND order_id = ?", uid, symbol, order_id)
-    else:
-        # An id may have been used before: the newest order of that name is meant.
-        by_client = "uid = ? AND symbol = ? AND client_order_id = ? ORDER BY order_id DESC LIMIT 1"
-        found = store.orders(by_client, uid, symbol, client_order_id)
-    if not found or client_order_id not in (None, found[0].client_order_id):
-        raise no_such_order()
-    return found[0]
-
-
 def _check_window(start: int | None, end: int | None) -> None:
     if start is not None and end is not None and end - start > DAY_MS:
         raise ApiError(-1127, "More than 24 hours between startTime and endTime.")
-
-
-def _last(window: str, column: str) -> str:
-    return f"{window} ORDER BY {column} DESC LIMIT ?"
-
-
-def _newest(orders: list[Order]) -> list[Order]:
-    return orders[::-1]
 
 
 def _flag(parameters: Parameters, name: str) -> bool:
