@@ -20,8 +20,8 @@ from venue.accounts import Account
 from venue.errors import ApiError
 from venue.listings import listing
 from venue.matching.engine import Engine
-from venue.matching.orders import Order, OrderRequest, Trade
 from venue.matching.terms import Terms
+from venue.orders import Order, OrderRequest, Trade
 
 
 @dataclass
