@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from tests.shared_data import ABSENT, SHARED_DATA
 from venue.amounts import UNIT
 from venue.market.bars import DAY_MS, INTERVALS, MINUTE_MS, Bar
 from venue.market.candles import FormingCandles
@@ -20,7 +20,7 @@ from venue.market.source import UnusableMarket
 from venue.market.synthetic import COINS, HISTORY_DAYS, START, SyntheticMarket
 
 ROOT = Path(__file__).resolve().parents[2]
-REAL_DATA = Path(os.environ.get("TRADEAPP_SHARED_DATA", ROOT / "../shared/data")) / "ohlcv"
+REAL_DATA = SHARED_DATA / "ohlcv"
 MARCH = 1_709_251_200_000
 FIVE = 5 * MINUTE_MS
 
@@ -136,7 +136,7 @@ def test_unusable_data_ends_the_program_with_one_clear_sentence(tmp_path: Path, 
     assert any(word in done.stderr for word in ("Fetch it again", "Name the folder", "Expected", "Choose another"))
 
 
-@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="the shared candles are not here")
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason=ABSENT)
 def test_the_real_candles_replay_as_recorded() -> None:
     market = ReplayMarket(REAL_DATA, start_time=MARCH)
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.shared_data import ABSENT, SHARED_DATA
 from tests.venue.processes import VenueProcess
 from tests.venue.signed import Signer
 from tests.venue.worlds import draw
 
-ROOT = Path(__file__).resolve().parents[2]
-SAMPLES = Path(os.environ.get("TRADEAPP_SHARED_DATA", ROOT / "../shared/data")) / "fixtures" / "binance_spot_api_docs"
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the official samples are not here")
+SAMPLES = SHARED_DATA / "fixtures" / "binance_spot_api_docs"
+pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason=ABSENT)
 
 # Fields of the samples that this exchange leaves out on purpose, each with its reason.
 LEFT_OUT = {
