@@ -119,7 +119,7 @@ def run(source: Source, account_id: int | None) -> tuple[Audit, dict[str, Any]]:
     _trades(audit, fills, books["trades"], owners)
     _assets(audit, balances["pockets"], books["balances"])
     _holdings(audit, balances["pockets"], ledger, books["trades"], owners)
-    _profit(audit, profit, balances)
+    _profit(audit, profit, balances, quote=account["quote_asset"])
     _ledger(audit, ledger)
     per_bot = Counter(owners.get(trade["clientOrderId"]) for trade in books["trades"])
     summary = {
@@ -193,7 +193,8 @@ def _holdings(
     owners: dict[str, Any],
 ) -> None:
     """A4: rebuild each bot's holdings from capital put in and the venue's trades."""
-    rebuilt = _capital(ledger)
+    bots = {pocket["book"]: pocket["bot"] for pocket in pockets}
+    rebuilt = _capital(ledger, bots)
     for trade in trades:
         holdings = rebuilt[owners.get(trade["clientOrderId"])]
         base, quote = _assets_of(trade)
@@ -211,27 +212,26 @@ def _holdings(
             audit.equal(f"A4 {asset} of {bot}", ours[bot][asset], rebuilt[bot][asset])
 
 
-def _capital(ledger: list[dict[str, Any]]) -> Holdings:
+def _capital(ledger: list[dict[str, Any]], bots: dict[Any, Any]) -> Holdings:
     """Add up the capital moved into and out of each bot: everything that is no trade and no reservation."""
     capital: Holdings = defaultdict(lambda: defaultdict(Decimal))
     for row in ledger:
         if row["kind"] in {"fill", "reserve", "release"}:
             continue
         for entry in row["entries"]:
-            if entry["kind"] in BOOKED and entry["bot"] is not None:
-                capital[entry["bot"]][entry["asset"]] += Decimal(entry["amount"])
+            if entry["kind"] in BOOKED and entry["book"] is not None:
+                capital[bots[entry["book"]]][entry["asset"]] += Decimal(entry["amount"])
     return capital
 
 
-def _profit(audit: Audit, profit: dict[str, Any], balances: dict[str, Any]) -> None:
+def _profit(audit: Audit, profit: dict[str, Any], balances: dict[str, Any], *, quote: str) -> None:
     """A5 and A6: profit and loss adds up per bot and over the account."""
-    marks = {symbol.partition("/")[0]: Decimal(price) for symbol, price in profit["marks"].items()}
+    marks = {symbol.partition("/")[0]: Decimal(price) for symbol, price in balances["marks"].items()}
     held: Holdings = defaultdict(lambda: defaultdict(Decimal))
     for pocket in balances["pockets"]:
         if pocket["kind"] in OURS:
             owner = pocket["bot"] if pocket["kind"] in BOOKED else None
             held[owner][pocket["asset"]] += Decimal(pocket["balance"])
-    quote = profit["quote_asset"]
     worth = {
         owner: sum(
             (amount * (Decimal(1) if asset == quote else marks.get(asset, ZERO)) for asset, amount in assets.items()), ZERO
@@ -249,7 +249,7 @@ def _profit(audit: Audit, profit: dict[str, Any], balances: dict[str, Any]) -> N
     account = profit["account"]
     change = Decimal(account["equity"]) - Decimal(account["net_flows"])
     audit.equal("A6 equity of the account", Decimal(account["equity"]), sum(worth.values(), ZERO))
-    audit.equal("A6 bots and pools", total + Decimal(profit["pools_pnl"]), change)
+    audit.equal("A6 bots and pools", total + Decimal(account["pools_pnl"]), change)
 
 
 def _ledger(audit: Audit, ledger: list[dict[str, Any]]) -> None:
