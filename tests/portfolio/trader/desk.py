@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ from trading import order_status
 from trading.proposals import Outcome, Proposal, ProposalKind
 
 D = Decimal
+KILLED = 137
 BALANCE = {"USDT": D("9882.31")}
 MANAGE = [sys.executable, str(PROJECT / "manage.py")]
 
@@ -47,6 +50,11 @@ class Desk:
     rest_port: int = 0
     books: list[Book] = field(default_factory=list)
     legs: int = 0
+    # Where the coming traders die, one after the other, and where they have died.
+    crash_points: list[str] = field(default_factory=list)
+    crash_point: str = ""
+    deaths: list[str] = field(default_factory=list)
+    seen_at: datetime = datetime(2024, 1, 1, tzinfo=UTC)
 
     def __enter__(self) -> Self:
         self.stack.__enter__()
@@ -64,6 +72,7 @@ class Desk:
 
     def start_trader(self, *, crash_point: str = "", wait: bool = True) -> None:
         """Start the trader, perhaps one that will die at a point."""
+        self.crash_point = crash_point
         os.environ.pop("CRASH_POINT", None)
         if crash_point:
             os.environ["CRASH_POINT"] = crash_point
@@ -76,16 +85,30 @@ class Desk:
         """Say whether the newest log does not yet tell of a recovery."""
         return self.stack.log(self.trader).read_text().count("trader.recovered") < 1
 
-    def wait(self, done: Callable[[], bool], what: str, seconds: float = 20) -> None:
-        """Wait for something; a dead process is a failure."""
-        self.stack.wait_until(done, what=what, seconds=seconds)
+    def wait(self, done: Callable[[], bool], what: str, seconds: float = 30) -> None:
+        """Wait for something; a trader that dies at its crash point is followed by the next one."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            process = self.stack.processes.get(self.trader)
+            if process is not None and process.poll() == KILLED:
+                self.deaths.append(self.crash_point)
+                self.start_trader(crash_point=self.crash_points.pop(0) if self.crash_points else "", wait=False)
+            elif process is not None and process.poll() is not None:
+                raise AssertionError(f"The trader ended while waiting for: {what}.\n{self.stack.tails()}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"Waited in vain for: {what}.\n{self.stack.tails(40)}")
+            time.sleep(0.02)
 
-    def wait_for_death(self, seconds: float = 20) -> int:
-        """Wait until the trader has died and answer its exit code."""
-        return self.stack.processes[self.trader].wait(seconds)
+    def forget_pacing(self) -> None:
+        """Have the market wait for nobody."""
+        for client in self.stack.clock()["clients"]:
+            request = urllib.request.Request(f"{self.stack.control_url}/control/clients/{client}", method="DELETE")
+            with urllib.request.urlopen(request, timeout=5):
+                pass
 
     def stop_trader(self, number: int = signal.SIGTERM) -> None:
         self.stack.kill(self.trader, number)
+        del self.stack.processes[self.trader]
 
     def account(self) -> Account:
         return Account.objects.get(id=self.account_id)
@@ -99,10 +122,14 @@ class Desk:
         return self.market_at()
 
     def market_at(self) -> datetime:
-        return datetime.fromtimestamp(self.stack.clock()["market_time"] / 1000, UTC)
+        if self.stack.processes["venue"].poll() is None:
+            self.seen_at = datetime.fromtimestamp(self.stack.clock()["market_time"] / 1000, UTC)
+        return self.seen_at
 
     def price(self, symbol: str = "BTCUSDT") -> Decimal:
-        """Read the last price and keep it as the mark, as the feed would."""
+        """Read the last price and keep it as the mark, as the feed would; a venue that is away leaves the last one."""
+        if self.stack.processes["venue"].poll() is not None:
+            return Mark.objects.get(instrument__venue_symbol=symbol).price
         raw = venue_json(self.stack, f"/api/v3/ticker/price?symbol={symbol}")
         price = D(raw["price"])
         instrument = Instrument.objects.get(venue_symbol=symbol)
@@ -227,9 +254,6 @@ def floor(price: Decimal, tick: Decimal) -> Decimal:
 
 def venue_json(stack: Stack, path: str) -> Any:
     """Ask the venue's public interface."""
-    import json
-    import urllib.request
-
     with urllib.request.urlopen(f"http://127.0.0.1:{stack.venue_port}{path}", timeout=10) as answer:
         return json.load(answer)
 
