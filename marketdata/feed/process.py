@@ -34,8 +34,12 @@ def run(*, market_id: int, clock: Callable[[], datetime]) -> None:
         try:
             asyncio.run(_run(market_id, clock, database))
         finally:
-            # The proxy must be looked through in the thread that owns the connection.
-            database.submit(lambda: connection.close()).result()
+            database.submit(_disconnect).result()
+
+
+def _disconnect() -> None:
+    # A function of its own, so that `connection` is looked up in the thread that owns it.
+    connection.close()
 
 
 async def _run(market_id: int, clock: Callable[[], datetime], database: ThreadPoolExecutor) -> None:
