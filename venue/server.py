@@ -1,7 +1,6 @@
 """The process: its listening addresses, its background work, its end."""
 
 import asyncio
-import contextlib
 import signal
 import sys
 from collections.abc import Coroutine
@@ -51,9 +50,8 @@ async def run(exchange: Exchange, options: Options) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for runner in runners:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(runner.cleanup(), SHUTDOWN_SECONDS)
+        endings = (asyncio.wait_for(runner.cleanup(), SHUTDOWN_SECONDS) for runner in runners)
+        await asyncio.gather(*endings, return_exceptions=True)
     exchange.close()
 
 
