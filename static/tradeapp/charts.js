@@ -3,7 +3,7 @@ const DRAW_MS = 1500;
 const charts = [];
 
 export function startCharts(stream) {
-  for (const element of document.querySelectorAll("[data-chart]:not(.ranges)")) {
+  for (const element of document.querySelectorAll("[data-chart]")) {
     const chart = make[element.dataset.chart](element);
     charts.push(chart);
     chart.load().catch((failure) => empty(element, `The chart could not be loaded: ${failure.message}`));
@@ -52,7 +52,7 @@ const make = {
           type: "scatter", mode: "lines", name: is_account ? "Account" : bot.name,
           x: points.map((point) => point[0]), y: points.map((point) => point[1]),
           line: { color: is_account ? colour("--text") : colour(`--bot-${bot.colour}`), width: is_account ? 2 : 1.5 },
-          yaxis: is_account || only ? "y" : "y2", hovertemplate: "%{y:,.2f}<extra>%{fullData.name}</extra>",
+          visible: !hidden(element).has(is_account ? "Account" : bot.name), yaxis: is_account || only ? "y" : "y2", hovertemplate: "%{y:,.2f}<extra>%{fullData.name}</extra>",
         };
       });
       const layout = template(element);
@@ -62,8 +62,8 @@ const make = {
         layout.yaxis2 = { ...layout.yaxis, domain: [0, 0.48] };
         layout.xaxis.anchor = "y2";
       }
-      layout.showlegend = !only;
       plot(element, traces, layout);
+      legend(element, traces.map((trace) => ({ name: trace.name, colour: trace.line.color })), draw);
     }
   },
 
@@ -92,18 +92,17 @@ const make = {
       const ring = (values, hole, domain, name) => ({
         type: "pie", name, labels: names, values, hole, domain, sort: false, direction: "clockwise", textinfo: "percent",
         textposition: "inside", insidetextorientation: "horizontal", marker: { colors: colours, line: { color: colour("--card"), width: 2 } },
-        textfont: { color: "#ffffff", size: 11 }, hovertemplate: `%{label}<br>%{value:,.2f} (%{percent})<extra>${name}</extra>`,
+        textfont: { color: colour("--on-bot"), size: 11 }, hovertemplate: `%{label}<br>%{value:,.2f} (%{percent})<extra>${name}</extra>`,
       });
       const layout = template(element);
       delete layout.xaxis;
       delete layout.yaxis;
       layout.margin = { l: 8, r: 8, t: 8, b: 8 };
-      layout.showlegend = true;
-      layout.legend = { orientation: "h", y: -0.06, x: 0.5, xanchor: "center", font: { size: 11, color: colour("--faint") } };
       plot(element, [
-        ring([...sum("target"), free], 0.74, { x: [0.05, 0.95], y: [0.05, 1] }, "target"),
-        ring([...sum("actual"), free], 0.58, { x: [0.19, 0.81], y: [0.2, 0.85] }, "actual"),
+        ring([...sum("target"), free], 0.76, { x: [0, 1], y: [0, 1] }, "target"),
+        ring([...sum("actual"), free], 0.62, { x: [0.14, 0.86], y: [0.14, 0.86] }, "actual"),
       ], layout);
+      legend(element, names.map((name, place) => ({ name, colour: colours[place] })));
     }
   },
 
@@ -189,7 +188,10 @@ function isMinuteFive(at, points) {
 function plot(element, traces, layout) {
   element.querySelector(".chart-empty")?.remove();
   const range = element.dataset.hours ? since(traces, Number(element.dataset.hours)) : null;
-  if (range && layout.xaxis) layout.xaxis.range = range;
+  if (range && layout.xaxis) {
+    layout.xaxis.range = range;
+    for (const axis of ["yaxis", "yaxis2"]) if (layout[axis]) layout[axis].range = heights(traces, axis.replace("axis", ""), range);
+  }
   Plotly.react(element, traces, layout, { displayModeBar: false, responsive: true, displaylogo: false });
 }
 
@@ -200,10 +202,24 @@ function since(traces, hours) {
   return [new Date(end - hours * 3600000).toISOString(), new Date(end).toISOString()];
 }
 
+// The height of what is seen: Plotly would fit the axis to everything there is.
+function heights(traces, axis, [begin, end]) {
+  const seen = [];
+  for (const trace of traces.filter((one) => (one.yaxis ?? "y") === axis && one.visible !== false)) {
+    trace.x.forEach((at, place) => {
+      if (!at || new Date(at) < new Date(begin) || new Date(at) > new Date(end)) return;
+      for (const values of [trace.y, trace.low, trace.high]) if (values?.[place] != null) seen.push(values[place]);
+    });
+  }
+  if (!seen.length) return undefined;
+  const low = Math.min(...seen), high = Math.max(...seen), margin = (high - low || 1) * 0.06;
+  return [low - margin, high + margin];
+}
+
 function choose(ranges, button) {
   if (!button) return;
   for (const one of ranges.querySelectorAll("button")) one.setAttribute("aria-pressed", String(one === button));
-  const chart = charts.find((one) => one.element.id === ranges.dataset.chart);
+  const chart = charts.find((one) => one.element.id === ranges.dataset.for);
   chart.element.dataset.hours = button.dataset.hours;
   chart.draw();
 }
@@ -214,10 +230,47 @@ function template(element) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "Inter, sans-serif", size: 12, color: colour("--text") },
     margin: { l: 56, r: 12, t: 8, b: 28 }, hovermode: "x unified", dragmode: "pan", uirevision: element.dataset.hours ?? "",
     hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--line"), font: { color: colour("--text"), size: 12 } },
-    legend: { orientation: "h", y: 1.12, x: 0, font: { size: 12, color: colour("--faint") } }, showlegend: false,
+    showlegend: false,
     xaxis: { ...axis, type: "date", showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "solid", spikecolor: colour("--faint") },
     yaxis: { ...axis, side: "left" },
   };
+}
+
+// Legends are ours: Plotly's cover the plot when the page is narrow. A chart's hidden lines are remembered.
+function legend(element, entries, draw) {
+  const box = document.querySelector(`[data-legend="${element.id}"]`);
+  if (!box || box.childElementCount === entries.length) return box && paint(box, element);
+  box.replaceChildren(...entries.map((entry) => {
+    const item = document.createElement(draw ? "button" : "span");
+    item.className = "legend-item";
+    item.dataset.name = entry.name;
+    const swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    swatch.setAttribute("class", "legend-swatch");
+    const rectangle = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    rectangle.setAttribute("width", "10");
+    rectangle.setAttribute("height", "10");
+    rectangle.setAttribute("rx", "3");
+    swatch.append(rectangle);
+    item.append(swatch, entry.name);
+    if (draw) item.addEventListener("click", () => { toggle(element, entry.name); draw(); paint(box, element); });
+    return item;
+  }));
+  entries.forEach((entry, place) => box.children[place].querySelector("rect").setAttribute("fill", entry.colour));
+  paint(box, element);
+}
+
+function paint(box, element) {
+  for (const item of box.querySelectorAll("button")) item.setAttribute("aria-pressed", String(!hidden(element).has(item.dataset.name)));
+}
+
+function hidden(element) {
+  return new Set(JSON.parse(localStorage.getItem(`hidden:${element.id}`) ?? "[]"));
+}
+
+function toggle(element, name) {
+  const names = hidden(element);
+  if (!names.delete(name)) names.add(name);
+  localStorage.setItem(`hidden:${element.id}`, JSON.stringify([...names]));
 }
 
 function empty(element, words) {

@@ -1,6 +1,7 @@
 // Figures: the server says value, text and tone; here they are only put in their places.
 const TONES = ["gain", "loss", "good", "warn", "bad"];
 const SUMMARY_MS = 15000;
+const FLASH_MS = 5000;
 let known = {};
 
 export function startFigures(stream) {
@@ -25,11 +26,19 @@ export function startFigures(stream) {
 function put(element, figure) {
   if (element.textContent !== figure.text) {
     element.textContent = figure.text;
-    element.classList.remove("flash");
-    void element.offsetWidth;
-    element.classList.add("flash");
+    flash(element);
   }
   for (const tone of TONES) element.classList.toggle(tone, figure.tone === tone);
+}
+
+// Once in a while: what changes four times a second must not flicker.
+function flash(element) {
+  const now = Date.now();
+  if (element.dataset.figure === "market.time" || now - (element.flashedAt ?? 0) < FLASH_MS) return;
+  element.flashedAt = now;
+  element.classList.remove("flash");
+  void element.offsetWidth;
+  element.classList.add("flash");
 }
 
 function putAge(kind, figure) {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from bots.selectors import bots
 from portfolio.models import AuditEntry, DecisionRecord, Fill, Order
 from portfolio.selectors import lists
 from tradeapp.pages.formats import price, quantity
@@ -25,7 +27,8 @@ class Event:
 def latest(*, limit: int = 30) -> list[Event]:
     """Return the newest events of the shown account, newest first."""
     account = lists.shown_account()
-    found = [_of_audit(entry) for entry in lists.audit(cursor=None, limit=limit).items]
+    names = {f"bot:{bot.pk}": bot.name for bot in bots()} | {f"account:{row.pk}": row.name for row in lists.accounts()}
+    found = [_of_audit(entry, names) for entry in lists.audit(cursor=None, limit=limit).items]
     if account is not None:
         found += [_of_fill(fill) for fill in lists.fills(account_id=account.pk, book_id=None, cursor=None, limit=limit).items]
         refused = Order.objects.filter(account=account, status__in=("rejected", "unknown", "absent"))
@@ -35,10 +38,17 @@ def latest(*, limit: int = 30) -> list[Event]:
     return sorted(found, key=lambda event: event.at, reverse=True)[:limit]
 
 
-def _of_audit(entry: AuditEntry) -> Event:
-    after = ", ".join(f"{name} {value}" for name, value in entry.after.items() if value not in ("", None))
+def _of_audit(entry: AuditEntry, names: Mapping[str, str]) -> Event:
+    after = ", ".join(f"{name} {value}" for name, value in entry.after.items() if value not in ("", None) and "hash" not in name)
     tone = "warn" if "kill" in entry.action or "halt" in after else ""
-    return Event(entry.at, None, entry.action, entry.actor_name, f"{entry.subject} {after}".strip()[:200], tone)
+    return Event(
+        entry.at,
+        None,
+        entry.action,
+        entry.actor_name,
+        f"{names.get(entry.subject, entry.subject)}: {after}".strip(": ")[:200],
+        tone,
+    )
 
 
 def _of_fill(fill: Fill) -> Event:

@@ -62,9 +62,8 @@ def tone(amount: Decimal | None) -> str:
 
 
 def words(code: str) -> str:
-    """Turn a reason code into words: SIGNAL_NO_OPINION becomes "No opinion"."""
-    _, _, rest = code.partition("_")
-    return (rest or code).replace("_", " ").capitalize()
+    """Turn a reason code into words: GRID_WAITING becomes "Grid waiting", SIGNAL_NO_OPINION "No opinion"."""
+    return code.removeprefix("SIGNAL_").replace("_", " ").capitalize()
 
 
 def _signed(amount: Decimal, *, plus: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,8 @@ from tradeapp.pages import formats
 from tradeapp.pages.figures import Figure
 
 register = template.Library()
+_FINGERPRINT = re.compile(r"[0-9a-f]{40,}")
+_INTENTS = {"enter": "entry", "place": "limit"}
 
 register.filter("quote", formats.quote)
 register.filter("gain", formats.gain)
@@ -56,7 +59,7 @@ def facts(values: dict[str, Any]) -> list[tuple[str, str]]:
     for name, value in values.items():
         if isinstance(value, dict):
             shown += facts(value)
-        elif value is not None:
+        elif value not in (None, "", []):
             shown.append((name.replace("_", " "), _short(value)))
     return shown
 
@@ -64,7 +67,11 @@ def facts(values: dict[str, Any]) -> list[tuple[str, str]]:
 def _short(value: Any) -> str:
     if isinstance(value, float):
         return formats.quantity(Decimal(f"{value:.6g}"))
-    return str(value)
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)
+    text = str(value)
+    # A fingerprint is recognised by its first letters.
+    return f"{text[:10]}…" if _FINGERPRINT.fullmatch(text) else text
 
 
 @register.filter
@@ -72,3 +79,10 @@ def left(order: Order) -> Decimal:
     """Return what an order may still fill."""
     remaining: Decimal = order.quantity - order.filled_quantity
     return remaining
+
+
+@register.filter
+def purpose(order: Order) -> str:
+    """Return what an order is for: entry, limit, exit, stop, flatten."""
+    kind: str = order.intent.kind
+    return _INTENTS.get(kind, kind)
