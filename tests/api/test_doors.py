@@ -115,7 +115,7 @@ def test_a_session_needs_the_csrf_token_to_change_something(admin: User, world: 
     assert browser.get("pnl").status_code == 200
     answer = browser.post("kill", {"reason": "test"})
     assert (answer.status_code, answer.json()["code"]) == (403, "CSRF_FAILED")
-    client.get("/login/")
+    client.get("/")
     page_token = client.cookies["csrftoken"].value
     assert browser.post("kill", {"reason": "test"}, **{"X-CSRFToken": page_token}).status_code == 200
 

@@ -39,16 +39,11 @@ def latest(*, limit: int = 30) -> list[Event]:
 
 
 def _of_audit(entry: AuditEntry, names: Mapping[str, str]) -> Event:
-    after = ", ".join(f"{name} {value}" for name, value in entry.after.items() if value not in ("", None) and "hash" not in name)
+    told = {name: value for name, value in entry.after.items() if value not in ("", None) and "hash" not in name}
+    after = ", ".join(f"{name} {value}" for name, value in told.items())
     tone = "warn" if "kill" in entry.action or "halt" in after else ""
-    return Event(
-        entry.at,
-        None,
-        entry.action,
-        entry.actor_name,
-        f"{names.get(entry.subject, entry.subject)}: {after}".strip(": ")[:200],
-        tone,
-    )
+    text = f"{names.get(entry.subject, entry.subject)}: {after}".strip(": ")[:200]
+    return Event(entry.at, None, entry.action, entry.actor_name, text, tone)
 
 
 def _of_fill(fill: Fill) -> Event:
