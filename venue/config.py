@@ -33,6 +33,7 @@ class Options:
     weight_limit: int
     order_limit: int
     paused: bool
+    wait_for_client: bool
 
 
 def read_options(words: list[str]) -> Options:
@@ -70,6 +71,7 @@ def read_options(words: list[str]) -> Options:
         weight_limit=given.weight_limit,
         order_limit=given.order_limit,
         paused=given.paused,
+        wait_for_client=given.wait_for_client,
     )
 
 
@@ -94,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--weight-limit", type=int, default=WEIGHT_LIMIT, help="request weight per minute (default: %(default)s)")
     add("--order-limit", type=int, default=ORDER_LIMIT, help="orders per ten seconds (default: %(default)s)")
     add("--paused", action="store_true", help="open the market but let no time pass until told to")
+    add("--wait-for-client", action="store_true", help="let no time pass while no pacing client is registered")
     return parser
 
 

@@ -188,8 +188,8 @@ def _source(options: Options) -> MarketSource:
 
 def _pace(options: Options, facts: dict[str, str]) -> Pace:
     if facts.get("speed_asked") == repr(options.speed):
-        return Pace(float(facts["speed"]), facts["paused"] == "1")
-    return Pace(options.speed, options.paused)
+        return Pace(float(facts["speed"]), facts["paused"] == "1", waits_for_client=options.wait_for_client)
+    return Pace(options.speed, options.paused, waits_for_client=options.wait_for_client)
 
 
 def _token() -> str:

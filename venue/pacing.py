@@ -22,6 +22,8 @@ class Pace:
     is_paused: bool = False
     # Bars that may still be walked although the market is paused.
     steps_left: int = 0
+    # Whether the market stands while nobody has asked it to wait: a bot's first candle is then its first.
+    waits_for_client: bool = False
 
 
 @dataclass(slots=True)
@@ -167,6 +169,8 @@ class Pacer:
 
     def _all_agree(self) -> bool:
         bar_open = self.clock.position.bar_open
+        if not self._hold.acknowledged:
+            return not self.pace.waits_for_client
         return all(ack is not None and ack >= bar_open for ack in self._hold.acknowledged.values())
 
     def _announce(self) -> None:

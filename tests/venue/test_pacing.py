@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -199,3 +200,20 @@ def test_bad_control_requests_are_explained(synthetic_venue: VenueProcess, path:
 
     assert status in (400, 404)
     assert answer["error"]
+
+
+def test_a_market_that_waits_for_its_first_client_begins_with_it(tmp_path: Path) -> None:
+    (tmp_path / "venue").mkdir()
+    venue = VenueProcess(tmp_path / "venue", "--market", "synthetic", "--speed", "100000", "--wait-for-client")
+    venue.start()
+    try:
+        start = _clock(venue)["start_time"]
+        time.sleep(0.3)
+        assert _clock(venue)["market_time"] == start
+
+        venue.control("POST", "/control/clients", {"client": "trader"})
+        assert _acknowledge(venue, "trader", start) == (200, {"released": True})
+
+        assert _hold(venue, start)["hold_time"] == start + MINUTE
+    finally:
+        venue.stop()

@@ -56,8 +56,8 @@ class Plan:
             is_ready=server.is_ready,
         )
 
-    def venue(self, choice: MarketChoice) -> ProcessSpec:
-        """Run the local exchange."""
+    def venue(self, choice: MarketChoice, *, demo: bool) -> ProcessSpec:
+        """Run the local exchange; with the demo its market begins when the demo's trader is there."""
         ports = ["--port", str(self.addresses.venue_port), "--control-port", str(self.addresses.control_port)]
         return self._python(
             "venue",
@@ -67,6 +67,7 @@ class Plan:
             str(self.data_dir / "venue"),
             *ports,
             *choice.arguments(),
+            *(["--wait-for-client"] if demo else []),
             stop_phase=VENUE,
             note=f"local exchange, {choice.market} market at {choice.speed:g} x",
             is_ready=answers(f"{self.addresses.control_url}/control/clock"),

@@ -110,7 +110,7 @@ def _start(
     began: float,
 ) -> None:
     token = supervisor.child_environment({})
-    supervisor.start(plan.venue(choice))
+    supervisor.start(plan.venue(choice, demo=demo))
     if servers.valkey:
         supervisor.start(plan.valkey(servers.valkey, token))
         supervisor.wait_ready("valkey", seconds=SERVER_SECONDS)
