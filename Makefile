@@ -3,7 +3,7 @@ PORT ?= 8000
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: run test check bench install install-test chromium format requirements
+.PHONY: run test check bench parity install install-test chromium format requirements
 
 run: install
 	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
@@ -22,6 +22,10 @@ check: install-test
 bench: install-test
 	@found=0; for file in bench/*.py; do [ -e "$$file" ] || continue; found=1; PYTHONPATH=. $(BIN)/python -P "$$file" || exit 1; done; \
 	[ $$found = 1 ] || echo "No benchmarks yet."
+
+# For example ARGS="--strategy grid --symbol ETH/USDT --data FOLDER --bars 2000".
+parity: install-test
+	@$(BIN)/python -m tests.journeys.parity $(ARGS)
 
 format: install-test
 	@$(BIN)/ruff format .

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Charts and regimes want more history than most strategies need to warm up.
 HISTORY_BARS_MIN = 1000
+# The market may go on for a while before the feed asks for the history of a bot that was just started.
+HISTORY_BARS_SPARE = 500
 
 
 class UnableToOperate(Exception):
@@ -123,8 +125,9 @@ def flatten_bot(*, bot_id: int, by: User | None, now: datetime, request_id: str 
 
 def follow_markets(bot: Bot, warmup_bars: int) -> None:
     """Have the feed keep the candles that the bot needs."""
+    bars = max(HISTORY_BARS_MIN, warmup_bars + HISTORY_BARS_SPARE)
     for instrument in instruments_of([bot.pk])[bot.pk]:
-        subscribe(instrument_id=instrument.pk, interval=bot.interval, history_bars=max(HISTORY_BARS_MIN, warmup_bars))
+        subscribe(instrument_id=instrument.pk, interval=bot.interval, history_bars=bars)
 
 
 def _lock(bot_id: int) -> tuple[Account, Bot]:

@@ -88,11 +88,10 @@ def test_every_operation_leaves_an_audit_entry_and_may_be_repeated(desk: Desk) -
     (bot,) = started(desk, ("FIRST", "BTC/USDT"))
     desk.close_bars([100.0])
     before = AuditEntry.objects.latest("id").pk
-    words = {"bot_id": bot.pk, "by": None, "now": NOW, "request_id": "r-1"}
 
     for operation in (services.pause_bot, services.resume_bot, services.stop_bot, services.start_bot):
-        operation(**words)  # type: ignore[operator]
-        operation(**words)  # type: ignore[operator]
+        operation(bot_id=bot.pk, by=None, now=NOW, request_id="r-1")
+        operation(bot_id=bot.pk, by=None, now=NOW, request_id="r-1")
 
     entries = AuditEntry.objects.filter(subject=f"bot:{bot.pk}", id__gt=before).order_by("id")
     assert [entry.action for entry in entries] == ["bot.pause", "bot.resume", "bot.stop", "bot.start"]
