@@ -1,0 +1,71 @@
+"""The demo is set up on a real venue, once, and refuses what it cannot do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from bots.models import Bot
+from marketdata.models import Instrument
+from portfolio.models import Account, Credential
+from tests.journeys.stack import Stack
+
+
+@pytest.fixture
+def stack(db: None, settings: Any, tmp_path: Path) -> Iterator[Stack]:
+    with Stack(tmp_path / "stack", ["--market", "synthetic", "--paused"]) as stack:
+        settings.VENUE_CONTROL_URL = stack.control_url
+        settings.VENUE_URL = f"http://127.0.0.1:{stack.venue_port}"
+        settings.VENUE_WS_URL = f"ws://127.0.0.1:{stack.venue_port}"
+        yield stack
+
+
+def set_up() -> dict[str, Any]:
+    out = StringIO()
+    call_command("setup_demo", "--json", stdout=out)
+    said: dict[str, Any] = json.loads(out.getvalue())
+    return said
+
+
+def test_the_demo_is_set_up_once(stack: Stack) -> None:
+    stack.start_venue()
+
+    first, again = set_up(), set_up()
+
+    assert (first["is_new"], again["is_new"]) == (True, False)
+    assert first["account"] == again["account"]
+    shown = [(bot.name, bot.status, str(bot.book.base_equity.normalize())) for bot in Bot.objects.select_related("book")]
+    names = ("MeanReversion", "Sasha-Hybrid-Optimized", "GridTrading", "TripleEMA", "EMARibbon")
+    assert shown == [(name, "running", "1976.46") for name in names]
+    assert Account.objects.get().market.is_synthetic
+    assert Instrument.objects.filter(symbol__in=("BTC/USDT", "ETH/USDT")).count() == 2
+    assert "secret" not in Credential.objects.get().sealed
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("BOT_PERCENT", {"GRID_TRADER": "10"}, "Did you mean GridTrading"),
+        ("BOT_PERCENT", {"GRID_TRADING": "50"}, "past 100 %"),
+        ("ACTIVE_BOT", "MeanRevision", "Did you mean MeanReversion"),
+        ("BOT_ALLOCATION_MODE", "rotation", "not built yet"),
+    ],
+)
+def test_a_wrong_environment_is_refused_and_nothing_is_made(db: None, settings: Any, name: str, value: object, why: str) -> None:
+    setattr(settings, name, value)
+
+    with pytest.raises(CommandError, match=why):
+        call_command("setup_demo")
+
+    assert not Account.objects.exists()
+
+
+def test_an_absent_venue_is_named_with_what_to_do(stack: Stack) -> None:
+    with pytest.raises(CommandError, match=r"does not answer at .* Start it with"):
+        call_command("setup_demo")
