@@ -32,6 +32,7 @@ from portfolio.models import (
     Reservation,
 )
 from portfolio.selectors import account_overview
+from trading.ledger import plain
 
 _PERCENT = "percent_"
 
@@ -48,7 +49,7 @@ class SharesForm(ModelForm):  # type: ignore[type-arg]
         for book in account_overview(self.instance.pk).books:
             self.fields[f"{_PERCENT}{book.book_id}"] = forms.DecimalField(
                 label=f"{book.name}, percent",
-                initial=book.percent.normalize(),
+                initial=plain(book.percent),
                 max_digits=7,
                 decimal_places=4,
                 widget=UnfoldAdminDecimalFieldWidget,
@@ -119,7 +120,7 @@ class AccountAdmin(ReadOnlyAdmin):
         for share in plan.shares:
             messages.info(
                 request,
-                f"{share.percent.normalize():f} %: target {share.target:.2f},"
+                f"{plain(share.percent)} %: target {share.target:.2f},"
                 f" moved {share.moved:+.2f}, funded {share.funded:.2f}",
             )
 

@@ -126,31 +126,51 @@ def _capital_refusal(desk: Desk, intent: Intent) -> Refusal | None:
     return None
 
 
-def _crossing_refusal(desk: Desk, intent: Intent) -> Refusal | None:
-    """Refuse an order that could trade with another book's order (I-39).
+def price_inside_rivals(desk: Desk, intent: Intent) -> Decimal | None:
+    """Return the highest price at which an entry cannot reach another book's resting sell (table 2.4).
 
-    Two takers never meet, for neither rests; a stop rests nowhere before it triggers.
+    That is the intent's own limit, or one tick under the nearest rival as long as it still covers the price the entry
+    was sized for; a limit below that could not fill, so the entry keeps its own and is refused.
     """
+    limit: Decimal | None = intent.limit_price
+    if intent.kind != Kind.ENTER or limit is None:
+        return limit
+    asks = [order.price for order in _rivals(desk, intent) if order.price is not None]
+    if not asks:
+        return limit
+    inside: Decimal = min(asks) - desk.instrument(intent.instrument_id).tick_size
+    return inside if _expected_price(intent.kind, limit) <= inside < limit else limit
+
+
+def _crossing_refusal(desk: Desk, intent: Intent) -> Refusal | None:
+    """Refuse an order that could trade with another book's order (I-39)."""
     assert intent.limit_price is not None
-    is_taker = intent.kind == Kind.ENTER
-    side = "sell" if intent.side == "buy" else "buy"
-    rivals = others(desk.live, book_id=intent.book_id, instrument_id=intent.instrument_id, side=side)
-    for order in rivals:
-        if is_taker and takes(order):
-            continue
+    for order in _rivals(desk, intent):
         reaches = order.price is None or (
             intent.limit_price >= order.price if intent.side == "buy" else intent.limit_price <= order.price
         )
         if reaches:
-            return Refusal(
-                "CONFLICT_WOULD_CROSS",
-                {
-                    "book": desk.books[order.book_id].name,
-                    "its_price": plain(order.price) if order.price else "market",
-                    "its_order": order.client_order_id,
-                },
-            )
+            return Refusal("CONFLICT_WOULD_CROSS", _crossing_facts(desk, intent, order))
     return None
+
+
+def _crossing_facts(desk: Desk, intent: Intent, rival: Order) -> dict[str, str]:
+    facts = {"book": desk.books[rival.book_id].name, "its_order": rival.client_order_id}
+    if rival.price is None:
+        return facts | {"its_price": "market"}
+    tick = desk.instrument(intent.instrument_id).tick_size
+    accepted = rival.price - tick if intent.side == "buy" else rival.price + tick
+    return facts | {"its_price": plain(rival.price), "limit_accepted": plain(accepted)}
+
+
+def _rivals(desk: Desk, intent: Intent) -> list[Order]:
+    """Return the orders of other books that this one could meet.
+
+    Two takers never meet, for neither rests; a stop rests nowhere before it triggers.
+    """
+    side = "sell" if intent.side == "buy" else "buy"
+    rivals = others(desk.live, book_id=intent.book_id, instrument_id=intent.instrument_id, side=side)
+    return [order for order in rivals if not (intent.kind == Kind.ENTER and takes(order))]
 
 
 def takes(order: Order) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from portfolio.models import Intent, Order
-from portfolio.writers.admission import Refusal, entry_refusal, filter_refusal, standing_refusal, takes
+from portfolio.writers.admission import Refusal, entry_refusal, filter_refusal, price_inside_rivals, standing_refusal, takes
 from portfolio.writers.desk import SELLS_OF_EXIT, Desk, is_stop, others
 from trading.ledger import ZERO, plain
 
@@ -162,6 +162,8 @@ def _place_entry(desk: Desk, intent: Intent) -> Refusal | None:
         if refusal is None:
             desk.wait(intent)
         return refusal
+    # Two bots may trade one coin: an entry that would reach another's resting sell stays one tick inside it.
+    intent.limit_price = price_inside_rivals(desk, intent)
     refusal = entry_refusal(desk, intent)
     if refusal is None:
         instrument = desk.instrument(intent.instrument_id)

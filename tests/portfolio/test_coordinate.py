@@ -130,8 +130,11 @@ def test_orders_of_different_books_never_cross(world: World) -> None:
     assert codes(world.decide(asked)) == ["accepted"]
     world.send(world.order(kind="place"))
 
-    assert enter(world, 1, limit=D("50505")) == "CONFLICT_WOULD_CROSS"
-    assert enter(world, 1, limit=D("50399.99")) == "accepted"
+    # Sized for 50,495 and so without a fill below the rival's 50,400.
+    assert enter(world, 1, limit=D("51000")) == "CONFLICT_WOULD_CROSS"
+    # Sized for 50,004.95: one tick inside the rival it still fills.
+    assert enter(world, 1, limit=D("50505")) == "accepted"
+    assert world.order(kind="enter", book=1).price == D("50399.99")
     outcomes = world.decide(
         world.propose("place", 2, side="buy", lots=180, limit_price=D("50400")),
         world.propose("place", 2, side="buy", lots=180, limit_price=D("50399.99")),
