@@ -1,0 +1,177 @@
+"""Measure a running paper installation: bar close to order on the wire, and fill to browser.
+
+    TRADEAPP_DATA_DIR=DIR python bench/latency.py [--bars 500]
+
+Watches the venue's candle stream and the dashboard's stream like two more clients, for so many closed candles of the
+bots' interval. Arrival of an order is the venue's own timestamp; so is the booking of a fill. Orders that first need the
+cancel of a stop are counted apart: they take one more round trip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import websockets
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeapp.settings")
+
+INTERVAL = "5m"
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was seen and when, in wall milliseconds."""
+
+    closes: dict[int, float] = field(default_factory=dict)
+    fills: list[tuple[int, float]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Places:
+    """Where the installation answers."""
+
+    venue: str
+    control: str
+    dashboard: str
+    cookie: str
+    account_id: int
+    uid: str
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bars", type=int, default=500)
+    parser.add_argument("--symbol", default="BTCUSDT")
+    arguments = parser.parse_args()
+    places = _find()
+    began = time.time_ns() // 1_000_000
+    seen = asyncio.run(_watch(places, symbol=arguments.symbol, bars=arguments.bars))
+    _print(places, seen, began_ms=began)
+
+
+def _find() -> Places:
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    from portfolio.models import Account
+
+    account = Account.objects.get(is_enabled=True)
+    client = Client()
+    client.force_login(User.objects.filter(is_superuser=True)[0])
+    addresses = json.loads((Path(settings.TRADEAPP_DATA_DIR) / "addresses.json").read_text(encoding="utf-8"))
+    return Places(
+        venue=addresses["VENUE_URL"],
+        control=addresses["VENUE_CONTROL_URL"],
+        dashboard=addresses["DASHBOARD_URL"],
+        cookie=f"sessionid={client.cookies['sessionid'].value}",
+        account_id=account.pk,
+        uid=account.venue_uid,
+    )
+
+
+async def _watch(places: Places, *, symbol: str, bars: int) -> Seen:
+    seen = Seen()
+    watchers = [
+        asyncio.create_task(_watch_candles(places, seen, symbol=symbol, bars=bars)),
+        asyncio.create_task(_watch_browser(places, seen)),
+    ]
+    done, pending = await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    for task in done:
+        task.result()
+    return seen
+
+
+async def _watch_candles(places: Places, seen: Seen, *, symbol: str, bars: int) -> None:
+    address = f"{places.venue.replace('http', 'ws', 1)}/ws/{symbol.lower()}@kline_{INTERVAL}"
+    async with websockets.connect(address) as socket:
+        async for message in socket:
+            candle = json.loads(message)["k"]
+            if candle["x"]:
+                seen.closes[int(candle["T"]) + 1] = _wall_ms()
+                if len(seen.closes) >= bars:
+                    return
+
+
+async def _watch_browser(places: Places, seen: Seen) -> None:
+    address = f"{places.dashboard.replace('http', 'ws', 1)}/ws/stream/"
+    headers = {"Cookie": places.cookie}
+    async with websockets.connect(address, additional_headers=headers, origin=places.dashboard) as socket:  # type: ignore[arg-type]
+        await socket.send(json.dumps({"type": "subscribe", "topics": ["orders"]}))
+        async for message in socket:
+            said = json.loads(message)
+            if said.get("type") in ("snapshot", "delta") and "fill" in (said.get("data") or {}):
+                seen.fills.append((int(said["data"]["fill"]), _wall_ms()))
+
+
+def _print(places: Places, seen: Seen, *, began_ms: float) -> None:
+    with urllib.request.urlopen(f"{places.control}/control/books/{places.uid}", timeout=60) as answer:
+        books: dict[str, Any] = json.load(answer)
+    orders = [order for order in books["orders"] if order["received_at_wall_ms"] >= began_ms and order["time"] in seen.closes]
+    first = [order for order in orders if order["type"] in ("LIMIT", "LIMIT_MAKER")]
+    after_cancel = [order for order in orders if order["type"] == "MARKET"]
+    bars_with_orders = len({order["time"] for order in first})
+    print(f"bars {len(seen.closes)}, entries and limits {len(first)} in {bars_with_orders} bars, exits {len(after_cancel)}")
+    _row("bar close to order on the wire", [_delay(order, seen) for order in first])
+    _row("... first order of each bar", list(_earliest(first, seen).values()))
+    _row("... exits, after the cancel of their stop", [_delay(order, seen) for order in after_cancel])
+    _row("fill at the venue to browser", _fill_delays(places, seen, books, began_ms))
+
+
+def _delay(order: dict[str, Any], seen: Seen) -> float:
+    return float(order["received_at_wall_ms"]) - seen.closes[order["time"]]
+
+
+def _earliest(orders: list[dict[str, Any]], seen: Seen) -> dict[int, float]:
+    earliest: dict[int, float] = {}
+    for order in orders:
+        delay = _delay(order, seen)
+        earliest[order["time"]] = min(delay, earliest.get(order["time"], delay))
+    return earliest
+
+
+def _fill_delays(places: Places, seen: Seen, books: dict[str, Any], began_ms: float) -> list[float]:
+    from portfolio.models import Fill
+
+    booked = {(trade["symbol"], trade["id"]): trade["booked_at_wall_ms"] for trade in books["trades"]}
+    fills = Fill.objects.filter(account_id=places.account_id).values_list("id", "instrument__venue_symbol", "trade_id")
+    delays = []
+    for number, symbol, trade_id in fills.order_by("id"):
+        at = booked.get((symbol, trade_id), 0)
+        shown = next((wall for newest, wall in seen.fills if newest >= number), None)
+        if at >= began_ms and shown is not None:
+            delays.append(shown - at)
+    return delays
+
+
+def _row(what: str, delays: list[float]) -> None:
+    if len(delays) < 2:
+        print(f"{what:45} n={len(delays)}")
+        return
+    cuts = statistics.quantiles(delays, n=100, method="inclusive")
+    print(f"{what:45} n={len(delays):4} p50 {cuts[49]:7.1f} ms  p99 {cuts[98]:7.1f} ms  max {max(delays):7.1f} ms")
+
+
+def _wall_ms() -> float:
+    return time.time_ns() / 1_000_000
+
+
+if __name__ == "__main__":
+    main()
