@@ -130,7 +130,7 @@ def _described(bot_id: int) -> Bot:
     _describe([found], found.book.account_id)
     state = BotState.objects.filter(bot=found).first()
     # What the answer shows beside the row's own columns.
-    vars(found)["state"] = state.view if state else {}
+    vars(found)["remembered"] = state.view if state else {}
     return found
 
 

@@ -50,6 +50,12 @@ class BotDetailOut(BotOut):
 
     state: dict[str, Any]
 
+    @staticmethod
+    def resolve_state(row: Any) -> dict[str, Any]:
+        """Return what was put beside the row: its own `state` is a table."""
+        found: dict[str, Any] = row.remembered
+        return found
+
 
 class StrategyOut(Schema):
     """A strategy with the parameters it takes."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from ninja import Schema
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
 
+_YEARS = (1970, 2200)
 _PLAIN = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,18})?", re.ASCII)
 
 
@@ -27,6 +28,13 @@ def _from_text(value: Any) -> Decimal:
     return Decimal(value)
 
 
+def _in_reach(at: datetime) -> datetime:
+    # Beyond, a shift to UTC may leave the calendar.
+    if not _YEARS[0] <= at.year <= _YEARS[1]:
+        raise ValueError(f"must lie between the years {_YEARS[0]} and {_YEARS[1]}")
+    return at
+
+
 # What we say, and what we accept.
 Amount = Annotated[Decimal, PlainSerializer(plain, return_type=str)]
 AmountIn = Annotated[Decimal, BeforeValidator(_from_text)]
@@ -34,7 +42,7 @@ RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Limit = Annotated[int, Field(ge=1, le=500)]
 Cursor = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
-Moment = Annotated[AwareDatetime, AfterValidator(lambda at: at)]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_reach)]
 
 
 class Payload(Schema):

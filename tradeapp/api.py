@@ -151,6 +151,13 @@ def on_database_error(request: HttpRequest, error: Any) -> HttpResponse:
     return problems.respond(503, "DATABASE_UNAVAILABLE", "The database does not answer; nothing was changed.")
 
 
+@api.exception_handler(Exception)
+def on_fault(request: HttpRequest, error: Any) -> HttpResponse:
+    """Own up to a fault of ours; what went wrong is for the log."""
+    log.exception("api.fault", path=request.path, exc_info=error)
+    return problems.respond(500, "INTERNAL", "Something went wrong here; nothing was changed.")
+
+
 def on_refusal(request: HttpRequest, error: Any) -> HttpResponse:
     """Answer why a service said no."""
     return problems.respond(409, error.code, str(error))

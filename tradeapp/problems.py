@@ -33,6 +33,8 @@ class StrictParser(Parser):
 
     def parse_body(self, request: HttpRequest) -> dict[str, Any]:
         """Read the body."""
+        if not request.body:
+            return {}
         if request.content_type != "application/json":
             raise Problem(415, "CONTENT_TYPE", "Send application/json.")
         if len(request.body) > BODY_BYTES_MAX:

@@ -60,8 +60,10 @@ export class Stream {
   keep(topic, seq, data) {
     const state = { seq, data };
     this.states.set(topic, state);
+    if (this.held) return;
+    for (const listener of this.listeners) listener(topic, state);
+    // Which version the page shows now, for whoever wants to compare.
     document.documentElement.dataset[`seq${topic.split(":")[0]}`] = String(seq);
-    if (!this.held) for (const listener of this.listeners) listener(topic, state);
   }
 
   hold(held) {

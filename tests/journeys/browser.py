@@ -1,0 +1,56 @@
+"""A real Chromium in front of the whole system, signed in by the link that `up` prints."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run"]
+ARGUMENTS += ["--disable-component-update", "--disable-sync"]
+# plotly.js brings styles for maps, which we do not draw; the policy rightly keeps them out.
+EXPECTED = re.compile(r"Applying inline style violates .*sha256-ji27qzEtxXZW")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start the system's Chromium, or skip and say how to get it."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("there is no Chromium; get it with: sudo apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def sign_in(browser: Browser, *, link: str, width: int = 1440, height: int = 900) -> tuple[Page, list[str]]:
+    """Sign in by a one-time link; the list collects what the console complains about."""
+    page = browser.new_context(viewport={"width": width, "height": height}).new_page()
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and not EXPECTED.search(message.text):
+            complaints.append(message.text)
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(link)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/")
+    return page, complaints
+
+
+def ask(page: Page, path: str) -> Any:
+    """Ask the API with the page's own session."""
+    answer = page.context.request.get(f"{page.url.split('/', 3)[0]}//{page.url.split('/', 3)[2]}/api/v1/{path}")
+    assert answer.ok, answer.text()
+    return answer.json()
