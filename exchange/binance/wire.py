@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
@@ -18,6 +19,8 @@ from exchange.errors import ExchangeTrouble, Outcome, SendRefused
 from exchange.profiles import VenueProfile
 
 log = structlog.get_logger()
+# At DEBUG ccxt writes whole requests, with our key and signature in them, into the log.
+logging.getLogger("ccxt").setLevel(logging.WARNING)
 Events = Callable[[dict[str, Any]], None]
 Cut = Callable[[str], None]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -128,21 +129,24 @@ def as_json(report: Report) -> dict[str, Any]:
 async def _read(open_port: Callable[[], TradingPort], account_id: int) -> tuple[dict[str, Decimal], _Snapshot]:
     """Read balances round a look at the ledger until both stand still, and agree or have had time to."""
     port = open_port()
+    loop = asyncio.get_running_loop()
+    reader = ThreadPoolExecutor(max_workers=1)
     try:
         await port.server_time_ms()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             before = (await port.balances()).totals()
-            snapshot = await asyncio.to_thread(_snapshot, account_id)
+            snapshot = await loop.run_in_executor(reader, _snapshot, account_id)
             after = (await port.balances()).totals()
-            still = before == after and snapshot == await asyncio.to_thread(_snapshot, account_id)
+            still = before == after and snapshot == await loop.run_in_executor(reader, _snapshot, account_id)
             held = {asset: total for asset, total in after.items() if total}
             if (still and held == snapshot.totals) or time.monotonic() > deadline:
                 return after, snapshot if still else _Snapshot(snapshot.totals, -1)
             await asyncio.sleep(_PAUSE_SECONDS)
     finally:
         await port.close()
-        await asyncio.to_thread(connection.close)
+        await loop.run_in_executor(reader, _close)
+        reader.shutdown()
 
 
 def _snapshot(account_id: int) -> _Snapshot:
@@ -150,6 +154,10 @@ def _snapshot(account_id: int) -> _Snapshot:
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         return _Snapshot(records.ledger_totals(account_id), records.trades_posted(account_id))
+
+
+def _close() -> None:
+    connection.close()
 
 
 def _report(row: Reconciliation, snapshot: _Snapshot) -> Report:

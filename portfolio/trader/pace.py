@@ -67,15 +67,16 @@ class Pace:
         """Do everything that belongs to this moment of the market, then let it go on."""
         session = self._session
         market_at = moment(hold_ms)
-        await self._sync(market_at, expected=(hold.trades or {}).get(session.uid))
         began = complained = time.monotonic()
+        await self._sync(market_at, expected=(hold.trades or {}).get(session.uid))
         while True:
-            if await session.database.run(records.is_quiet, session.account_id, market_at):
+            posted = await session.database.run(records.count_if_quiet, session.account_id, market_at)
+            if posted is not None:
                 await self._reconcile_when_due(market_at)
-                posted = await session.database.run(records.trades_posted, session.account_id)
                 crash_point("before_ack")
                 behind = await pacer.acknowledge(hold_ms=hold_ms, trades={session.uid: posted})
                 if behind is None:
+                    log.debug("hold.finished", market_at=str(market_at), microseconds=int(1e6 * (time.monotonic() - began)))
                     return
                 log.info("hold.behind", account=session.account_id, posted=posted, venue=behind.trades.get(session.uid))
                 await self._catch_up(behind.trades.get(session.uid, 0))
@@ -103,10 +104,10 @@ class Pace:
         session = self._session
         if expected is None:
             await self._intake.fill_gaps(await session.database.run(records.symbols_in_play, session.account_id))
-        else:
-            await self._catch_up(expected)
         crash_point("before_synced")
-        await session.database.run(records.mark_synced, session.account_id, session.epoch, market_at)
+        mark = records.mark_synced
+        while not await session.database.run(mark, session.account_id, session.epoch, market_at, expected=expected or 0):
+            await self._catch_up(expected or 0)
 
     async def _catch_up(self, expected: int) -> None:
         """Have as many trades posted as the exchange has booked; the stream brings most of them a moment later."""

@@ -244,28 +244,28 @@ def cancel_after_kill(account_id: int, epoch: int, *, now: datetime) -> int:
         return orders.request_cancels(account, now=now)
 
 
-def mark_synced(account_id: int, epoch: int, market_at: datetime) -> int:
-    """Note that every fill up to a market time is posted, then ring; answer how many fills that makes."""
+def mark_synced(account_id: int, epoch: int, market_at: datetime, *, expected: int) -> bool:
+    """Note that every fill up to a market time is posted, then ring; refuse while fewer are posted than expected."""
     with fenced(account_id, epoch) as account:
+        if account.trades_posted < expected:
+            return False
         accounts.mark_synced(account, market_at)
-        count = account.trades_posted
     for ring in doorbells.on_synced:
         ring(account_id=account_id, market_at=market_at)
-    return count
+    return True
 
 
-def is_quiet(account_id: int, market_at: datetime) -> bool:
-    """Say whether market time may go on: nothing on its way, and every due bot has advanced."""
+def count_if_quiet(account_id: int, market_at: datetime) -> int | None:
+    """Return how many trades are posted if market time may go on: nothing on its way, every due bot has advanced."""
     moving = (order_status.READY, order_status.SENDING, order_status.UNKNOWN, order_status.CANCELLING)
     live = Order.objects.filter(account=account_id, status__in=order_status.LIVE)
-    if live.filter(Q(status__in=moving) | Q(cancel_requested_at__isnull=False) | ~Q(final_status="")).exists():
-        return False
-    if Intent.objects.filter(book__account=account_id, state=Intent.State.WAITING).exists():
-        return False
+    # Bots first: what they write before their last step is seen by the looks that follow.
     if not all(ask(account_id=account_id, market_at=market_at) for ask in doorbells.due_bots_done):
-        return False
-    # Bots may have written orders between the first look and their last step.
-    return not live.filter(status__in=moving).exists()
+        return None
+    if live.filter(Q(status__in=moving) | Q(cancel_requested_at__isnull=False) | ~Q(final_status="")).exists():
+        return None
+    waiting = Intent.objects.filter(book__account=account_id, state=Intent.State.WAITING)
+    return None if waiting.exists() else trades_posted(account_id)
 
 
 def trades_posted(account_id: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,9 @@ def proxied(transactional_db: None, tmp_path: Path) -> Iterator[tuple[Desk, Faul
         yield opened, proxy
 
 
-def ended(desk: Desk, kind: str) -> int:
+def has_ended(desk: Desk, kind: str, count: int) -> bool:
     over = ("filled", "canceled", "expired", "absent")
-    return Order.objects.filter(account=desk.account_id, intent__kind=kind, status__in=over).count()
+    return Order.objects.filter(account=desk.account_id, intent__kind=kind, status__in=over).count() == count
 
 
 def newest(desk: Desk) -> Order:
@@ -52,7 +53,7 @@ def test_a_crash_while_entering_loses_and_doubles_nothing(desk: Desk) -> None:
     desk.start_trader(crash_point=desk.crash_points.pop(0), wait=False)
     for number in range(6):
         desk.enter(quote="50")
-        desk.wait(lambda number=number: ended(desk, "enter") == number + 1, "the entry has ended")
+        desk.wait(partial(has_ended, desk, "enter", number + 1), "the entry has ended")
     desk.wait_until_quiet()
 
     assert desk.deaths == WHILE_ENTERING
@@ -76,7 +77,7 @@ def test_a_crash_while_exiting_loses_and_doubles_nothing(desk: Desk) -> None:
             desk.start_trader(crash_point=WHILE_EXITING[0], wait=False)
         else:
             desk.exit()
-        desk.wait(lambda number=number: ended(desk, "exit") == number + 1, "the exit has ended", 60)
+        desk.wait(partial(has_ended, desk, "exit", number + 1), "the exit has ended", 60)
         desk.wait_until_quiet()
 
     assert desk.deaths == WHILE_EXITING

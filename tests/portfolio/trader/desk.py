@@ -139,7 +139,7 @@ class Desk:
         )
         return price
 
-    def decide(self, kind: str, *, book: int = 0, symbol: str = "BTCUSDT", **fields: Any) -> Outcome:
+    def decide(self, kind: str, *, book: int = 0, symbol: str = "BTCUSDT", expect: bool = True, **fields: Any) -> Outcome:
         """Have the coordinator take one proposal at the market's present moment."""
         self.legs += 1
         instrument = Instrument.objects.get(venue_symbol=symbol)
@@ -151,7 +151,7 @@ class Desk:
         with transaction.atomic():
             account = accounts.lock(self.account_id)
             (outcome,) = coordinator.coordinate(account, [proposal], market_at=self.market_at(), now=timezone.now())
-        assert outcome.is_accepted, outcome
+        assert outcome.is_accepted == expect, outcome
         return outcome
 
     def enter(self, *, book: int = 0, quote: str = "200", stop: str = "0.97") -> None:
