@@ -87,4 +87,4 @@ class KeyRefused(Exception):
 
 
 class SendRefused(Exception):
-    """Raised by the adapter's own gate: this order must not leave the process."""
+    """Raised when the client is set up in a way that could send an order twice."""

@@ -12,7 +12,7 @@ import ccxt
 from exchange.binance import answers
 from exchange.binance.wire import Connection
 from exchange.budget import RequestBudget
-from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome, SendRefused
+from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
 from exchange.ports import KeyPermissions, Listing, OrderTicket, StreamGap, Submitted, UserEvent
 from exchange.profiles import VenueProfile
 from exchange.streams import EventQueue, follow
@@ -62,7 +62,8 @@ class BinanceTrading:
     async def submit(self, ticket: OrderTicket, *, send_before_ms: int) -> Submitted:
         """Send an order, once in the life of this process; no byte leaves after the deadline."""
         if ticket.client_order_id in self._sent:
-            raise SendRefused(f"{ticket.client_order_id} has been sent already.")
+            # The second gate behind the database's: what became of the first sending must be read.
+            raise ExchangeTrouble(Outcome.EXISTS, f"{ticket.client_order_id} has been sent already.")
         self._sent.add(ticket.client_order_id)
         raw = await self._connection.call(
             "private_post_order",

@@ -44,7 +44,8 @@ class Wire(ccxt.pro.binance):  # type: ignore[misc]
         """Write a signed request, unless its time is over: everything before the signature may have waited."""
         deadline = _write_before_ms.get()
         if deadline is not None and self.milliseconds() >= deadline:
-            raise SendRefused("The time to send this order is over.")
+            # Nothing was written: that much is certain.
+            raise ExchangeTrouble(Outcome.REJECTED_LOCAL, "The time to send this order was over before its first byte.")
         return await super().fetch(url, method, headers, body)
 
     def on_rest_response(self, _code: int, _reason: str, _url: str, _method: str, headers: Any, body: str, *_rest: Any) -> str:

@@ -107,7 +107,7 @@ def test_one_unit_that_nobody_saw_leave_stops_entries_until_it_is_explained(desk
     services.explain_suspense(
         account_id=desk.account_id,
         asset="USDT",
-        amount=Decimal(unit),
+        amount=-Decimal(unit),
         kind="withdrawal",
         by=None,
         reason="drill",
