@@ -52,6 +52,11 @@ def invalid_symbol() -> ApiError:
     return ApiError(-1121, "Invalid symbol.")
 
 
+def illegal_text() -> ApiError:
+    """Refuse what is no text at all."""
+    return ApiError(-1100, "Illegal characters found in a parameter.")
+
+
 def illegal_characters(name: str, legal: str) -> ApiError:
     """Refuse a parameter whose text is out of its legal range."""
     return ApiError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")

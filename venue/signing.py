@@ -10,6 +10,7 @@ from venue.accounts import Account
 from venue.errors import (
     ApiError,
     ahead_of_server,
+    illegal_text,
     invalid_key_format,
     invalid_signature,
     missing_parameter,
@@ -37,8 +38,13 @@ def account_of_key(key: str | None, accounts: Mapping[str, Account]) -> Account:
 
 def check_signature(account: Account, payload: str, signature: str) -> None:
     """Refuse a request that the owner of the key did not sign as it was sent."""
-    expected = hmac.new(account.api_secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected.encode(), signature.lower().encode()):
+    try:
+        expected = hmac.new(account.api_secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+        is_right = hmac.compare_digest(expected.encode(), signature.lower().encode())
+    except UnicodeEncodeError:
+        # Half a character, or bytes that are none: nobody can have signed that.
+        raise illegal_text() from None
+    if not is_right:
         raise invalid_signature()
 
 

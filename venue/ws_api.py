@@ -68,23 +68,14 @@ class WebSocketApi:
         number: Any = None
         status = 200
         try:
-            # Parsed twice: ids are given back as they are, numbers are signed as they were written.
-            message = json.loads(text)
-            written = json.loads(text, parse_int=str, parse_float=str)
-            if not isinstance(message, dict) or not isinstance(message.get("params", {}), dict):
-                raise ApiError(-1135, "Invalid JSON Request")
+            message, values = _parsed(text)
             number = message.get("id") if isinstance(message.get("id"), int | str) else None
-            outcome: dict[str, Any] = {
-                "result": await self._run(listener, address, str(message.get("method")), written.get("params", {}))
-            }
+            outcome: dict[str, Any] = {"result": await self._run(listener, address, str(message.get("method")), values)}
         except ApiError as error:
             status, outcome = error.status, {"error": error.body()}
-        except (ValueError, RecursionError):
-            status, outcome = 400, {"error": ApiError(-1135, "Invalid JSON Request").body()}
         return {"id": number, "status": status, **outcome, "rateLimits": self._rate_limits(address)}
 
-    async def _run(self, listener: Listener, address: str, method: str, params: dict[str, Any]) -> Any:
-        values = {name: _as_sent(value) for name, value in params.items()}
+    async def _run(self, listener: Listener, address: str, method: str, values: dict[str, str]) -> Any:
         if method == UNSUBSCRIBE:
             return self._unsubscribe(listener, values)
         if method == SESSION:
@@ -143,6 +134,18 @@ class WebSocketApi:
     def _rate_limits(self, address: str) -> list[dict[str, Any]]:
         limits = self._exchange.limits
         return [limits.rules()[0] | {"count": limits.weight_used(address)}]
+
+
+def _parsed(text: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return a message and its parameters. Parsed twice: ids are given back as they are, numbers signed as written."""
+    try:
+        message, written = json.loads(text), json.loads(text, parse_int=str, parse_float=str)
+        if isinstance(message, dict) and isinstance(message.get("params", {}), dict):
+            return message, {name: _as_sent(value) for name, value in written.get("params", {}).items()}
+    except (ValueError, RecursionError):
+        # What cannot be read, or written back, is no request; anything deeper in is not caught here.
+        pass
+    raise ApiError(-1135, "Invalid JSON Request")
 
 
 def _as_sent(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import time
 from typing import Any
 from urllib.parse import urlencode
@@ -132,6 +134,17 @@ def test_the_signature_covers_the_query_as_it_was_sent(signer: Signer, synthetic
     assert (bad, answer) == (400, {"code": -1022, "msg": "Signature for this request is not valid."})
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "klingon"])
+def test_a_body_that_is_no_text_is_refused_and_no_server_error(synthetic_venue: VenueProcess, charset: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", synthetic_venue.port, timeout=5)
+    kind = f"application/x-www-form-urlencoded; charset={charset}"
+    connection.request("POST", "/api/v3/order", body=b"symbol=\xff", headers={"Content-Type": kind})
+    answer = connection.getresponse()
+
+    assert (answer.status, json.load(answer)["code"]) == (400, -1100)
+    connection.close()
+
+
 @pytest.mark.parametrize(
     ("key", "code", "message"),
     [
@@ -249,11 +262,11 @@ def test_odd_orders_are_never_a_server_error(signer: Signer, change: dict[str, s
 @pytest.mark.parametrize("path", ["/ws", "/stream", "/ws-api/v3"])
 async def test_odd_messages_are_answered_and_the_connection_lives(synthetic_venue: VenueProcess, path: str, text: str) -> None:
     address = f"http://{synthetic_venue.address}{path}"
-    async with aiohttp.ClientSession() as session, session.ws_connect(address) as socket:
-        await socket.send_str(text)
-        first = await socket.receive_json(timeout=5)
-        await socket.send_str('{"id": 2, "method": "ping"}')
-        second = await socket.receive_json(timeout=5)
+    async with aiohttp.ClientSession() as session, session.ws_connect(address) as connection:
+        await connection.send_str(text)
+        first = await connection.receive_json(timeout=5)
+        await connection.send_str('{"id": 2, "method": "ping"}')
+        second = await connection.receive_json(timeout=5)
 
     assert "error" in first or first.get("result") == {}
     assert second["id"] == 2

@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from venue.errors import ApiError, missing_parameter
+from venue.errors import ApiError, illegal_text, missing_parameter
 from venue.exchange import Exchange, wall_ms
 from venue.parameters import Parameters, read_pairs
 from venue.rest import account, public, trade
@@ -35,15 +35,12 @@ class Gate:
         try:
             if endpoint is None:
                 return web.Response(status=404, text="Not Found")
-            body = await request.text()
-            result = await self._run(request, endpoint, body, address, headers)
+            result = await self._run(request, endpoint, await _body(request), address, headers)
             return self._respond(200, result, headers, address)
         except ApiError as error:
             if error.retry_after is not None:
                 headers["Retry-After"] = str(error.retry_after)
             return self._respond(error.status, error.body(), headers, address)
-        except (UnicodeError, LookupError):
-            return self._respond(400, ApiError(-1100, "Illegal characters found in a parameter.").body(), headers, address)
 
     async def _run(self, request: web.Request, endpoint: Endpoint, body: str, address: str, headers: dict[str, str]) -> object:
         exchange = self._exchange
@@ -70,3 +67,12 @@ class Gate:
         headers |= {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
         text = json.dumps(result, separators=(",", ":"))
         return web.Response(status=status, text=text, content_type="application/json", headers=headers)
+
+
+async def _body(request: web.Request) -> str:
+    try:
+        return await request.text()
+    except (UnicodeError, LookupError):
+        # Bytes that are no text, or a character set that nobody knows. Only here: further inside, a lookup that fails is a
+        # fault of ours, and a client that is told "refused" would believe that its order never lived.
+        raise illegal_text() from None
