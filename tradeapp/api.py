@@ -154,7 +154,7 @@ def on_database_error(request: HttpRequest, error: Any) -> HttpResponse:
 @api.exception_handler(Exception)
 def on_fault(request: HttpRequest, error: Any) -> HttpResponse:
     """Own up to a fault of ours; what went wrong is for the log."""
-    log.exception("api.fault", path=request.path, exc_info=error)
+    log.error("api.fault", path=request.path, exc_info=error)
     return problems.respond(500, "INTERNAL", "Something went wrong here; nothing was changed.")
 
 

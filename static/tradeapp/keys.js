@@ -4,6 +4,8 @@ export function startKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape" && event.shiftKey) {
+      // Otherwise the same key would close the dialog that it opens.
+      event.preventDefault();
       document.getElementById("stop-all")?.click();
     } else if (event.key === "?") {
       document.getElementById("keys").showModal();

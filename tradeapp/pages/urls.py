@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from django.contrib.auth.views import LoginView, LogoutView
+from django.templatetags.static import static
 from django.urls import path
+from django.views.generic import RedirectView
 
 from tradeapp.pages import views
 
@@ -17,5 +19,7 @@ urlpatterns = [
     path("system/", views.system, name="system"),
     path("parts/<slug:name>/", views.part, name="part"),
     path("login/", LoginView.as_view(template_name="pages/login.html", redirect_authenticated_user=True), name="login"),
+    # Browsers ask for it even where a page names another icon.
+    path("favicon.ico", RedirectView.as_view(url=static("tradeapp/icon.svg"))),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]
