@@ -1,6 +1,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
+WORKERS ?= 2
 BIN := .venv/bin
 
 .PHONY: run test check bench parity install install-test chromium format requirements
@@ -9,7 +10,7 @@ run: install
 	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
 
 test: install-test chromium
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 check: install-test
 	@$(BIN)/ruff format --check .

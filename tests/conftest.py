@@ -10,6 +10,10 @@ import pytest
 from tests import servers
 from tests.shared_data import ABSENT, ALLOWED_SKIP, SHARED_DATA
 
+TESTS = Path(__file__).parent
+# They start whole systems, and wait for them on wall time: one after the other, beside the rest of the suite.
+WHOLE_SYSTEMS = (TESTS / "journeys", TESTS / "tradeapp" / "test_up.py")
+
 _forbidden_skips: list[str] = []
 
 
@@ -36,6 +40,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(ABSENT)
     return SHARED_DATA
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that start whole systems on one worker."""
+    for item in items:
+        if any(item.path.is_relative_to(place) for place in WHOLE_SYSTEMS):
+            item.add_marker(pytest.mark.xdist_group("whole systems"))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

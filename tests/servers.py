@@ -71,6 +71,8 @@ def set_environment() -> None:
     os.environ |= {
         "TRADEAPP_DATA_DIR": str(data_dir),
         "TRADEAPP_PROCESS": "test",
+        # One for all workers and for every process they start: what is compiled once is compiled for all.
+        "NUMBA_CACHE_DIR": str(PROJECT / "var" / "numba"),
         "DATABASE_URL": _postgres(data_dir).url(role=OWNER_ROLE),
         "REDIS_URL": f"unix://{places.sockets / _valkey_socket(worker_name())}?db=0",
     }

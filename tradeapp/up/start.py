@@ -204,7 +204,7 @@ def _child_environment(
             **found.environment(),
             "TRADEAPP_DATA_DIR": str(data_dir),
             "DJANGO_SETTINGS_MODULE": "tradeapp.settings",
-            "NUMBA_CACHE_DIR": str(numba_cache.prepare(data_dir=data_dir, project=project)),
+            "NUMBA_CACHE_DIR": environ.get("NUMBA_CACHE_DIR") or str(numba_cache.prepare(data_dir=data_dir, project=project)),
             "PYTHONUNBUFFERED": "1",
         }
     )
