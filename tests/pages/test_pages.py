@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -142,3 +143,13 @@ def test_signing_in_leads_nowhere_else(client: Client, person: object) -> None:
     )
 
     assert answer.url == "/"
+
+
+def test_the_market_pace_is_measured_on_decisions() -> None:
+    begin = datetime(2024, 3, 1, tzinfo=UTC)
+    moments = [(begin + timedelta(minutes=5 * n), begin + timedelta(seconds=5 * n)) for n in (3, 2, 1)]
+
+    assert reading.pace(moments) == "60"
+    assert reading.pace([(at, at) for at, _ in moments]) == "1.0"
+    assert reading.pace(moments[:1]) == ""
+    assert reading.pace([moments[0], moments[0]]) == ""

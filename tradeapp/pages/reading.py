@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from bots.models import Bot
 from bots.selectors import bots as bots_of
 from bots.selectors import instruments_of
-from portfolio.models import Account, DecisionRecord, EquityPoint, Heartbeat
+from portfolio.models import Account, DecisionRecord, EquityPoint
 from portfolio.selectors import lists
 from portfolio.selectors.worth import Worth, worth
 from tradeapp import readiness
@@ -20,6 +19,7 @@ from tradeapp.pages.figures import Figure, Figures
 
 SPARKS = 48
 COLOURS = 8
+PACE_DECISIONS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,9 @@ def health_figures(account: Account | None, *, now: datetime) -> Figures:
     if account is not None:
         killed = account.is_killed
         found["health.state"] = Figure(account.state, _state(account), "bad" if killed else _STATE_TONES[account.state])
-        speed = _feed_facts(account).get("speed")
-        found["health.speed"] = Figure(str(speed or ""), f"{speed:g} x" if isinstance(speed, int | float) else "")
+        newest = DecisionRecord.objects.filter(book__account=account).order_by("-id")
+        measured = pace(list(newest.values_list("bar_closed_at", "recorded_at")[:PACE_DECISIONS]))
+        found["health.speed"] = Figure(measured, f"{measured} x" if measured else "")
     return found
 
 
@@ -107,6 +108,17 @@ def bots_figures(lines: Sequence[BotLine]) -> Figures:
     return found
 
 
+def pace(moments: Sequence[tuple[datetime, datetime]]) -> str:
+    """Return how many seconds of market time pass in one of wall time, measured on decisions, newest first."""
+    if len(moments) < 2:
+        return ""
+    market = (moments[0][0] - moments[-1][0]).total_seconds()
+    wall = (moments[0][1] - moments[-1][1]).total_seconds()
+    if market <= 0 or wall <= 0:
+        return ""
+    return f"{market / wall:.0f}" if market > 10 * wall else f"{market / wall:.1f}"
+
+
 _STATE_TONES = {"starting": "warn", "active": "good", "entries_halted": "bad", "halted": "bad"}
 
 
@@ -115,11 +127,6 @@ def _state(account: Account) -> str:
         return "Stopped by kill switch"
     text = account.get_state_display()
     return f"{text}: {formats.words(account.state_reason)}" if account.state_reason else text
-
-
-def _feed_facts(account: Account) -> dict[str, Any]:
-    beat = Heartbeat.objects.filter(process__in=(f"feed {account.market_id}", f"feed:{account.market_id}")).first()
-    return beat.facts if beat else {}
 
 
 def _sparks(account_id: int, book_ids: Sequence[int]) -> dict[int, str]:
