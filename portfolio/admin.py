@@ -120,8 +120,7 @@ class AccountAdmin(ReadOnlyAdmin):
         for share in plan.shares:
             messages.info(
                 request,
-                f"{plain(share.percent)} %: target {share.target:.2f},"
-                f" moved {share.moved:+.2f}, funded {share.funded:.2f}",
+                f"{plain(share.percent)} %: target {share.target:.2f}, moved {share.moved:+.2f}, funded {share.funded:.2f}",
             )
 
 

@@ -29,5 +29,6 @@ class OperatorSite(UnfoldAdminSite):  # type: ignore[misc]
 
     def login(self, request: Any, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the sign-in page of the theme."""
-        page: Callable[..., HttpResponse] = csp_update(_THEME)(super().login)
-        return page(request, extra_context)
+        page: Callable[..., Any] = csp_update(_THEME)(super().login)
+        answer: HttpResponse = page(request, extra_context)
+        return answer

@@ -4,14 +4,13 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('portfolio', '0002_ledger_triggers'),
+        ("portfolio", "0002_ledger_triggers"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='auditentry',
-            options={'ordering': ['-id'], 'verbose_name_plural': 'audit entries'},
+            name="auditentry",
+            options={"ordering": ["-id"], "verbose_name_plural": "audit entries"},
         ),
     ]
