@@ -17,7 +17,7 @@ from portfolio.models import Account, Lease, LedgerTransaction, Order, Reconcili
 from portfolio.trader.process import KILL_FILE
 from tests.portfolio.trader.desk import Desk
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.slow]
 
 
 def live(desk: Desk) -> int:
