@@ -1,16 +1,21 @@
-"""Trades from flat to flat: derived from fills whenever they are asked for, stored nowhere."""
+"""Trades from flat to flat: derived from the newest fills whenever they are asked for, stored nowhere."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Final
 
 from django.db.models import F
 
-from portfolio.models import Fill
+from portfolio.models import Fill, Position
 from trading.ledger import ZERO, exactly
+
+# Pages ask for the newest trades; an account may have millions of fills.
+FILLS_MAX: Final = 5_000
+_Place = tuple[int | None, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,7 @@ class _Open:
     last: Fill
     opened_at: datetime
     held: Decimal = ZERO
+    is_cut: bool = False
     bought: Decimal = ZERO
     cost: Decimal = ZERO
     proceeds: Decimal = ZERO
@@ -43,34 +49,64 @@ class _Open:
 
 
 @exactly
-def trades(*, account_id: int, book_id: int | None = None) -> list[Trade]:
-    """Return an account's or a book's trades, newest first. Less than one lot left is dust, and ends a trade."""
+def trades(*, account_id: int, book_id: int | None = None, fills_max: int = FILLS_MAX) -> list[Trade]:
+    """Return the trades of an account's or a book's newest fills, newest first. Less than one lot left is dust, and ends a trade.
+
+    A trade whose beginning is older than those fills is left out: its figures would be wrong.
+    """
+    fills = _newest(account_id, book_id, fills_max)
+    found: list[Trade] = []
+    running: dict[_Place, _Open] = {}
+    held = _held_before(fills) if len(fills) == fills_max else {}
+    for fill in fills:
+        place = (fill.book_id, fill.instrument_id)
+        trade = running.get(place)
+        if trade is None:
+            before = held.pop(place, ZERO)
+            trade = running[place] = _Open(fill, fill.traded_at, held=before, is_cut=before >= fill.instrument.lot_size)
+        _add(trade, fill)
+        if fill.side == "sell" and trade.held < fill.instrument.lot_size:
+            held[place] = running.pop(place).held
+            if not trade.is_cut:
+                found.append(_told(trade, closed_at=fill.traded_at))
+    found += [_told(trade, closed_at=None) for trade in running.values() if not trade.is_cut]
+    return sorted(found, key=lambda trade: (trade.closed_at or datetime.max.replace(tzinfo=UTC), trade.opened_at), reverse=True)
+
+
+def _newest(account_id: int, book_id: int | None, count: int) -> Sequence[Fill]:
+    """Return the newest fills, oldest first."""
     rows = Fill.objects.filter(account=account_id).annotate(why=F("order__intent__reason"))
     if book_id is not None:
         rows = rows.filter(book=book_id)
-    found: list[Trade] = []
-    running: dict[tuple[int | None, int], _Open] = {}
-    dust: defaultdict[tuple[int | None, int], Decimal] = defaultdict(lambda: ZERO)
-    for fill in rows.select_related("book", "instrument").order_by("id"):
+    return list(rows.select_related("book", "instrument").order_by("-id")[:count])[::-1]
+
+
+def _held_before(fills: Sequence[Fill]) -> dict[_Place, Decimal]:
+    """Return what was held before the first of these fills: what is held now, less what they brought."""
+    books = {fill.book_id for fill in fills if fill.book_id is not None}
+    rows = Position.objects.filter(book__in=books).values_list("book_id", "instrument_id", "quantity")
+    held: dict[_Place, Decimal] = {(book, instrument): quantity for book, instrument, quantity in rows}
+    for fill in fills:
         place = (fill.book_id, fill.instrument_id)
-        trade = running.setdefault(place, _Open(fill, fill.traded_at, held=dust.pop(place, ZERO)))
-        _add(trade, fill)
-        if fill.side == "sell" and trade.held < fill.instrument.lot_size:
-            found.append(_told(trade, closed_at=fill.traded_at))
-            dust[place] = running.pop(place).held
-    found += [_told(trade, closed_at=None) for trade in running.values()]
-    return sorted(found, key=lambda trade: (trade.closed_at or datetime.max.replace(tzinfo=UTC), trade.opened_at), reverse=True)
+        if place in held:
+            held[place] -= _moved(fill)
+    return held
+
+
+def _moved(fill: Fill) -> Decimal:
+    """Return what a fill brought into its position, or took out of it."""
+    fee = fill.fee if fill.fee_asset == fill.instrument.base else ZERO
+    moved: Decimal = fill.quantity - fee if fill.side == "buy" else -fill.quantity - fee
+    return moved
 
 
 def _add(trade: _Open, fill: Fill) -> None:
     trade.last = fill
-    fee_in_base = fill.fee if fill.fee_asset == fill.instrument.base else ZERO
+    trade.held += _moved(fill)
     if fill.side == "buy":
-        trade.held += fill.quantity - fee_in_base
         trade.bought += fill.quantity
         trade.cost += fill.quote_quantity
     else:
-        trade.held -= fill.quantity + fee_in_base
         trade.proceeds += fill.quote_quantity
         trade.profit += fill.realised
     trade.fees += fill.fee_quote
