@@ -28,7 +28,13 @@ class DecisionRecord(models.Model):
     recorded_at = models.DateTimeField(help_text="Wall time")
 
     class Meta:
-        indexes = [models.Index(fields=["book", "-bar_closed_at"])]
+        # Pages show the newest, the newest that did something, and the newest refusals: each must find them without a search.
+        indexes = [
+            models.Index(fields=["book", "-id"], name="decision_book_newest"),
+            models.Index(fields=["book", "-id"], condition=~Q(action="hold"), name="decision_acting"),
+            models.Index(fields=["-id"], condition=Q(outcome="denied"), name="decision_denied"),
+        ]
+        # It also finds a book's decisions by time.
         constraints = [models.UniqueConstraint(fields=["book", "bar_closed_at", "leg"], name="decision_bar_leg_unique")]
 
 
@@ -130,6 +136,9 @@ class Order(models.Model):
             ),
             models.Index(fields=["book", "-id"], name="order_book_newest"),
             models.Index(fields=["book", "-market_at"], name="order_book_market_at"),
+            models.Index(
+                fields=["account", "-id"], condition=Q(status__in=["rejected", "unknown", "absent"]), name="order_in_trouble"
+            ),
             models.Index(fields=["account", "instrument", "exchange_order_id"], name="order_exchange_id"),
         ]
         constraints = [
@@ -161,6 +170,7 @@ class Reservation(models.Model):
                 name="reservation_not_negative",
             ),
         ]
+        indexes = [models.Index(fields=["-id"], condition=Q(remaining__gt=0), name="reservation_held")]
 
 
 class Fill(models.Model):
@@ -185,7 +195,11 @@ class Fill(models.Model):
     ledger_transaction = models.OneToOneField(LedgerTransaction, on_delete=models.PROTECT, related_name="fill")
 
     class Meta:
-        indexes = [models.Index(fields=["book", "-traded_at"]), models.Index(fields=["account", "-id"])]
+        indexes = [
+            models.Index(fields=["book", "-traded_at"]),
+            models.Index(fields=["account", "-id"]),
+            models.Index(fields=["book", "-id"], name="fill_book_newest"),
+        ]
         constraints = [
             # I-20: a trade is applied once, whatever its source.
             models.UniqueConstraint(fields=["account", "instrument", "trade_id"], name="fill_trade_unique"),
