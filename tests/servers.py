@@ -25,8 +25,14 @@ from tradeapp.up.valkey import Valkey
 PROJECT = Path(__file__).resolve().parent.parent
 DIRECTORY_VARIABLE = "TEST_SERVERS_DIRECTORY"
 START_SECONDS = 60
-# A crash of the machine may lose a test database.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "log_min_duration_statement": "-1"}
+# A crash of the machine may lose a test database. A test is one transaction, and may be idle in it while strategies compile.
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "log_min_duration_statement": "-1",
+    "idle_in_transaction_session_timeout": "0",
+}
 
 _held: list[TextIO] = []
 
