@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import servers
 from tests.shared_data import ABSENT, ALLOWED_SKIP, SHARED_DATA
@@ -13,6 +14,13 @@ from tests.shared_data import ABSENT, ALLOWED_SKIP, SHARED_DATA
 TESTS = Path(__file__).parent
 # They start whole systems, and wait for them on wall time: one after the other, beside the rest of the suite.
 WHOLE_SYSTEMS = (TESTS / "journeys", TESTS / "tradeapp" / "test_up.py")
+
+# The machine may be busy: a slow example is no broken one. A night's run looks ten times as hard:
+# make test ARGS="--hypothesis-profile=nightly -o timeout=7200"
+for profile, examples in (("busy", 100), ("nightly", 1_000)):
+    settings.register_profile(profile, parent=settings.get_profile("default"), max_examples=examples, deadline=None)
+if settings.get_current_profile_name() == "default":
+    settings.load_profile("busy")
 
 _forbidden_skips: list[str] = []
 

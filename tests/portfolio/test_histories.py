@@ -22,6 +22,8 @@ from trading.orders import ExchangeStatus, Side, TradeReport
 
 D = Decimal
 UNIT = D("0.00000001")
+# A history is long and takes its time; a night's run has more of it.
+EXAMPLES = settings().max_examples
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
 MARKS = {"BTC/USDT": D("50000"), "ETH/USDT": D("2500")}
 FINAL = (ExchangeStatus.FILLED, ExchangeStatus.CANCELED, ExchangeStatus.EXPIRED, ExchangeStatus.REJECTED)
@@ -256,7 +258,7 @@ def check_settled(history: History) -> None:
 class Histories(TestCase):
     """Each example runs in a transaction of its own that is rolled back."""
 
-    @settings(max_examples=24, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    @settings(max_examples=EXAMPLES // 4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
     @given(acts=ACTS)
     def test_the_books_are_exact_after_every_history(self, acts: list[Act]) -> None:
         """I-01, I-02, I-04, I-05, I-07..I-11, I-15, I-20, I-25..I-29 after any history."""
@@ -267,7 +269,7 @@ class Histories(TestCase):
         history.settle()
         check_settled(history)
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=EXAMPLES // 10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(data=st.data(), sizes=st.lists(st.integers(1, 60), min_size=2, max_size=5))
     def test_the_order_of_arrival_does_not_matter(self, data: st.DataObject, sizes: list[int]) -> None:
         """I-21: trades of one entry and one exit end in the same position in whatever order they come."""

@@ -234,7 +234,7 @@ NAMES = ("symbol", "symbols", "interval", "limit", "startTime", "endTime", "from
 PATHS = ("klines", "depth", "trades", "aggTrades", "ticker/24hr", "ticker/price", "exchangeInfo", "avgPrice", "time")
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from(PATHS), sent=st.dictionaries(st.sampled_from(NAMES), ODD_TEXTS, max_size=4))
 def test_odd_public_requests_are_never_a_server_error(synthetic_venue: VenueProcess, path: str, sent: dict[str, str]) -> None:
     status, answer = synthetic_venue.ask("GET", f"/api/v3/{path}?{urlencode(sent)}")
@@ -243,7 +243,7 @@ def test_odd_public_requests_are_never_a_server_error(synthetic_venue: VenueProc
     assert status == 200 or answer["code"] < 0
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     change=st.dictionaries(
         st.sampled_from([*ORDER, "stopPrice", "newClientOrderId", "strategyType"]), ODD_TEXTS, min_size=1, max_size=4

@@ -90,7 +90,7 @@ def _check_conservation(world: World, before: dict[str, int]) -> None:
     assert held == dict(rebuilt)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 2, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_random_trading_conserves_every_asset(seed: int) -> None:
     chance = random.Random(seed)
