@@ -24,7 +24,7 @@ bench: install-test
 	@found=0; for file in bench/*.py; do [ -e "$$file" ] || continue; found=1; PYTHONPATH=. $(BIN)/python -P "$$file" || exit 1; done; \
 	[ $$found = 1 ] || echo "No benchmarks yet."
 
-# For example ARGS="--strategy grid --symbol ETH/USDT --data FOLDER --bars 2000".
+# ARGS="--data FOLDER" runs all five; see docs/parity.md.
 parity: install-test
 	@$(BIN)/python -m tests.journeys.parity $(ARGS)
 

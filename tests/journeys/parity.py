@@ -1,6 +1,7 @@
 """Trade a strategy alone over the real stack, backtest it in another process, and compare the fills.
 
-python -m tests.journeys.parity --strategy mean_reversion --data FOLDER --from 2024-03-01 --bars 2000
+python -m tests.journeys.parity --data FOLDER
+python -m tests.journeys.parity --data FOLDER --strategy mean_reversion --symbol ETH/USDT --from 2024-03-01 --bars 2000
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +29,31 @@ from trading.bars import Candles, interval_milliseconds
 from trading.instruments import Instrument
 from trading.kernels.backtest import Costs, run_backtest
 
+if TYPE_CHECKING:
+    from bots.lineups import PlannedBot
+
 BASE_MS = 300_000
 PAGE = 1000
+# The grid has no order that rests as a stop: its floor is decided on closed bars.
+FLOORS = ("STOP_RANGE", "STOP_DRAWDOWN")
+
+
+class Window(NamedTuple):
+    """Which candles to trade on."""
+
+    symbol: str
+    begin: str
+    bars: int
+
+
+# Where each strategy has at least twenty fills, a stop among them, in the fewest bars: found by backtests over 2024.
+WINDOWS = {
+    "mean_reversion": Window("BTC/USDT", "2024-04-13T12:50", 640),
+    "sasha_hybrid": Window("ETH/USDT", "2024-08-05T10:55", 150),
+    "grid": Window("ETH/USDT", "2024-03-05T04:50", 190),
+    "triple_ema": Window("BTC/USDT", "2024-07-30T22:55", 250),
+    "ema_ribbon": Window("ETH/USDT", "2024-05-02T06:55", 260),
+}
 
 
 class Trade(NamedTuple):
@@ -40,6 +65,13 @@ class Trade(NamedTuple):
     price: Decimal
     fee: Decimal
     fee_asset: str
+
+    def __str__(self) -> str:
+        """Write it as a person reads it."""
+        moment = np.datetime64(self.time, "ms")
+        return (
+            f"{moment} {self.side} {self.quantity.normalize():f} at {self.price.normalize():f}, fee {self.fee:f} {self.fee_asset}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +91,37 @@ class Story:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """What else the live side has to say."""
+
+    # Fills of native stop orders, and of exits at a grid's floor.
+    stops: int
+    floors: int
+    denials: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """What came of it."""
 
     live: list[Trade]
     backtest: list[Trade]
-    stops: int
+    witness: Witness
     bars: int
     seconds: float
 
     @property
     def first_difference(self) -> str:
         """Say where the two part, empty if they never do."""
-        for number in range(max(len(self.live), len(self.backtest))):
-            ours = self.live[number] if number < len(self.live) else None
-            theirs = self.backtest[number] if number < len(self.backtest) else None
-            if ours != theirs:
-                return f"fill {number}: live {ours}, backtest {theirs}"
-        return ""
+        return first_difference(self.live, self.backtest)
+
+
+def first_difference(live: Sequence[Trade], backtest: Sequence[Trade]) -> str:
+    """Say where two lists of fills part, empty if they never do."""
+    for number, (ours, theirs) in enumerate(zip_longest(live, backtest)):
+        if ours != theirs:
+            return f"fill {number}: live {ours}, backtest {theirs}"
+    return ""
 
 
 def backtest_side(story: Story) -> list[Trade]:
@@ -114,19 +159,17 @@ def in_another_process(story: Story) -> list[Trade]:
 
 def live_side(
     *, strategy: str, symbol: str, market: Sequence[str], bars: int, directory: Path, seconds: float
-) -> tuple[Story, list[Trade], int]:
-    """Trade the strategy alone over the real stack, and answer its story, its fills and how many were stops."""
-    from bots.lineups import Plan, PlannedBot
+) -> tuple[Story, list[Trade], Witness]:
+    """Trade the strategy alone over the real stack, and answer its story, its fills and what else there is to say."""
+    from bots.lineups import Plan
     from marketdata.candles import milliseconds, moment
     from marketdata.selectors import filters_of
-    from portfolio.models import Account, Fill, Reconciliation
+    from portfolio.models import Account, DecisionRecord, Fill, Reconciliation
     from tests.journeys.stack import Stack
 
-    cap = Decimal(100)
-    planned = PlannedBot(strategy.upper(), strategy, (), strategy, (symbol,), "5m", Decimal(20), cap, {})
     with Stack(directory, [*market, "--paused"]) as stack:
         stack.start_venue()
-        demo = stack.set_up(Plan("parity", (planned,)))
+        demo = stack.set_up(Plan("parity", (_as_shipped(strategy, symbol),)))
         bot = demo.bots[0]
         assert bot.anchor_at is not None
         assert bot.bar_closed_at is not None
@@ -141,9 +184,15 @@ def live_side(
         stack.wait_until(synced.exists, what="every fill is posted")
         bad = Reconciliation.objects.filter(account=demo.account.pk, outcome=Reconciliation.Outcome.RESIDUAL)
         assert not bad.exists(), "a reconciliation found a residual"
-        rows = Fill.objects.filter(account=demo.account.pk, traded_at__lt=moment(until)).select_related("order")
+        rows = Fill.objects.filter(account=demo.account.pk, traded_at__lt=moment(until)).select_related("order__intent")
         fills = sorted(rows, key=lambda fill: (fill.traded_at, fill.trade_id))
-        stops = sum(fill.order is not None and fill.order.type == "STOP_LOSS" for fill in fills)
+        orders = [fill.order for fill in fills if fill.order is not None]
+        denied = DecisionRecord.objects.filter(book=bot.book).exclude(denial="")
+        witness = Witness(
+            stops=sum(order.type == "STOP_LOSS" for order in orders),
+            floors=sum(order.intent.reason in FLOORS for order in orders),
+            denials=dict(Counter(denied.values_list("denial", flat=True))),
+        )
         instrument = bot.instruments.get()
         anchor = milliseconds(bot.anchor_at)
         times, values = venue_candles(stack.venue_port, instrument.venue_symbol, anchor, until)
@@ -162,7 +211,14 @@ def live_side(
     trades = [
         Trade(milliseconds(fill.traded_at), fill.side, fill.quantity, fill.price, fill.fee, fill.fee_asset) for fill in fills
     ]
-    return story, trades, stops
+    return story, trades, witness
+
+
+def _as_shipped(strategy: str, symbol: str) -> PlannedBot:
+    """Answer the shipped line-up's bot of a strategy, its share and its position cap included."""
+    from bots import lineups
+
+    return next(replace(bot, symbols=(symbol,)) for bot in lineups.load().bots if bot.strategy == strategy)
 
 
 def compare(
@@ -170,10 +226,10 @@ def compare(
 ) -> tuple[Comparison, Story]:
     """Trade live, backtest elsewhere, and put the fills side by side."""
     began = time.monotonic()
-    story, live, stops = live_side(
+    story, live, witness = live_side(
         strategy=strategy, symbol=symbol, market=market, bars=bars, directory=directory, seconds=seconds
     )
-    comparison = Comparison(live, in_another_process(story), stops, bars, time.monotonic() - began)
+    comparison = Comparison(live, in_another_process(story), witness, bars, time.monotonic() - began)
     return comparison, story
 
 
@@ -196,42 +252,54 @@ def venue_candles(port: int, symbol: str, since: int, until: int) -> tuple[list[
 def main(words: Sequence[str]) -> int:
     """Compare from the command line, over servers of its own."""
     parser = argparse.ArgumentParser(prog="python -m tests.journeys.parity", description=__doc__)
-    parser.add_argument("--strategy", required=True, choices=registry.names())
-    parser.add_argument("--symbol", default="BTC/USDT")
+    parser.add_argument("--strategy", nargs="+", choices=registry.names(), default=registry.names(), help="default: each in turn")
+    parser.add_argument("--symbol", help="such as BTC/USDT; this, --from and --bars default to the strategy's window")
     parser.add_argument("--data", type=Path, required=True, help="folder of Parquet candles")
-    parser.add_argument("--from", dest="begin", default="2024-03-01")
-    parser.add_argument("--bars", type=int, default=2000)
+    parser.add_argument("--from", dest="begin", help="where trading starts, such as 2024-03-01T12:50")
+    parser.add_argument("--bars", type=int, help="how many 5m candles")
     parser.add_argument("--seconds", type=float, default=3600.0, help="give up after so many seconds")
     options = parser.parse_args(words)
     _own_servers()
-    market = ["--market", "replay", "--data", str(options.data), "--exchange", "binance", "--from", options.begin]
-    market += ["--symbols", options.symbol.replace("/", ""), "--speed", "1000000"]
+    return max([_compare_over(strategy, _window(strategy, options), options) for strategy in options.strategy])
+
+
+def _window(strategy: str, options: argparse.Namespace) -> Window:
+    known = WINDOWS[strategy]
+    return Window(options.symbol or known.symbol, options.begin or known.begin, options.bars or known.bars)
+
+
+def _compare_over(strategy: str, window: Window, options: argparse.Namespace) -> int:
+    market = ["--market", "replay", "--data", str(options.data), "--exchange", "binance", "--from", window.begin]
+    market += ["--symbols", window.symbol.replace("/", ""), "--speed", "1000000"]
     with tempfile.TemporaryDirectory(prefix="parity-") as directory:
         comparison, story = compare(
-            strategy=options.strategy,
-            symbol=options.symbol,
+            strategy=strategy,
+            symbol=window.symbol,
             market=market,
-            bars=options.bars,
+            bars=window.bars,
             directory=Path(directory),
             seconds=options.seconds,
         )
-        shifted = in_another_process(shifted_by_a_tick(story))
-    return _say(options.strategy, comparison, shifted)
+    print(f"{strategy}: {window.symbol} from {window.begin}, {window.bars} bars in {comparison.seconds:.0f} s")
+    return _say(comparison, in_another_process(shifted_by_a_tick(story)))
 
 
-def _say(strategy: str, comparison: Comparison, shifted: list[Trade]) -> int:
+def _say(comparison: Comparison, shifted: list[Trade]) -> int:
     sides = Counter(trade.side for trade in comparison.live)
+    witness = comparison.witness
     print(
-        f"{strategy}: {comparison.bars} bars in {comparison.seconds:.0f} s, {len(comparison.live)} live fills "
-        f"({sides['buy']} buys, {sides['sell']} sells, {comparison.stops} by stops), {len(comparison.backtest)} backtest fills"
+        f"{len(comparison.live)} live fills ({sides['buy']} buys, {sides['sell']} sells; {witness.stops} by stop orders, "
+        f"{witness.floors} by exits at the floor), {len(comparison.backtest)} backtest fills; "
+        f"refused live: {witness.denials or 'nothing'}"
     )
     if comparison.first_difference:
         print(f"DIFFERENT at {comparison.first_difference}")
         return 1
-    if comparison.live and shifted == comparison.live:
+    noticed = first_difference(comparison.live, shifted)
+    if comparison.live and not noticed:
         print("BLIND: a backtest shifted by one tick gives the same fills.")
         return 1
-    print("Equal, trade for trade; a backtest shifted by one tick differs.")
+    print(f"Equal, trade for trade. Shifted by one tick the backtest differs, first at {noticed}", flush=True)
     return 0
 
 
