@@ -10,7 +10,7 @@ run: install
 	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
 
 test: install-test chromium
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 check: install-test
 	@$(BIN)/ruff format --check .

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
 
-from tests import servers
+from tests import servers, workers
 from tests.shared_data import ABSENT, ALLOWED_SKIP, SHARED_DATA
-
-TESTS = Path(__file__).parent
-# They start whole systems, and wait for them on wall time: one after the other, beside the rest of the suite.
-WHOLE_SYSTEMS = (TESTS / "journeys", TESTS / "tradeapp" / "test_up.py")
+from tests.workers import FileScheduling
 
 # The machine may be busy: a slow example is no broken one. A night's run looks ten times as hard:
 # make test ARGS="--hypothesis-profile=nightly -o timeout=7200"
@@ -50,12 +48,15 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that start whole systems on one worker."""
-    for item in items:
-        if any(item.path.is_relative_to(place) for place in WHOLE_SYSTEMS):
-            item.add_marker(pytest.mark.xdist_group("whole systems"))
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: not workers.is_whole_system(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling | None:
+    """Share the files out among the workers, unless another way is asked for."""
+    return workers.scheduling(config, log) if config.getvalue("dist") == "load" else None
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
