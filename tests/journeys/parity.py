@@ -46,7 +46,7 @@ class Window(NamedTuple):
     bars: int
 
 
-# Where each strategy has at least twenty fills, a stop among them, in the fewest bars: found by backtests over 2024.
+# Where each strategy has at least twenty fills, a stop among them, in few bars: found by backtests over 2024.
 WINDOWS = {
     "mean_reversion": Window("BTC/USDT", "2024-04-13T12:50", 640),
     "sasha_hybrid": Window("ETH/USDT", "2024-08-05T10:55", 150),
