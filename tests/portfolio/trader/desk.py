@@ -93,6 +93,8 @@ class Desk:
             if process is not None and process.poll() == KILLED:
                 self.deaths.append(self.crash_point)
                 self.start_trader(crash_point=self.crash_points.pop(0) if self.crash_points else "", wait=False)
+                # Starting takes many seconds on a busy machine: each trader has its own time to get there.
+                deadline = time.monotonic() + seconds
             elif process is not None and process.poll() is not None:
                 raise AssertionError(f"The trader ended while waiting for: {what}.\n{self.stack.tails()}")
             if time.monotonic() > deadline:
