@@ -116,9 +116,17 @@ async def _watch_browser(places: Places, seen: Seen) -> None:
     async with websockets.connect(address, additional_headers=headers, origin=places.dashboard) as socket:  # type: ignore[arg-type]
         await socket.send(json.dumps({"type": "subscribe", "topics": ["orders"]}))
         async for message in socket:
-            said = json.loads(message)
-            if said.get("type") in ("snapshot", "delta") and "fill" in (said.get("data") or {}):
-                seen.fills.append((int(said["data"]["fill"]), _wall_ms()))
+            newest = _newest_fill(json.loads(message))
+            if newest is not None:
+                seen.fills.append((newest, _wall_ms()))
+
+
+def _newest_fill(said: dict[str, Any]) -> int | None:
+    """Return the newest fill that a snapshot or delta of the orders topic tells of."""
+    data = said.get("data") or {}
+    if said.get("type") == "snapshot":
+        return int(data["fill"]) if "fill" in data else None
+    return next((int(value) for path, value in data.get("set", []) if list(path) == ["fill"]), None)
 
 
 def _print(places: Places, seen: Seen, *, began_ms: float) -> None:
