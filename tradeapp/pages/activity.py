@@ -27,7 +27,9 @@ class Event:
 def latest(*, limit: int = 30) -> list[Event]:
     """Return the newest events of the shown account, newest first."""
     account = lists.shown_account()
-    names = {f"bot:{bot.pk}": bot.name for bot in bots()} | {f"account:{row.pk}": row.name for row in lists.accounts()}
+    names = {f"account:{row.pk}": row.name for row in lists.accounts()}
+    for bot in bots():
+        names |= {f"bot:{bot.pk}": bot.name, f"book:{bot.book_id}": bot.name}
     found = [_of_audit(entry, names) for entry in lists.audit(cursor=None, limit=limit).items]
     if account is not None:
         found += [_of_fill(fill) for fill in lists.fills(account_id=account.pk, book_id=None, cursor=None, limit=limit).items]
@@ -39,11 +41,19 @@ def latest(*, limit: int = 30) -> list[Event]:
 
 
 def _of_audit(entry: AuditEntry, names: Mapping[str, str]) -> Event:
-    told = {name: value for name, value in entry.after.items() if value not in ("", None) and "hash" not in name}
-    after = ", ".join(f"{name} {value}" for name, value in told.items())
+    told = {name: value for name, value in entry.after.items() if _is_short(name, value)}
+    if entry.action == "allocation.set":
+        # A plan is recorded by the numbers of the books; people know their names.
+        told = {names.get(f"book:{number}", number): share for number, share in told.items()}
+    after = ", ".join(f"{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in told.items())
     tone = "warn" if "kill" in entry.action or "halt" in after else ""
     text = f"{names.get(entry.subject, entry.subject)}: {after}".strip(": ")[:200]
     return Event(entry.at, None, entry.action, entry.actor_name, text, tone)
+
+
+def _is_short(name: str, value: object) -> bool:
+    """Say whether a fact belongs into one line: hashes and parameters stand on the bot's own page."""
+    return value not in ("", None) and "hash" not in name and not isinstance(value, dict)
 
 
 def _of_fill(fill: Fill) -> Event:
