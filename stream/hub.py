@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,8 +24,11 @@ from stream.messages import message
 from stream.outlets import Outlet
 from stream.snapshots import Snapshot
 
-# A person reads no more than a few updates a second.
+# A person reads no more than a few updates a second ...
 SECONDS_BETWEEN: Final = 0.25
+# ... but what happens after a quiet moment is shown at once: so many updates of a second may follow as closely as this.
+SECONDS_BETWEEN_PROMPT: Final = 0.05
+PROMPT_PER_SECOND: Final = 4
 # Delivery is best effort, so a topic somebody follows is looked at again even if nobody said it changed.
 SECONDS_UNTOLD: Final = 1.0
 SECONDS_BEFORE_RETRY: Final = 1.0
@@ -42,6 +45,8 @@ class _Topic:
     outlets: set[Outlet] = field(default_factory=set)
     snapshot: Snapshot | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    computed_at: deque[float] = field(default_factory=lambda: deque(maxlen=PROMPT_PER_SECOND))
     task: asyncio.Task[None] | None = None
 
 
@@ -110,18 +115,23 @@ class Hub:
         found = {name: self._topics[name].snapshot for name in sorted(self._outlets[outlet])}
         return {name: snapshot.seq for name, snapshot in found.items() if snapshot is not None}
 
-    def mark_changed(self, name: str) -> None:
+    def mark_changed(self, name: str, *, can_wait: bool = False) -> None:
         """Note that something changed: `portfolio` concerns `portfolio:7` as well."""
         for topic in self._topics.values():
             if topic.name == name or topic.name.startswith(f"{name}:"):
                 topic.changed.set()
+                if not can_wait:
+                    topic.hurry.set()
 
     async def _keep(self, topic: _Topic) -> None:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SECONDS_UNTOLD):
                     await topic.changed.wait()
+            await _wait_for_turn(topic)
             topic.changed.clear()
+            topic.hurry.clear()
+            topic.computed_at.append(asyncio.get_running_loop().time())
             try:
                 await self._refresh(topic)
             except Exception:
@@ -130,7 +140,6 @@ class Hub:
                 self._note(topic.name, "failed")
             else:
                 self._clear(topic.name)
-            await asyncio.sleep(SECONDS_BETWEEN)
 
     async def _refresh(self, topic: _Topic) -> None:
         provider = snapshots.provider_of(topic.name)
@@ -176,7 +185,8 @@ class Hub:
                     topic.changed.set()
                 async for heard in channel.listen():
                     if heard["type"] == "pmessage":
-                        self.mark_changed(_topic_of(heard["data"], heard["channel"]))
+                        name, can_wait = _change_of(heard["data"], heard["channel"])
+                        self.mark_changed(name, can_wait=can_wait)
         finally:
             await client.aclose()
 
@@ -222,8 +232,28 @@ def _snapshot_message(name: str, snapshot: Snapshot) -> str:
     return message("snapshot", topic=name, seq=snapshot.seq, at=timezone.now(), data=snapshot.data)
 
 
-def _topic_of(content: bytes, channel: bytes) -> str:
+def _change_of(content: bytes, channel: bytes) -> tuple[str, bool]:
+    """Return which topic a message is about, and whether it may wait for the topic's next turn."""
     try:
-        return str(json.loads(content)["topic"])
-    except (ValueError, KeyError, TypeError):
-        return channel.decode(errors="replace").removeprefix("stream:")
+        told = json.loads(content)
+        return str(told["topic"]), bool(told.get("can_wait"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return channel.decode(errors="replace").removeprefix("stream:"), False
+
+
+async def _wait_for_turn(topic: _Topic) -> None:
+    """Wait until a topic may be computed again: soon after something happened, calmly for anything else."""
+    if not topic.computed_at:
+        return
+    clock = asyncio.get_running_loop().time
+    last = topic.computed_at[-1]
+    calm_at = last + SECONDS_BETWEEN
+    try:
+        async with asyncio.timeout_at(calm_at):
+            await topic.hurry.wait()
+    except TimeoutError:
+        return
+    prompt_at = last + SECONDS_BETWEEN_PROMPT
+    if len(topic.computed_at) == PROMPT_PER_SECOND:
+        prompt_at = max(prompt_at, topic.computed_at[0] + 1.0)
+    await asyncio.sleep(min(calm_at, prompt_at) - clock())

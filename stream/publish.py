@@ -15,13 +15,16 @@ from django.utils import timezone
 log = logging.getLogger(__name__)
 
 
-def publish_on_commit(topic: str, kind: str, data: dict[str, Any], seq: int) -> None:
-    """Publish a message once the transaction is committed; the caller never feels a dead Redis."""
-    transaction.on_commit(partial(_publish, topic, kind, data, seq), robust=True)
+def publish_on_commit(topic: str, kind: str, data: dict[str, Any], seq: int, *, can_wait: bool = False) -> None:
+    """Publish a message once the transaction is committed; the caller never feels a dead Redis.
+
+    What `can_wait` comes with the topic's next turn: a new price may, a fill may not.
+    """
+    transaction.on_commit(partial(_publish, topic, kind, data, seq, can_wait=can_wait), robust=True)
 
 
-def _publish(topic: str, kind: str, data: dict[str, Any], seq: int) -> None:
-    message = {"type": kind, "topic": topic, "seq": seq, "at": timezone.now().isoformat(), "data": data}
+def _publish(topic: str, kind: str, data: dict[str, Any], seq: int, *, can_wait: bool) -> None:
+    message = {"type": kind, "topic": topic, "seq": seq, "at": timezone.now().isoformat(), "data": data, "can_wait": can_wait}
     try:
         _client().publish(f"stream:{topic}", json.dumps(message))
     except redis.RedisError as error:

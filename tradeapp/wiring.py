@@ -66,7 +66,7 @@ def bots_are_done(*, account_id: int, market_at: datetime) -> bool:
 def marks_came(market_id: int) -> None:
     """Tell the browsers that what is held is worth something else now."""
     for account_id, version in Account.objects.filter(market_id=market_id, is_enabled=True).values_list("id", "version"):
-        publish_on_commit("portfolio", "marks", {"account": account_id}, seq=version)
+        publish_on_commit("portfolio", "marks", {"account": account_id}, seq=version, can_wait=True)
 
 
 def feed_beats(*, market_id: int, facts: Mapping[str, Any]) -> None:
