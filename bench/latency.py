@@ -140,7 +140,21 @@ def _print(places: Places, seen: Seen, *, began_ms: float) -> None:
     _row("bar close to order on the wire", [_delay(order, seen) for order in first])
     _row("... first order of each bar", list(_earliest(first, seen).values()))
     _row("... exits, after the cancel of their stop", [_delay(order, seen) for order in after_cancel])
+    _print_stages(first, seen)
     _row("fill at the venue to browser", _fill_delays(places, seen, books, began_ms))
+
+
+def _print_stages(orders: list[dict[str, Any]], seen: Seen) -> None:
+    """Say where the time between a bar's close and the wire goes."""
+    from portfolio.models import Order
+
+    names = [order["clientOrderId"] for order in orders]
+    rows = Order.objects.filter(client_order_id__in=names).values_list("client_order_id", "created_at", "sent_at")
+    ours = {name: (created.timestamp() * 1000, sent.timestamp() * 1000) for name, created, sent in rows if sent}
+    known = [(order, *ours[order["clientOrderId"]]) for order in orders if order["clientOrderId"] in ours]
+    _row("... close to decisions made", [created - seen.closes[order["time"]] for order, created, _ in known])
+    _row("... decisions made to claimed for sending", [sent - created for _, created, sent in known])
+    _row("... claimed to on the wire", [float(order["received_at_wall_ms"]) - sent for order, _, sent in known])
 
 
 def _delay(order: dict[str, Any], seen: Seen) -> float:

@@ -60,6 +60,8 @@ def advance_account(*, account_id: int, clock: Callable[[], datetime]) -> Advanc
         answers = step_all(dues, exact, seen.market)
         done = _commit(seen, answers, clock())
         if done is not None:
+            _record_equity(seen, clock())
+            accounts.wake_trader(account_id, "advanced")
             log.info("account.advanced", account=account_id, through=seen.synced_through_at, bots=done.bots_stepped)
             return done
     raise AccountKeepsChanging(f"Account {account_id} changed during {ATTEMPTS} attempts")
@@ -79,8 +81,6 @@ def _commit(seen: Account, answers: Sequence[Stepped | Failed], now: datetime) -
         mine = [answer for answer in stepped if answer.due.bot.pk in won]
         writers.save_states([answer.state for answer in mine])
         accepted, denied = _coordinate(account, mine, now)
-        accounts.wake_trader(account.pk, "advanced")
-        _record_equity(account, now)
     return Advance(
         bots_stepped=len(mine),
         bots_halted=len(failed),
@@ -121,7 +121,11 @@ def _fills_seen(dues: Sequence[DueBot]) -> dict[int, int]:
 
 
 def _record_equity(account: Account, now: datetime) -> None:
-    """Draw a point of the equity curve for each closed candle of the base interval, bots or none."""
+    """Draw a point of the equity curve for each closed candle of the base interval, bots or none.
+
+    After the decisions are committed, because the trader is already at work on them and a point keeps no order waiting;
+    a paced market waits for it. The figures are read at once, before the first of those orders can have filled.
+    """
     assert account.synced_through_at is not None
     market_at = equity_due_at(account.pk, account.synced_through_at)
     if market_at is not None:

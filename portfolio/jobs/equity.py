@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.db import transaction
-
 from marketdata.models import Candle
 from portfolio import selectors
 from portfolio.models import EquityPoint, Position
+from portfolio.selectors.worth import consistent_read
 from trading.ledger import exactly
 
 BASE_INTERVAL = "5m"
@@ -24,37 +23,27 @@ def record_equity(*, account_id: int, market_at: datetime, now: datetime) -> int
     Prices are the closes of the candles that end at `market_at`, so that a replay records the same line; the
     newest mark stands in where there is no candle. Answers how many points are new.
     """
-    with transaction.atomic():
+    with consistent_read():
         if EquityPoint.objects.filter(account=account_id, book__isnull=True, market_at=market_at).exists():
             return 0
         overview = selectors.account_overview(account_id, prices=_closes(account_id, market_at))
-        points = [
-            EquityPoint(
-                account_id=account_id,
-                market_at=market_at,
-                equity=overview.equity,
-                realised=overview.realised,
-                unrealised=overview.unrealised,
-                fees=overview.fees,
-                net_flows=overview.net_flows,
-            )
-        ]
-        points += [
-            EquityPoint(
-                account_id=account_id,
-                book_id=book.book_id,
-                market_at=market_at,
-                equity=book.equity,
-                realised=book.realised,
-                unrealised=book.unrealised,
-                fees=book.fees,
-                net_flows=book.net_flows,
-            )
-            for book in overview.books
-        ]
-        # Two that record the same time write the same figures: the second one's are left out.
-        EquityPoint.objects.bulk_create(points, ignore_conflicts=True)
-        return len(points)
+    figures = [(None, overview), *((book.book_id, book) for book in overview.books)]
+    points = [
+        EquityPoint(
+            account_id=account_id,
+            book_id=book_id,
+            market_at=market_at,
+            equity=row.equity,
+            realised=row.realised,
+            unrealised=row.unrealised,
+            fees=row.fees,
+            net_flows=row.net_flows,
+        )
+        for book_id, row in figures
+    ]
+    # Two that record the same time write the same figures: the second one's are left out.
+    EquityPoint.objects.bulk_create(points, ignore_conflicts=True)
+    return len(points)
 
 
 def _closes(account_id: int, market_at: datetime) -> dict[int, Decimal]:

@@ -77,8 +77,10 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
     `since` is the highest fill id each book's last step has seen. Ids are given under the account's lock, so
     none can appear below a cursor later; market time could not tell a fill of the opening tick from one after it.
     """
-    quotes = dict(Book.objects.filter(id__in=book_ids).values_list("id", "account__quote_asset"))
-    bases = {book.pk: book.base_equity for book in Book.objects.filter(id__in=book_ids)}
+    books = Book.objects.filter(id__in=book_ids).values_list("id", "account__quote_asset", "base_equity")
+    quotes, bases = {}, {}
+    for book_id, quote, base_equity in books:
+        quotes[book_id], bases[book_id] = quote, base_equity
     balances = _balances(book_ids)
     orders = _orders(book_ids)
     fills = _fills(book_ids, since)
