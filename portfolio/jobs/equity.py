@@ -27,7 +27,8 @@ def record_equity(*, account_id: int, market_at: datetime, now: datetime) -> int
         if EquityPoint.objects.filter(account=account_id, book__isnull=True, market_at=market_at).exists():
             return 0
         overview = selectors.account_overview(account_id, prices=_closes(account_id, market_at))
-    figures = [(None, overview), *((book.book_id, book) for book in overview.books)]
+    figures: list[tuple[int | None, selectors.AccountOverview | selectors.BookNumbers]] = [(None, overview)]
+    figures += [(book.book_id, book) for book in overview.books]
     points = [
         EquityPoint(
             account_id=account_id,
