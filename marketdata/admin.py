@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import DecimalField, Model
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from marketdata.models import Instrument, Market
+from trading.ledger import plain
+
+Column = str | Callable[[Model], str]
+
+
+@cache
+def _amount_column(field: DecimalField[Any, Any]) -> Callable[[Model], str]:
+    """Make a column that writes an amount without its trailing zeros."""
+
+    @admin.display(description=field.verbose_name, ordering=field.name)
+    def amount(row: Model) -> str:
+        value = getattr(row, field.name)
+        return "-" if value is None else plain(value)
+
+    return amount
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
@@ -19,9 +36,17 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     # Counting all rows of a journal for the page's heading would read the whole table.
     show_full_result_count = False
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+    def get_list_display(self, request: HttpRequest) -> tuple[Column, ...]:
+        """List amounts as people write them."""
+        return self._columns(super().get_list_display(request))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[Column, ...]:
         """Show every column as text unless the page names its own."""
-        return tuple(self.readonly_fields) or tuple(field.name for field in self.opts.concrete_fields)
+        return self._columns(self.readonly_fields or [field.name for field in self.opts.concrete_fields])
+
+    def _columns(self, names: Iterable[Column]) -> tuple[Column, ...]:
+        amounts = {field.name: field for field in self.opts.concrete_fields if isinstance(field, DecimalField)}
+        return tuple(_amount_column(amounts[name]) if name in amounts else name for name in names)
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Let every member of staff read."""

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from django.templatetags.static import static
+
 from tradeapp import environment, logs, places, secret_files, server_addresses
 
 BASE_DIR = places.PROJECT_DIR
@@ -127,7 +129,13 @@ TEMPLATES = [
         },
     },
 ]
-UNFOLD = {"SITE_TITLE": "tradeapp", "SITE_HEADER": "tradeapp", "SITE_SYMBOL": "account_tree", "SHOW_VIEW_ON_SITE": False}
+UNFOLD = {
+    "SITE_TITLE": "tradeapp",
+    "SITE_HEADER": "tradeapp",
+    "SITE_SYMBOL": "account_tree",
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": [lambda _request: static("tradeapp/admin.css")],
+}
 STATIC_URL = "/static/"
 # Scripts and styles of others stay in their packages; plotly.js comes with plotly.
 STATICFILES_DIRS = [BASE_DIR / "static", ("plotly", places.package_directory("plotly") / "package_data")]

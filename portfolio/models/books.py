@@ -55,6 +55,9 @@ class Allocation(models.Model):
             models.UniqueConstraint(fields=["book", "plan"], name="allocation_plan_unique"),
         ]
 
+    def __str__(self) -> str:
+        return f"plan {self.plan}"
+
 
 class EquityPoint(models.Model):
     """Equity and its parts at a market time; book is null for the whole account."""

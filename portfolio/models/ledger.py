@@ -48,6 +48,9 @@ class LedgerAccount(models.Model):
             ),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.kind} {self.asset}"
+
 
 class LedgerTransaction(models.Model):
     """A movement of money; its entries sum to zero per asset."""
@@ -68,6 +71,9 @@ class LedgerTransaction(models.Model):
             models.UniqueConstraint(fields=["account", "seq"], name="ledger_seq_unique"),
             models.UniqueConstraint(fields=["account", "kind", "reference"], name="ledger_reference_unique"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.kind} {self.reference}"
 
 
 class LedgerEntry(models.Model):

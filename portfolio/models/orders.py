@@ -37,6 +37,9 @@ class DecisionRecord(models.Model):
         # It also finds a book's decisions by time.
         constraints = [models.UniqueConstraint(fields=["book", "bar_closed_at", "leg"], name="decision_bar_leg_unique")]
 
+    def __str__(self) -> str:
+        return f"{self.action} {self.reason}"
+
 
 class Intent(models.Model):
     """Something the coordinator accepted; it leads to at most one order."""
@@ -72,6 +75,9 @@ class Intent(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["book", "seq"], name="intent_seq_unique")]
         indexes = [models.Index(fields=["book"], condition=Q(state="waiting"), name="intent_waiting")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.side} {self.seq}"
 
 
 class Order(models.Model):
@@ -148,6 +154,9 @@ class Order(models.Model):
             models.CheckConstraint(condition=Q(filled_quantity__lte=models.F("quantity")), name="order_not_overfilled"),
         ]
 
+    def __str__(self) -> str:
+        return self.client_order_id
+
 
 class Reservation(models.Model):
     """Capital held for one live order: initial = remaining + posted + voided."""
@@ -171,6 +180,9 @@ class Reservation(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["-id"], condition=Q(remaining__gt=0), name="reservation_held")]
+
+    def __str__(self) -> str:
+        return f"{self.initial.normalize():f} {self.asset}"
 
 
 class Fill(models.Model):
@@ -206,6 +218,9 @@ class Fill(models.Model):
             models.CheckConstraint(condition=Q(quantity__gt=0, price__gt=0), name="fill_positive"),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.side} {self.trade_id}"
+
 
 class Position(models.Model):
     """The fold of a book's fills in one instrument, by average cost."""
@@ -226,3 +241,6 @@ class Position(models.Model):
             models.UniqueConstraint(fields=["book", "instrument"], name="position_unique"),
             models.CheckConstraint(condition=Q(quantity__gte=0, cost__gte=0), name="position_not_negative"),
         ]
+
+    def __str__(self) -> str:
+        return f"position {self.pk}"

@@ -27,6 +27,9 @@ class Reconciliation(models.Model):
     class Meta:
         indexes = [models.Index(fields=["account", "-id"])]
 
+    def __str__(self) -> str:
+        return f"{self.cause} {self.pk}"
+
 
 class ReconciliationLine(models.Model):
     """One asset: what we say, what the exchange says, what nobody has explained."""
