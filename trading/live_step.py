@@ -3,7 +3,8 @@
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 import numpy as np
 
@@ -150,8 +151,12 @@ def state_view(definition: StrategyDefinition, state_bytes: bytes) -> dict[str, 
 
 
 def _schema_hash(definition: StrategyDefinition) -> bytes:
-    layout = f"{definition.name} {np.dtype(definition.state_dtype).descr}"
-    return hashlib.sha256(layout.encode()).digest()[:_SCHEMA_BYTES]
+    return _layout_hash(definition.name, np.dtype(definition.state_dtype))
+
+
+@lru_cache(maxsize=256)
+def _layout_hash(name: str, dtype: np.dtype[Any]) -> bytes:
+    return hashlib.sha256(f"{name} {dtype.descr}".encode()).digest()[:_SCHEMA_BYTES]
 
 
 def _check_panel(panel: Floats, i: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import F, Q
+from django.db.models import F
 
 from portfolio.models import Book, Fill, Intent, LedgerAccount, Order, Position
 from trading.ledger import UNIT, ZERO, exactly
@@ -77,13 +77,13 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
     `since` is the highest fill id each book's last step has seen. Ids are given under the account's lock, so
     none can appear below a cursor later; market time could not tell a fill of the opening tick from one after it.
     """
-    books = Book.objects.filter(id__in=book_ids).values_list("id", "account__quote_asset", "base_equity")
-    quotes, bases = {}, {}
-    for book_id, quote, base_equity in books:
-        quotes[book_id], bases[book_id] = quote, base_equity
+    books = Book.objects.filter(id__in=book_ids).values_list("id", "account", "account__quote_asset", "base_equity")
+    accounts, quotes, bases = {}, {}, {}
+    for book_id, account_id, quote, base_equity in books:
+        accounts[book_id], quotes[book_id], bases[book_id] = account_id, quote, base_equity
     balances = _balances(book_ids)
     orders = _orders(book_ids)
-    fills = _fills(book_ids, since)
+    fills, newest = _fills(book_ids, since)
     held = _positions(book_ids, balances, orders)
     return {
         book_id: BookExact(
@@ -91,7 +91,8 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
             allocation_units=_units(bases[book_id]),
             free_units=_units(balances[book_id, Kind.AVAILABLE, quotes[book_id]]),
             locked_units=_units(balances[book_id, Kind.RESERVED, quotes[book_id]]),
-            last_fill_id=max([since.get(book_id, 0), *(fill.fill_id for fill in fills[book_id])]),
+            # Nothing older than what the account has posted by now can come later, whoever's it is.
+            last_fill_id=max(since.get(book_id, 0), newest.get(accounts[book_id], 0)),
             positions=held[book_id],
             fills=tuple(sorted(fills[book_id], key=lambda fill: (fill.traded_at, fill.instrument_id, fill.trade_id))),
             orders=tuple(_order(order) for order in orders[book_id]),
@@ -117,19 +118,22 @@ def _orders(book_ids: Collection[int]) -> dict[int, list[Order]]:
     return found
 
 
-def _fills(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int, list[FillExact]]:
-    wanted = Q(pk__in=())
-    for book_id in book_ids:
-        wanted |= Q(book=book_id, id__gt=since.get(book_id, 0))
-    rows = Fill.objects.filter(wanted).annotate(
+def _fills(book_ids: Collection[int], since: Mapping[int, int]) -> tuple[dict[int, list[FillExact]], dict[int, int]]:
+    """Read the fills that each book has not seen, and the newest id of each account among them."""
+    oldest = min((since.get(book_id, 0) for book_id in book_ids), default=0)
+    rows = Fill.objects.filter(book__in=book_ids, id__gt=oldest).annotate(
         slot=F("order__intent__slot"),
         intent_kind=F("order__intent__kind"),
         reason=F("order__intent__reason"),
         base=F("instrument__base"),
     )
     found: dict[int, list[FillExact]] = defaultdict(list)
+    newest: dict[int, int] = defaultdict(int)
     for row in rows:
         assert row.book_id is not None
+        newest[row.account_id] = max(newest[row.account_id], row.pk)
+        if row.pk <= since.get(row.book_id, 0):
+            continue
         received = row.base if row.side == "buy" else None
         in_received = row.fee_asset == received
         fee = row.fee if in_received else row.fee_quote if row.side == "sell" else ZERO
@@ -148,7 +152,7 @@ def _fills(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int, lis
                 trade_id=row.trade_id,
             )
         )
-    return found
+    return found, newest
 
 
 def _positions(

@@ -123,3 +123,18 @@ def test_a_strategy_is_told_exact_units_and_each_fill_once(world: World) -> None
     (stop,) = exact.orders
     assert (stop.intent_kind, stop.remaining_units, stop.price_units) == ("stop", 379000, 4900000000000)
     assert selectors.books_exact([book], {book: exact.last_fill_id})[book].fills == ()
+
+
+def test_a_book_that_never_trades_does_not_reread_the_fills_of_the_others(world: World) -> None:
+    """The cursor moves with what the account has posted, and skips nobody's fill."""
+    idle, busy = world.books[0].pk, world.books[1].pk
+    since = {idle: 0, busy: 0}
+    for expected in (1, 1):
+        world.decide(world.propose("enter", book=1, lots=380, limit_price=D("50505")))
+        world.fill(world.send(world.order(kind="enter", book=1)), "0.0038", "50002.50")
+
+        exact = selectors.books_exact([idle, busy], since)
+
+        assert (len(exact[idle].fills), len(exact[busy].fills)) == (0, expected)
+        assert exact[idle].last_fill_id == exact[busy].last_fill_id > max(since.values())
+        since = {book: exact[book].last_fill_id for book in (idle, busy)}
