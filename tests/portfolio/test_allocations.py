@@ -130,8 +130,8 @@ def test_a_book_that_never_trades_does_not_reread_the_fills_of_the_others(world:
     idle, busy = world.books[0].pk, world.books[1].pk
     since = {idle: 0, busy: 0}
     for expected in (1, 1):
-        world.decide(world.propose("enter", book=1, lots=380, limit_price=D("50505")))
-        world.fill(world.send(world.order(kind="enter", book=1)), "0.0038", "50002.50")
+        world.decide(world.propose("enter", book=1, lots=100, limit_price=D("50505")))
+        world.fill(world.send(world.order(kind="enter", book=1)), "0.001", "50002.50")
 
         exact = selectors.books_exact([idle, busy], since)
 
