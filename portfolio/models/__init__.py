@@ -6,6 +6,7 @@ from portfolio.models.books import Allocation, Book, EquityPoint
 from portfolio.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction
 from portfolio.models.orders import DecisionRecord, Fill, Intent, Order, Position, Reservation
 from portfolio.models.reconciliation import Reconciliation, ReconciliationLine
+from portfolio.models.trading import HistoryCursor, HostSilence, LedgerCheckpoint, TraderStart
 
 __all__ = [
     "Account",
@@ -17,9 +18,12 @@ __all__ = [
     "EquityPoint",
     "Fill",
     "Heartbeat",
+    "HistoryCursor",
+    "HostSilence",
     "Intent",
     "Lease",
     "LedgerAccount",
+    "LedgerCheckpoint",
     "LedgerEntry",
     "LedgerTransaction",
     "Order",
@@ -27,4 +31,5 @@ __all__ = [
     "Reconciliation",
     "ReconciliationLine",
     "Reservation",
+    "TraderStart",
 ]
