@@ -4,7 +4,7 @@ ARGS ?=
 WORKERS ?= 2
 BIN := .venv/bin
 
-.PHONY: run test check bench parity install install-test chromium format requirements
+.PHONY: run test check bench parity conformance install install-test chromium format requirements
 
 run: install
 	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
@@ -28,6 +28,11 @@ bench: install-test
 parity: install-test
 	@$(BIN)/python -m tests.journeys.parity $(ARGS)
 
+# Other people's clients against the local exchange, in an environment of their own.
+conformance: install
+	@$(PYTHON) requirements/install.py conformance
+	@.venv-conformance/bin/python -m pytest -q -c tests/conformance/pytest.ini tests/conformance $(ARGS)
+
 format: install-test
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
@@ -45,6 +50,7 @@ chromium:
 requirements:
 	uv pip compile $(PINNING) pyproject.toml -o requirements/run.txt
 	uv pip compile $(PINNING) pyproject.toml --group test -c requirements/run.txt -o requirements/test.txt
+	uv pip compile $(PINNING) --group conformance -o requirements/conformance.txt
 
 PINNING := --no-config --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	--python-version 3.11 --quiet

@@ -1,7 +1,7 @@
 """Install pinned requirements into `.venv`, and do nothing when that was done before.
 
 Run with any Python 3.11 or newer: `python3 requirements/install.py run` or `... test`. It needs nothing installed; it uses uv
-where there is one, else pip.
+where there is one, else pip. `... conformance` fills an environment of its own, `.venv-conformance`.
 """
 
 import hashlib
@@ -12,8 +12,7 @@ import subprocess
 import sys
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
-ENVIRONMENT = PROJECT / ".venv"
-PYTHON = ENVIRONMENT / "bin" / "python"
+APART = ("conformance",)
 OLDEST = (3, 11)
 
 
@@ -22,31 +21,34 @@ def main() -> int:
     if sys.version_info < OLDEST:
         return fail(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. Try: make PYTHON=python3.12")
     name = sys.argv[1]
+    environment = PROJECT / (f".venv-{name}" if name in APART else ".venv")
+    python = environment / "bin" / "python"
     requirements = PROJECT / "requirements" / f"{name}.txt"
     wanted = stamp_of(requirements)
     # The test requirements include those of a run.
-    stamps = [ENVIRONMENT / f"installed-{known}" for known in dict.fromkeys((name, "test"))]
-    if PYTHON.exists() and wanted_is_installed(name, stamps, wanted):
+    known = (name,) if name in APART else dict.fromkeys((name, "test"))
+    stamps = [environment / f"installed-{one}" for one in known]
+    if python.exists() and wanted_is_installed(name, stamps, wanted):
         return 0
-    if not is_usable():
-        print("Making .venv ...", flush=True)
-        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-        made = subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=False)
+    if not is_usable(environment):
+        print(f"Making {environment.name} ...", flush=True)
+        shutil.rmtree(environment, ignore_errors=True)
+        made = subprocess.run([sys.executable, "-m", "venv", str(environment)], check=False)
         if made.returncode:
-            shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+            shutil.rmtree(environment, ignore_errors=True)
             return fail("The virtual environment could not be made. On Debian and Ubuntu: apt-get install python3-venv")
     print(f"Installing requirements/{name}.txt ...", flush=True)
-    done = subprocess.run(command(requirements), check=False, env=quiet_environment())
+    done = subprocess.run(command(python, requirements), check=False, env=quiet_environment())
     if done.returncode:
         return fail("Installing failed (see above): check the network and the free space, then run the same command again.")
-    (ENVIRONMENT / f"installed-{name}").write_text(wanted)
+    (environment / f"installed-{name}").write_text(wanted)
     return 0
 
 
-def is_usable() -> bool:
-    """Tell whether `.venv` is whole and made for this interpreter; an upgraded or half-made one is made anew."""
-    marker = ENVIRONMENT / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages" / "pip"
-    return PYTHON.exists() and marker.is_dir()
+def is_usable(environment: pathlib.Path) -> bool:
+    """Tell whether an environment is whole and made for this interpreter; an upgraded or half-made one is made anew."""
+    marker = environment / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages" / "pip"
+    return (environment / "bin" / "python").exists() and marker.is_dir()
 
 
 def wanted_is_installed(name: str, stamps: list[pathlib.Path], wanted: str) -> bool:
@@ -67,13 +69,13 @@ def stamp_of(requirements: pathlib.Path) -> str:
     return f"{hashlib.sha256(requirements.read_bytes()).hexdigest()} {sys.version_info[0]}.{sys.version_info[1]}\n"
 
 
-def command(requirements: pathlib.Path) -> list[str]:
+def command(python: pathlib.Path, requirements: pathlib.Path) -> list[str]:
     """Return the installer's command line. Wheels only: a compiler is never needed."""
     uv = shutil.which("uv")
     if uv:
-        words = [uv, "pip", "install", "--python", str(PYTHON), "--require-hashes", "--compile-bytecode", "--quiet"]
+        words = [uv, "pip", "install", "--python", str(python), "--require-hashes", "--compile-bytecode", "--quiet"]
         return [*words, "--only-binary", ":all:", "--no-deps", "-r", str(requirements)]
-    words = [str(PYTHON), "-m", "pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
+    words = [str(python), "-m", "pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
     return [*words, "--quiet", "--progress-bar", "off", "--disable-pip-version-check", "-r", str(requirements)]
 
 

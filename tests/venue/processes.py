@@ -22,6 +22,8 @@ START_SECONDS = 20.0
 class VenueProcess:
     """An exchange that can be killed and started again on the same books."""
 
+    python = sys.executable
+
     def __init__(self, data_dir: Path, *words: str) -> None:
         self.data_dir = data_dir
         self.words = words
@@ -36,7 +38,7 @@ class VenueProcess:
     def start(self, *, file_bytes_max: int | None = None) -> None:
         """Start it and wait until it answers; with a limit, no file of it may grow beyond."""
         ports = ["--port", str(self.port), "--control-port", str(self.control_port)]
-        command = [sys.executable, "-m", "venue", "--data-dir", str(self.data_dir), *ports, *self.words]
+        command = [self.python, "-m", "venue", "--data-dir", str(self.data_dir), *ports, *self.words]
         with (self.data_dir.parent / "venue.log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, stderr=log, stdout=log)
         if file_bytes_max is not None:
