@@ -33,6 +33,9 @@ _MOVES: Final[Mapping[str, frozenset[str]]] = {
     CANCELLING: _ENDS,
 }
 
+# Ends that the exchange may prove wrong; a complete fill is none of them.
+_ADOPTABLE: Final = TERMINAL - {FILLED}
+
 
 class MoveRefused(Exception):
     """Raised when an order is asked to move against the graph."""
@@ -41,6 +44,11 @@ class MoveRefused(Exception):
 def may_move(before: str, after: str) -> bool:
     """Say whether the graph has this move; a status that stays is no move."""
     return after in _MOVES.get(before, frozenset())
+
+
+def may_adopt(before: str) -> bool:
+    """Say whether an order that ended like this may turn out to live: the one way back (I-14)."""
+    return before in _ADOPTABLE
 
 
 def sources(after: str) -> frozenset[str]:

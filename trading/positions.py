@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -33,37 +33,56 @@ class PositionFold:
     fees: Decimal = ZERO
 
 
-class Oversold(Exception):
-    """Raised when fills sell more than was bought."""
+@exactly
+def apply_fill(position: PositionFold, fill: FillFact) -> tuple[PositionFold, Decimal]:
+    """Fold one fill in; answer the position and what this fill realised.
+
+    What is sold beyond the position, by an order that was adopted, leaves it below zero: its cost is then what the sale
+    brought, below zero too, and the buys that follow realise the difference.
+    """
+    moved = fill.base if fill.side == "buy" else -fill.base
+    paid = fill.quote if fill.side == "buy" else -fill.quote
+    closing = min(fill.base, abs(position.quantity)) if position.quantity * moved < ZERO else ZERO
+    # Of the fill's money, what belongs to the part that closes; all of it unless the fill turns the position round.
+    paid_closing = paid if closing == fill.base else _share(paid, closing, fill.base)
+    cost_out = _signed_cost_of(position, closing)
+    realised = -(paid_closing + cost_out)
+    folded = PositionFold(
+        quantity=position.quantity + moved,
+        cost=position.cost - cost_out + paid - paid_closing,
+        realised=position.realised + realised,
+        fees=position.fees + fill.fee_quote,
+    )
+    return folded, realised
 
 
 @exactly
-def apply_fill(position: PositionFold, fill: FillFact) -> tuple[PositionFold, Decimal]:
-    """Fold one fill in; answer the position and what this fill realised."""
-    fees = position.fees + fill.fee_quote
-    if fill.side == "buy":
-        quantity, cost = position.quantity + fill.base, position.cost + fill.quote
-        return replace(position, quantity=quantity, cost=cost, fees=fees), ZERO
-    if fill.base > position.quantity:
-        raise Oversold(f"A sell of {fill.base} meets a position of {position.quantity}")
-    cost_out = cost_of(position, fill.base)
-    realised = fill.quote - cost_out
-    sold = PositionFold(
-        quantity=position.quantity - fill.base,
-        cost=position.cost - cost_out,
-        realised=position.realised + realised,
-        fees=fees,
+def unapply_fill(position: PositionFold, fill: FillFact, realised: Decimal) -> PositionFold:
+    """Take the newest fill out again; answer the position before it."""
+    sign = 1 if fill.side == "buy" else -1
+    return PositionFold(
+        quantity=position.quantity - sign * fill.base,
+        cost=position.cost - sign * fill.quote - realised,
+        realised=position.realised - realised,
+        fees=position.fees - fill.fee_quote,
     )
-    return sold, realised
 
 
 @exactly
 def cost_of(position: PositionFold, quantity: Decimal) -> Decimal:
     """Answer the share of cost that leaves with a quantity; the last sell takes the whole rest (I-28)."""
-    if quantity == position.quantity:
-        return position.cost
-    # Rounded down, so that the remainder stays in the position and is never dropped.
-    return position.cost * quantity // (position.quantity * UNIT) * UNIT
+    return _share(position.cost, quantity, position.quantity)
+
+
+def _signed_cost_of(position: PositionFold, closing: Decimal) -> Decimal:
+    return _share(position.cost, closing, abs(position.quantity)) if closing else ZERO
+
+
+def _share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    if part == whole:
+        return amount
+    # Rounded towards zero, so that the remainder stays in the position and is never dropped.
+    return amount * part // (whole * UNIT) * UNIT
 
 
 def fold(fills: Iterable[FillFact]) -> tuple[PositionFold, list[Decimal]]:
@@ -83,23 +102,21 @@ def fold_first_in_first_out(fills: Iterable[FillFact]) -> PositionFold:
     realised = fees = ZERO
     for fill in fills:
         fees += fill.fee_quote
-        if fill.side == "buy":
-            lots.append(PositionFold(quantity=fill.base, cost=fill.quote))
-            continue
-        realised += fill.quote
-        left = fill.base
-        while left > ZERO:
-            if not lots:
-                raise Oversold(f"{left} more was sold than bought")
+        sign = 1 if fill.side == "buy" else -1
+        left, paid = fill.base, sign * fill.quote
+        while left > ZERO and lots and lots[0].quantity * sign < ZERO:
             lot = lots[0]
-            part = min(left, lot.quantity)
-            cost = cost_of(lot, part)
-            realised -= cost
+            part = min(left, abs(lot.quantity))
+            cost, paid_part = _share(lot.cost, part, abs(lot.quantity)), _share(paid, part, left)
+            realised -= paid_part + cost
             left -= part
-            if part == lot.quantity:
+            paid -= paid_part
+            if part == abs(lot.quantity):
                 lots.popleft()
             else:
-                lots[0] = PositionFold(quantity=lot.quantity - part, cost=lot.cost - cost)
+                lots[0] = PositionFold(quantity=lot.quantity + sign * part, cost=lot.cost - cost)
+        if left > ZERO:
+            lots.append(PositionFold(quantity=sign * left, cost=paid))
     quantity = sum((lot.quantity for lot in lots), ZERO)
     cost = sum((lot.cost for lot in lots), ZERO)
     return PositionFold(quantity=quantity, cost=cost, realised=realised, fees=fees)

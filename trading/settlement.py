@@ -14,6 +14,8 @@ RESERVED = "reserved"
 UNALLOCATED = "unallocated"
 FEE_POOL = "fee_pool"
 SUSPENSE = "suspense"
+DEFICIT = "deficit"
+EXTERNAL_FLOW = "external_flow"
 EXTERNAL_TRADE = "external_trade"
 EXTERNAL_FEE = "external_fee"
 
@@ -49,7 +51,9 @@ class Settlement:
     voided: Decimal
     fact: FillFact
     shortfalls: dict[str, Decimal] = field(default_factory=dict)
+    # What the book still owes the pool for a fee, None when it could not be priced; only said of a pending fee.
     is_fee_pending: bool = False
+    fee_owed: Decimal | None = None
 
 
 class _Purse:
@@ -87,6 +91,20 @@ class _Purse:
             self.shortfalls[asset] = self.shortfalls.get(asset, ZERO) + split.missing
         self.move(to, amount)
 
+    def repay(self, asset: str) -> None:
+        """Give free money to the owner's deficit, if an adopted order has left one."""
+        if self.trade.book_id is not None:
+            free = max(self.balance(self.own(asset)), ZERO)
+            for leg in repayment(self.trade.book_id, asset, free, self.balance):
+                self.move(*leg)
+
+
+def repayment(book_id: int, asset: str, free: Decimal, balances: Balances) -> list[Leg]:
+    """Return the legs that pay a book's deficit back from its free money, as far as either goes."""
+    deficit = Pocket(DEFICIT, book_id, asset)
+    part = min(-balances(deficit), free)
+    return [Leg(Pocket(AVAILABLE, book_id, asset), -part), Leg(deficit, part)] if part > ZERO else []
+
 
 @exactly
 def settle(trade: Trade, balances: Balances) -> Settlement:
@@ -106,7 +124,9 @@ def settle(trade: Trade, balances: Balances) -> Settlement:
     received, gain = (trade.base, trade.quantity) if trade.side == "buy" else (trade.quote, trade.quote_quantity)
     purse.move(_market(trade, received), -gain)
     purse.move(purse.own(received), gain)
-    fact, is_fee_pending = _pay_fee(trade, purse, received)
+    fact, is_fee_pending, fee_owed = _pay_fee(trade, purse, received)
+    for free in (asset, received):
+        purse.repay(free)
     return Settlement(
         legs=tuple(purse.legs),
         posted=posted,
@@ -114,15 +134,19 @@ def settle(trade: Trade, balances: Balances) -> Settlement:
         fact=fact,
         shortfalls=purse.shortfalls,
         is_fee_pending=is_fee_pending,
+        fee_owed=fee_owed,
     )
 
 
-def _pay_fee(trade: Trade, purse: _Purse, received: str) -> tuple[FillFact, bool]:
-    base, quote, fee_quote, is_fee_pending = trade.quantity, trade.quote_quantity, ZERO, False
+def _pay_fee(trade: Trade, purse: _Purse, received: str) -> tuple[FillFact, bool, Decimal | None]:
+    base, quote, fee_quote = trade.quantity, trade.quote_quantity, ZERO
+    is_fee_pending, owed = False, None
     sign = 1 if trade.side == "buy" else -1
     to = Pocket(EXTERNAL_FEE, trade.book_id, trade.fee_asset)
     if trade.fee == ZERO:
-        return FillFact(trade.side, base, quote, ZERO), False
+        return FillFact(trade.side, base, quote, ZERO), False, None
+    if trade.fee < ZERO:
+        return _take_rebate(trade, purse, received), False, None
     if trade.fee_asset in (received, trade.quote):
         own = purse.own(trade.fee_asset)
         purse.pay(trade.fee, trade.fee_asset, to, [(own, purse.balance(own))])
@@ -132,7 +156,7 @@ def _pay_fee(trade: Trade, purse: _Purse, received: str) -> tuple[FillFact, bool
         else:
             fee_quote = trade.fee
             quote += sign * trade.fee
-        return FillFact(trade.side, base, quote, fee_quote), False
+        return FillFact(trade.side, base, quote, fee_quote), False, None
     pool = Pocket(FEE_POOL, None, trade.fee_asset)
     spare = Pocket(UNALLOCATED, None, trade.fee_asset)
     sources = [(pool, purse.balance(pool))]
@@ -140,22 +164,45 @@ def _pay_fee(trade: Trade, purse: _Purse, received: str) -> tuple[FillFact, bool
         sources.append((spare, purse.balance(spare)))
     purse.pay(trade.fee, trade.fee_asset, to, sources)
     if trade.book_id is not None:
-        fee_quote, is_fee_pending = _refund_pool(trade, purse)
-    return FillFact(trade.side, base, quote + sign * fee_quote, fee_quote), is_fee_pending
+        fee_quote, is_fee_pending, owed = _refund_pool(trade, purse)
+    return FillFact(trade.side, base, quote + sign * fee_quote, fee_quote), is_fee_pending, owed
 
 
-def _refund_pool(trade: Trade, purse: _Purse) -> tuple[Decimal, bool]:
+def _refund_pool(trade: Trade, purse: _Purse) -> tuple[Decimal, bool, Decimal | None]:
     """Have the book pay the pool for a fee in a third asset, rounded in the pool's favour."""
     mark = trade.price if trade.fee_asset == trade.base else trade.fee_mark
     if mark is None:
-        return ZERO, True
+        return ZERO, True, None
     own = purse.own(trade.quote)
     owed = ceil_to(trade.fee * mark, UNIT)
     charged = min(owed, max(purse.balance(own), ZERO))
     if charged:
         purse.move(own, -charged)
         purse.move(Pocket(FEE_POOL, None, trade.quote), charged)
-    return charged, charged < owed
+    return charged, charged < owed, owed - charged
+
+
+def _take_rebate(trade: Trade, purse: _Purse, received: str) -> FillFact:
+    """Take in a fee below zero: the owner's in its own assets, the pool's in a third, which pays the book its worth."""
+    rebate, sign = -trade.fee, 1 if trade.side == "buy" else -1
+    purse.move(Pocket(EXTERNAL_FEE, trade.book_id, trade.fee_asset), -rebate)
+    if trade.fee_asset == trade.quote:
+        purse.move(purse.own(trade.quote), rebate)
+        return FillFact(trade.side, trade.quantity, trade.quote_quantity - sign * rebate, -rebate)
+    if trade.fee_asset == received:
+        purse.move(purse.own(received), rebate)
+        return FillFact(trade.side, trade.quantity + rebate, trade.quote_quantity, -floor_to(rebate * trade.price, UNIT))
+    if trade.book_id is None:
+        purse.move(purse.own(trade.fee_asset), rebate)
+        return FillFact(trade.side, trade.quantity, trade.quote_quantity, ZERO)
+    purse.move(Pocket(FEE_POOL, None, trade.fee_asset), rebate)
+    mark = trade.price if trade.fee_asset == trade.base else trade.fee_mark
+    pool = Pocket(FEE_POOL, None, trade.quote)
+    paid = min(floor_to(rebate * mark, UNIT), max(purse.balance(pool), ZERO)) if mark is not None else ZERO
+    if paid:
+        purse.move(pool, -paid)
+        purse.move(purse.own(trade.quote), paid)
+    return FillFact(trade.side, trade.quantity, trade.quote_quantity - sign * paid, -paid)
 
 
 def _market(trade: Trade, asset: str) -> Pocket:

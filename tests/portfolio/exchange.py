@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from portfolio.models import Order
+from trading.desk.rows import OrderRow
 from trading.orders import ExchangeStatus, OrderReport, Side, TradeReport
 
 ZERO = Decimal(0)
@@ -45,7 +45,7 @@ class Exchange:
         self.trades: list[TradeReport] = []
         self.clock = clock
 
-    def accept(self, order: Order) -> OrderReport:
+    def accept(self, order: OrderRow) -> OrderReport:
         """Take an order and lock what it may cost."""
         assert order.client_order_id not in self.orders, "an order was sent twice (I-12)"
         row = Resting(

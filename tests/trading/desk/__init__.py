@@ -1,0 +1,1 @@
+"""Tests of the rules of an account in play, in memory."""

@@ -1,0 +1,224 @@
+"""Turn intents into orders: at once, after the cancels they need, or not at all."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from trading.desk.admission import Refusal, entry_refusal, filter_refusal, price_inside_rivals, standing_refusal, takes
+from trading.desk.desk import Desk, is_stop, others
+from trading.desk.rows import (
+    DROPPED,
+    ENTER,
+    FLATTEN,
+    IMMEDIATE_OR_CANCEL,
+    LIMIT,
+    LIMIT_MAKER,
+    MARKET,
+    SELLS_OF_EXIT,
+    STOP,
+    STOP_LOSS,
+    IntentRow,
+    OrderRow,
+)
+from trading.ledger import ZERO, plain
+
+
+def place(desk: Desk, intent: IntentRow) -> Refusal | None:
+    """Order, or have the intent wait for the cancels it needs; a refusal changes nothing but those cancels.
+
+    The caller numbers and saves a new intent, and drops a waiting one that is refused.
+    """
+    if intent.kind in SELLS_OF_EXIT:
+        return _place_exit(desk, intent)
+    if intent.kind == STOP:
+        return _place_stop(desk, intent)
+    return _place_entry(desk, intent)
+
+
+def attach_stop(desk: Desk, parent: IntentRow) -> None:
+    """Protect what a book holds after an entry or a partial exit with the one stop its intent asked for."""
+    stop = new_stop(parent.book_id, desk, instrument_id=parent.instrument_id, stop_price=parent.stop_price)
+    stop.parent, stop.decision = parent, parent.decision
+    replace_stop(desk, stop)
+
+
+def new_stop(book_id: int, desk: Desk, *, instrument_id: int, stop_price: Decimal | None, reason: str = "") -> IntentRow:
+    """Make the intent of a protective stop for all whole lots."""
+    return desk.store.make_intent(
+        book_id=book_id,
+        kind=STOP,
+        instrument=desk.instrument(instrument_id),
+        side="sell",
+        lots=0,
+        stop_price=stop_price,
+        reason=reason or "STOP_PROTECTIVE",
+        market_at=desk.market_at,
+    )
+
+
+def replace_stop(desk: Desk, stop: IntentRow) -> Refusal | None:
+    """Put a stop in the place of every other stop of the position, live or waiting."""
+    for waiting in desk.waiting_of(stop.book_id, stop.instrument_id):
+        if waiting.kind == STOP:
+            desk.drop(waiting, "STOP_REPLACED")
+    desk.admit(stop)
+    refusal = place(desk, stop)
+    _note_stop(desk, stop, refusal)
+    return refusal
+
+
+def release_waiting(desk: Desk) -> None:
+    """Place what waits and is no longer held up, oldest first."""
+    for intent in list(desk.waiting):
+        if intent not in desk.waiting:
+            continue
+        refusal = place(desk, intent)
+        if refusal:
+            desk.drop(intent, refusal.code)
+        if intent.kind == STOP:
+            _note_stop(desk, intent, refusal)
+        if refusal and intent.kind in SELLS_OF_EXIT and intent.stop_price is not None:
+            # The exit took the old stop away, so what is left gets the new one all the same.
+            attach_stop(desk, intent)
+
+
+def _place_exit(desk: Desk, intent: IntentRow) -> Refusal | None:
+    for waiting in desk.waiting_of(intent.book_id, intent.instrument_id):
+        if waiting.side == "sell" and waiting is not intent:
+            if waiting.kind in SELLS_OF_EXIT:
+                return Refusal("EXIT_PENDING", {"waiting_intent": waiting.seq})
+            desk.drop(waiting, "EXIT_REPLACED")
+    live = desk.live_of(intent.book_id, intent.instrument_id)
+    for order in live:
+        if order.intent.kind in SELLS_OF_EXIT:
+            return Refusal("EXIT_PENDING", {"order": order.client_order_id})
+    if refusal := _nothing_to_sell(desk, intent, live):
+        return refusal
+    held_up = False
+    for order in live:
+        if order.side == "sell" or (intent.kind == FLATTEN):
+            desk.cancel(order)
+            held_up |= order in desk.live
+    _keep_stop_price(desk, intent)
+    if held_up:
+        desk.wait(intent)
+        return None
+    return _sell_at_market(desk, intent)
+
+
+def _nothing_to_sell(desk: Desk, intent: IntentRow, live: list[OrderRow]) -> Refusal | None:
+    """Refuse before any cancel is asked for: an old stop is better than none."""
+    instrument = desk.instrument(intent.instrument_id)
+    held = desk.available(intent.book_id, instrument.base)
+    held += sum((order.quantity - order.filled_quantity for order in live if order.side == "sell"), ZERO)
+    if held < instrument.lot_size:
+        return Refusal("POSITION_EMPTY", {"held": plain(held)})
+    return None
+
+
+def _sell_at_market(desk: Desk, intent: IntentRow) -> Refusal | None:
+    instrument = desk.instrument(intent.instrument_id)
+    there = desk.lots_available(intent.book_id, instrument)
+    lots = min(intent.lots, there) if intent.lots else there
+    lots = min(lots, int(instrument.quantity_max // instrument.lot_size))
+    if lots <= 0:
+        return Refusal("POSITION_EMPTY", {"available": plain(desk.available(intent.book_id, instrument.base))})
+    mark = desk.mark(intent.instrument_id)
+    refusal = filter_refusal(instrument, lots=lots, price=None)
+    if refusal is None and mark is not None and lots * instrument.lot_size * mark < instrument.notional_min:
+        refusal = Refusal("FILTER_MIN_NOTIONAL", {"notional": plain(lots * instrument.lot_size * mark)})
+    if refusal:
+        return refusal
+    bids = _rival_bids(desk, intent)
+    quantity = lots * instrument.lot_size
+    if bids:
+        # A market sell could reach another book's bid; one tick above it, it cannot (I-39). Exits are never refused for it.
+        desk.order(
+            intent, order_type=LIMIT, time_in_force=IMMEDIATE_OR_CANCEL, quantity=quantity, price=max(bids) + instrument.tick_size
+        )
+    else:
+        desk.order(intent, order_type=MARKET, quantity=quantity)
+    return None
+
+
+def _rival_bids(desk: Desk, intent: IntentRow) -> list[Decimal]:
+    rivals = others(desk.live, book_id=intent.book_id, instrument_id=intent.instrument_id, side="buy")
+    return [order.price for order in rivals if order.price is not None and not takes(order)]
+
+
+def _place_stop(desk: Desk, intent: IntentRow) -> Refusal | None:
+    held_up = False
+    for order in desk.live_of(intent.book_id, intent.instrument_id, side="sell"):
+        if is_stop(order):
+            desk.cancel(order)
+        held_up |= order in desk.live and (is_stop(order) or order.cancel_requested_at is not None)
+    if held_up or _waits_behind(desk, intent):
+        desk.wait(intent)
+        return None
+    instrument = desk.instrument(intent.instrument_id)
+    lots = desk.lots_available(intent.book_id, instrument)
+    if lots <= 0:
+        return Refusal("POSITION_EMPTY", {"available": plain(desk.available(intent.book_id, instrument.base))})
+    refusal = filter_refusal(instrument, lots=lots, price=intent.stop_price)
+    if refusal is None:
+        desk.order(intent, order_type=STOP_LOSS, quantity=lots * instrument.lot_size, stop_price=intent.stop_price)
+    return refusal
+
+
+def _place_entry(desk: Desk, intent: IntentRow) -> Refusal | None:
+    cancelling = any(order.cancel_requested_at for order in desk.live_of(intent.book_id, intent.instrument_id))
+    if cancelling or _waits_behind(desk, intent):
+        # What the cancels free is counted when they are proven; what can be refused for good is refused now.
+        instrument = desk.instrument(intent.instrument_id)
+        refusal = standing_refusal(desk, intent) or filter_refusal(instrument, lots=intent.lots, price=intent.limit_price)
+        if refusal is None:
+            desk.wait(intent)
+        return refusal
+    # Two bots may trade one coin: an entry that would reach another's resting sell stays one tick inside it.
+    intent.limit_price = price_inside_rivals(desk, intent)
+    refusal = entry_refusal(desk, intent)
+    if refusal is None:
+        instrument = desk.instrument(intent.instrument_id)
+        is_taker = intent.kind == ENTER
+        desk.order(
+            intent,
+            order_type=LIMIT if is_taker else LIMIT_MAKER,
+            time_in_force=IMMEDIATE_OR_CANCEL if is_taker else "",
+            quantity=intent.lots * instrument.lot_size,
+            price=intent.limit_price,
+        )
+    return refusal
+
+
+def _waits_behind(desk: Desk, intent: IntentRow) -> bool:
+    """Say whether an older intent of the same book and instrument still waits: a bot's decisions keep their order."""
+    older = desk.waiting_of(intent.book_id, intent.instrument_id)
+    return any(waiting.seq < intent.seq for waiting in older)
+
+
+def _keep_stop_price(desk: Desk, intent: IntentRow) -> None:
+    position = desk.position(intent.book_id, intent.instrument_id)
+    if position is not None and position.stop_price != intent.stop_price:
+        position.stop_price = intent.stop_price
+        desk.touch_position(position)
+
+
+def _note_stop(desk: Desk, stop: IntentRow, refusal: Refusal | None) -> None:
+    """Keep the position's word on its protection true: a stop that cannot be placed leaves it unprotected (I-47)."""
+    if refusal is not None and stop.state != DROPPED:
+        desk.drop(stop, refusal.code)
+    position = desk.position(stop.book_id, stop.instrument_id)
+    if position is None:
+        return
+    instrument = desk.instrument(stop.instrument_id)
+    holds = position.quantity // instrument.lot_size > ZERO
+    position.stop_price = stop.stop_price if holds else None
+    position.is_unprotected = refusal is not None and holds
+    desk.touch_position(position)
+
+
+def is_protected(desk: Desk, order: OrderRow) -> bool:
+    """Say whether a stop replaces or follows this one."""
+    live = desk.live_of(order.book_id, order.instrument_id, side="sell")
+    waiting = desk.waiting_of(order.book_id, order.instrument_id)
+    return any(is_stop(row) for row in live) or any(row.kind == STOP for row in waiting)
