@@ -38,9 +38,12 @@ class LedgerAccount(models.Model):
             ),
             # I-07: pockets that are ours never go below zero.
             models.CheckConstraint(
-                condition=Q(balance__gte=0) | Q(kind__in=["suspense", "external_flow", "external_trade", "external_fee"]),
+                condition=Q(balance__gte=0)
+                | Q(kind__in=["suspense", "deficit", "external_flow", "external_trade", "external_fee"]),
                 name="ledger_balance_not_negative",
             ),
+            # What a book reserves for an adopted order and does not have; its entries are halted.
+            models.CheckConstraint(condition=~Q(kind="deficit") | Q(balance__lte=0), name="ledger_deficit_not_positive"),
             models.CheckConstraint(
                 condition=Q(kind__in=["available", "reserved", "deficit", "external_trade", "external_fee"])
                 | Q(book__isnull=True),

@@ -67,6 +67,7 @@ class Intent(models.Model):
     slot = models.SmallIntegerField(default=0)
     lots = models.BigIntegerField(help_text="0 asks for everything the book holds when the cancels are done")
     limit_price = MoneyField(null=True)
+    expected_price = MoneyField(null=True, help_text="What a limited order was sized for; the position cap counts it")
     stop_price = MoneyField(null=True, help_text="Of the stop itself, or of the stop to attach to an entry")
     reason = models.CharField(max_length=48)
     drop_reason = models.CharField(max_length=48, blank=True)
@@ -239,7 +240,10 @@ class Position(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["book", "instrument"], name="position_unique"),
-            models.CheckConstraint(condition=Q(quantity__gte=0, cost__gte=0), name="position_not_negative"),
+            # Below zero only what an adopted order sold and its book did not have; its cost is then what that brought.
+            models.CheckConstraint(
+                condition=Q(quantity__gte=0, cost__gte=0) | Q(quantity__lt=0, cost__lte=0), name="position_cost_has_its_sign"
+            ),
         ]
 
     def __str__(self) -> str:
