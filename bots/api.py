@@ -12,7 +12,7 @@ from pydantic import Field
 
 from bots import selectors, services
 from bots.models import Bot, BotState
-from bots.schemas import BotDetailOut, BotOut, ModeIn, ModeOut, Nothing, StrategyOut
+from bots.schemas import BotDetailOut, BotOut, IndicatorsOut, ModeIn, ModeOut, Nothing, StrategyOut
 from marketdata.schemas import Cursor, Limit, Moment, RowId
 from portfolio.schemas import DecisionOut, EquityOut, PageOut
 from portfolio.selectors import equity_series, lists
@@ -88,6 +88,14 @@ def equity(
     """List the newest points of a bot's equity line, oldest first."""
     found = _bot(bot_id)
     return {"items": equity_series(found.book.account_id, book_id=found.book_id, since=since, limit=limit)}
+
+
+@router.get("/bots/{bot_id}/indicators", response=IndicatorsOut)
+def indicators(request: HttpRequest, bot_id: RowId, limit: Annotated[int, Field(ge=1, le=1000)] = 500) -> dict[str, Any]:
+    """Return the numbers a bot's strategy looked at over its newest candles, oldest first."""
+    found = selectors.indicators(_bot(bot_id), bars=limit)
+    plots = [{"label": plot.label, "pane": plot.pane, "values": values} for plot, values in found.lines.items()]
+    return {"opened_at": found.opened_at, "plots": plots}
 
 
 @router.get("/strategies", response=PageOut[StrategyOut])

@@ -57,6 +57,21 @@ class BotDetailOut(BotOut):
         return found
 
 
+class PlotOut(Schema):
+    """One number a strategy looks at, candle by candle; null where it is not known yet."""
+
+    label: str
+    pane: Literal["price", "below"]
+    values: list[float | None]
+
+
+class IndicatorsOut(Schema):
+    """What a bot's strategy looked at."""
+
+    opened_at: list[datetime]
+    plots: list[PlotOut]
+
+
 class StrategyOut(Schema):
     """A strategy with the parameters it takes."""
 

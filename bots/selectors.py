@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from django.db.models import QuerySet
 
 from bots.models import Bot
 from marketdata.candles import floor_to_interval, milliseconds, moment
 from marketdata.models import Instrument
+from marketdata.selectors import candle_panel
 from portfolio.models import Account
+from trading.bars import interval_milliseconds
+
+if TYPE_CHECKING:
+    from trading.strategy import Plot
 
 ACTIVE = (Bot.Status.RUNNING, Bot.Status.PAUSED)
 
@@ -99,3 +106,36 @@ def due_bots_done(account_id: int, market_at: datetime) -> bool:
 def last_close(market_at: datetime, interval: str) -> datetime:
     """Answer when the newest candle of an interval closed, seen from a market time."""
     return moment(floor_to_interval(milliseconds(market_at), interval))
+
+
+@dataclass(frozen=True, slots=True)
+class Indicators:
+    """What a bot's strategy looked at: when the candles opened, and each plot's value after each of them."""
+
+    opened_at: list[datetime]
+    lines: dict[Plot, list[float | None]]
+
+
+def indicators(bot: Bot, *, bars: int) -> Indicators:
+    """Replay the strategy over the newest candles of its first instrument and answer the numbers it decides from.
+
+    Averages without end have settled long before the first candle shown: four warm-ups are replayed ahead of it.
+    """
+    # Imported late: it loads numba, which most processes never need.
+    from strategies import registry
+    from trading.live_step import trace
+
+    definition = registry.definition(bot.strategy)
+    params = registry.make_params(bot.strategy, bot.params, bot.interval)
+    if bot.bar_closed_at is None:
+        return Indicators([], {plot: [] for plot in definition.plots(params)})
+    ahead = 4 * definition.warmup_bars(params)
+    length = timedelta(milliseconds=interval_milliseconds(bot.interval))
+    markets = [instrument.pk for instrument in instruments_of([bot.pk])[bot.pk]]
+    begin_at = bot.bar_closed_at - length * (bars + ahead)
+    panel = candle_panel(instrument_ids=markets, interval=bot.interval, begin_at=begin_at, end_at=bot.bar_closed_at)
+    traced = trace(definition, params, panel.values)
+    return Indicators(
+        [moment(int(time)) for time in panel.times[-bars:]],
+        {plot: [value if math.isfinite(value) else None for value in line[-bars:].tolist()] for plot, line in traced.items()},
+    )

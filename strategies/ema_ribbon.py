@@ -29,6 +29,7 @@ from trading.strategy import (
     VOLUME,
     Choice,
     OrderKind,
+    Plot,
     Range,
     Reason,
     Record,
@@ -282,6 +283,14 @@ _FACTS: Final = {
     Reason.SIGNAL_EXIT_COMPRESSION: ("close", "width", "width_largest", "bars_held"),
 }
 
+
+def plots(params: Record) -> tuple[Plot, ...]:
+    """Show every line of the ribbon, and how well they are in order."""
+    periods = RIBBONS[int(params["ribbon"][0])]
+    lines = tuple(Plot(f"EMA {int(period)}", "lines", cell=k) for k, period in enumerate(periods) if period)
+    return (*lines, Plot("Order of the ribbon", "score", pane="below"))
+
+
 DEFINITION: Final = StrategyDefinition(
     name="ema_ribbon",
     title="EMARibbon",
@@ -301,6 +310,7 @@ DEFINITION: Final = StrategyDefinition(
     run=run,
     warmup_bars=warmup_bars,
     fact_names=fact_names,
+    plots=plots,
     order_kinds=(OrderKind.ENTRY, OrderKind.EXIT, OrderKind.STOP),
     regimes_expected=("bull_lo", "bull_hi"),
     required_inputs=("open", "high", "low", "close", "volume"),

@@ -22,6 +22,7 @@ from trading.strategy import (
     Choice,
     Flag,
     OrderKind,
+    Plot,
     Range,
     Reason,
     Record,
@@ -245,6 +246,12 @@ _FACTS: Final = {
     Reason.SIGNAL_ENTRY_INVENTORY: ("close", "low", "high", "gaps_to_stock"),
 }
 
+
+def plots(_params: Record) -> tuple[Plot, ...]:
+    """Show the long average and how strong the trend is."""
+    return (Plot("Long average", "trend"), Plot("ADX", "strength", pane="below"))
+
+
 DEFINITION: Final = StrategyDefinition(
     name="grid",
     title="GridTrading",
@@ -263,6 +270,7 @@ DEFINITION: Final = StrategyDefinition(
     check=check,
     warmup_bars=warmup_bars,
     fact_names=fact_names,
+    plots=plots,
     order_kinds=(OrderKind.ENTRY, OrderKind.EXIT, OrderKind.LIMIT),
     regimes_expected=("side_lo", "side_hi"),
 )

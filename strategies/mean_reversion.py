@@ -29,6 +29,7 @@ from trading.strategy import (
     Choice,
     Flag,
     OrderKind,
+    Plot,
     Range,
     Reason,
     Record,
@@ -296,6 +297,18 @@ def fact_names(params: Record, reason: int) -> tuple[str, ...]:
     return (*names[:3], _LAST_FACT.get(Reason(reason), names[3]))
 
 
+def plots(params: Record) -> tuple[Plot, ...]:
+    """Show the average with its bands, and how far the price has swung."""
+    width = float(params["width"][0])
+    return (
+        Plot("Average", "middle"),
+        Plot("Upper band", "middle", spread="sigma", times=width),
+        Plot("Lower band", "middle", spread="sigma", times=-width),
+        Plot("RSI", "oscillator", pane="below"),
+        Plot("ADX", "strength", pane="below"),
+    )
+
+
 DEFINITION: Final = StrategyDefinition(
     name="mean_reversion",
     title="MeanReversion",
@@ -319,6 +332,7 @@ DEFINITION: Final = StrategyDefinition(
     run=run,
     warmup_bars=warmup_bars,
     fact_names=fact_names,
+    plots=plots,
     order_kinds=(OrderKind.ENTRY, OrderKind.EXIT, OrderKind.STOP),
     regimes_expected=("side_lo", "side_hi", "bull_lo"),
 )

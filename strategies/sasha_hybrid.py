@@ -30,6 +30,7 @@ from trading.strategy import (
     VOLUME,
     Choice,
     OrderKind,
+    Plot,
     Range,
     Reason,
     Record,
@@ -296,6 +297,17 @@ _FACTS: Final = {
     Reason.SIGNAL_EXIT_TREND: ("close", "ema_fast", "ema_slow", "trend"),
 }
 
+
+def plots(_params: Record) -> tuple[Plot, ...]:
+    """Show the averages that name the regime, and the RSI."""
+    return (
+        Plot("Fast average", "fast"),
+        Plot("Slow average", "slow"),
+        Plot("Anchor average", "calm"),
+        Plot("RSI", "rsi", pane="below"),
+    )
+
+
 DEFINITION: Final = StrategyDefinition(
     name="sasha_hybrid",
     title="Sasha-Hybrid-Optimized",
@@ -310,6 +322,7 @@ DEFINITION: Final = StrategyDefinition(
     run=run,
     warmup_bars=warmup_bars,
     fact_names=fact_names,
+    plots=plots,
     order_kinds=(OrderKind.ENTRY, OrderKind.EXIT, OrderKind.STOP),
     regimes_expected=("side_lo", "bull_lo"),
     required_inputs=("open", "high", "low", "close", "volume"),

@@ -27,6 +27,7 @@ from trading.strategy import (
     LOW,
     Choice,
     OrderKind,
+    Plot,
     Range,
     Reason,
     Record,
@@ -240,6 +241,17 @@ def fact_names(_params: Record, reason: int) -> tuple[str, ...]:
 
 _ENTRIES: Final = frozenset({Reason.SIGNAL_ENTRY_ALIGNMENT, Reason.SIGNAL_ENTRY_PULLBACK, Reason.SIGNAL_ENTRY_RETRY})
 
+
+def plots(_params: Record) -> tuple[Plot, ...]:
+    """Show the three averages and the RSI."""
+    return (
+        Plot("Fast average", "fast"),
+        Plot("Middle average", "middle"),
+        Plot("Slow average", "slow"),
+        Plot("RSI", "rsi", pane="below"),
+    )
+
+
 DEFINITION: Final = StrategyDefinition(
     name="triple_ema",
     title="TripleEMA",
@@ -260,6 +272,7 @@ DEFINITION: Final = StrategyDefinition(
     check=check,
     warmup_bars=warmup_bars,
     fact_names=fact_names,
+    plots=plots,
     order_kinds=(OrderKind.ENTRY, OrderKind.EXIT, OrderKind.STOP),
     regimes_expected=("bull_lo", "bull_hi"),
 )

@@ -181,8 +181,10 @@ class Hub:
             async with client.pubsub() as channel:
                 await channel.psubscribe("stream:*")
                 self._clear("redis")
+                # Whatever was told before this moment was told to nobody.
                 for topic in self._topics.values():
                     topic.changed.set()
+                    topic.hurry.set()
                 async for heard in channel.listen():
                     if heard["type"] == "pmessage":
                         name, can_wait = _change_of(heard["data"], heard["channel"])

@@ -57,11 +57,10 @@ def bars_came(*, market_id: int, market_at: datetime) -> None:
 
 
 def bots_are_done(*, account_id: int, market_at: datetime) -> bool:
-    """Say whether the market may go on: every bot has advanced, and what that made of the account is drawn."""
-    from bots.jobs.due import equity_due_at
-    from bots.selectors import due_bots_done
+    """Say whether the market may go on."""
+    from bots.jobs.due import is_settled
 
-    return due_bots_done(account_id, market_at) and equity_due_at(account_id, market_at) is None
+    return is_settled(account_id, market_at)
 
 
 def marks_came(market_id: int) -> None:

@@ -13,6 +13,7 @@ from trading.strategy import (
     CLOSE,
     FIELDS,
     DecisionKind,
+    Plot,
     Reason,
     Record,
     StrategyDefinition,
@@ -78,6 +79,30 @@ def warm(definition: StrategyDefinition, params: Record, panel: Floats, until: i
     for i in range(count):
         definition.step(state, panel, i, book, params, decisions)
     return state_to_bytes(definition, state)
+
+
+def trace(definition: StrategyDefinition, params: Record, panel: Floats) -> dict[Plot, Floats]:
+    """Replay the bars of a panel without money, and answer what each of the strategy's plots was after every bar.
+
+    These are the numbers the decisions were made from, not a second computation of them; NaN where there is none yet.
+    """
+    count = panel.shape[2]
+    _check_panel(panel, count - 1)
+    plots = definition.plots(params)
+    lines = {plot: np.full(count, math.nan) for plot in plots}
+    state = new_state(definition, params)
+    book, decisions = new_book(), new_decisions()
+    for i in range(count):
+        definition.step(state, panel, i, book, params, decisions)
+        if math.isfinite(panel[CLOSE, 0, i]):
+            for plot, line in lines.items():
+                line[i] = _plotted(state[0], plot)
+    return lines
+
+
+def _plotted(state: Any, plot: Plot) -> float:
+    value = float(np.ravel(state[plot.field])[plot.cell])
+    return value + plot.times * float(state[plot.spread]) if plot.spread else value
 
 
 def run_step(

@@ -249,6 +249,26 @@ def accept_any(values: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Plot:
+    """Show a number that the step keeps in its state: beside the price, or on an axis of its own below.
+
+    The value shown is `field` (its `cell` where it is an array), plus `times` times `spread` where one is named.
+    """
+
+    label: str
+    field: str
+    pane: str = "price"
+    cell: int = 0
+    spread: str = ""
+    times: float = 0.0
+
+
+def no_plots(_params: Record) -> tuple[Plot, ...]:
+    """Show nothing beside the candles."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
 class StrategyDefinition:
     """Everything the shells need to know about one strategy."""
 
@@ -274,6 +294,8 @@ class StrategyDefinition:
     # The compiled loop of the backtest round this step.
     run: Callable[..., int] | None = None
     notes: tuple[str, ...] = ()
+    # What a chart shows of the state, with these parameters.
+    plots: Callable[[Record], tuple[Plot, ...]] = no_plots
 
 
 def new_book() -> Record:

@@ -94,6 +94,17 @@ def equity_due_at(account_id: int, through_at: datetime) -> datetime | None:
     return None if is_there else market_at
 
 
+def is_settled(account_id: int, market_at: datetime) -> bool:
+    """Say whether the market may go on: every bot has advanced, and what that made of the account is drawn.
+
+    Where no bot works, nobody is waited for: whoever draws the point may be a moment late.
+    """
+    if not selectors.due_bots_done(account_id, market_at):
+        return False
+    works = selectors.bots(account_id).filter(status__in=selectors.ACTIVE).exists()
+    return not works or equity_due_at(account_id, market_at) is None
+
+
 @lru_cache(maxsize=32)
 def interval_length(interval: str) -> timedelta:
     """Answer how long an interval's candles are."""

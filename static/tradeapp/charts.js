@@ -109,13 +109,14 @@ const make = {
   candles(element) {
     const { symbol, interval, book, account, bot } = element.dataset;
     const chart = base(element, draw);
-    let candles = [], fills = [], stops = [], closed = null;
+    let candles = [], fills = [], stops = [], seen = { opened_at: [], plots: [] }, closed = null;
     chart.load = async () => {
       const market = encodeURIComponent(symbol);
-      [candles, fills, stops] = await Promise.all([
+      [candles, fills, stops, seen] = await Promise.all([
         items(`/api/v1/candles?symbol=${market}&interval=${interval}&limit=500`),
         items(`/api/v1/fills?account=${account}&book=${book}&limit=300`),
         items(`/api/v1/orders?account=${account}&book=${book}&limit=200`),
+        get(`/api/v1/bots/${bot}/indicators?limit=500`),
       ]);
       fills = fills.filter((fill) => fill.symbol === symbol);
       stops = stops.filter((order) => order.symbol === symbol && order.stop_price && order.type.startsWith("STOP"));
@@ -150,17 +151,40 @@ const make = {
         lines.x.push(order.market_at < first ? first : order.market_at, end, null);
         lines.y.push(Number(order.stop_price), Number(order.stop_price), null);
       }
+      const looks = indicators(element, seen, first);
       const layout = template(element);
       layout.xaxis.rangeslider = { visible: false };
       layout.hovermode = "x";
+      if (looks.some((trace) => trace.yaxis === "y2")) {
+        layout.yaxis.domain = [0.3, 1];
+        layout.yaxis2 = { ...layout.yaxis, domain: [0, 0.24] };
+        layout.xaxis.anchor = "y2";
+      }
       plot(element, [
         { type: "candlestick", name: symbol, x, open: column("open"), high: column("high"), low: column("low"), close: column("close"),
           increasing: { line: { color: colour("--gain"), width: 1 } }, decreasing: { line: { color: colour("--loss"), width: 1 } } },
-        lines, marks("buy", "triangle-up", "--gain", "Bought"), marks("sell", "triangle-down", "--loss", "Sold"),
+        ...looks, lines, marks("buy", "triangle-up", "--gain", "Bought"), marks("sell", "triangle-down", "--loss", "Sold"),
       ], layout);
+      legend(element, looks.map((trace) => ({ name: trace.name, colour: trace.line.color })), draw);
     }
   },
 };
+
+// What the strategy looked at, in colours that stand apart from gain, loss and stop.
+const LINES = [1, 5, 4, 6, 2];
+function indicators(element, seen, first) {
+  const from = seen.opened_at.findIndex((at) => at >= first);
+  if (from < 0) return [];
+  const counts = {}, x = seen.opened_at.slice(from);
+  return seen.plots.map((one) => {
+    const place = (counts[one.pane] = (counts[one.pane] ?? -1) + 1);
+    return {
+      type: "scatter", mode: "lines", name: one.label, x, y: one.values.slice(from), yaxis: one.pane === "below" ? "y2" : "y",
+      line: { color: colour(`--bot-${LINES[(place + (one.pane === "below" ? 3 : 0)) % LINES.length]}`), width: 1.2 }, visible: !hidden(element).has(one.label),
+      hovertemplate: `${one.label} %{y:,.6~g}<extra></extra>`,
+    };
+  });
+}
 
 // A stop ends where it filled, or where the next sell of the bot made it needless.
 function stopEnd(order, fills, x) {

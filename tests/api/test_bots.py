@@ -47,6 +47,8 @@ def test_a_flattened_bot_is_stopped(api: Api, timed: list[Bot]) -> None:
 def test_a_bot_tells_its_decisions_equity_and_parameters(api: Api, timed: list[Bot]) -> None:
     bot = timed[0].pk
     assert api.get(f"bots/{bot}").json()["symbols"] == ["BTC/USDT"]
+    plots = api.get(f"bots/{bot}/indicators?limit=20").json()["plots"]
+    assert {plot["pane"] for plot in plots} == {"price", "below"}
     assert api.get(f"bots/{bot}/decisions").json() == {"items": [], "next_cursor": None}
     assert api.get(f"bots/{bot}/equity").json()["items"] == []
 

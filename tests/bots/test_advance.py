@@ -8,7 +8,7 @@ import pytest
 from bots import jobs, services, writers
 from bots.jobs.stepping import step_all
 from bots.models import Bot, BotState
-from bots.selectors import due_bots_done
+from bots.selectors import due_bots_done, indicators
 from portfolio.models import Account, AuditEntry, DecisionRecord, EquityPoint, Order
 from strategies import registry
 from tests.bots.conftest import FIVE_MINUTES, Desk, clock, quiet
@@ -38,6 +38,25 @@ def test_every_bar_of_every_bot_leaves_a_decision_with_its_reason(desk: Desk) ->
     assert all(row.reason and row.facts["close"] == 100.0 for row in rows)
     assert {row.strategy_hash for row in rows} == {registry.definition("mean_reversion").source_hash}
     assert due_bots_done(desk.account.pk, desk.market_at)
+
+
+@pytest.mark.parametrize("strategy", registry.names())
+def test_the_chart_shows_the_numbers_a_bot_decided_from(desk: Desk, strategy: str) -> None:
+    bot = desk.bot("FIRST", strategy=strategy)
+    desk.history(quiet, bars=2000)
+    desk.close_bars([100.0, 99.5])
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+    remembered = BotState.objects.get().view
+    bot.refresh_from_db()
+
+    seen = indicators(bot, bars=50)
+
+    assert seen.opened_at[-1] == desk.market_at - FIVE_MINUTES
+    single = {plot.field: line for plot, line in seen.lines.items() if not plot.spread and plot.field in remembered}
+    assert single
+    for field, line in single.items():
+        assert len(line) == 50
+        assert line[-1] == pytest.approx(remembered[field], rel=1e-6), field
 
 
 def test_a_duplicate_doorbell_changes_nothing(desk: Desk) -> None:
