@@ -107,6 +107,9 @@ class MarkUpdate:
 class TradingPort(Protocol):
     """One account on one exchange. Every call raises ExchangeTrouble for any answer but the one asked for."""
 
+    # How far our clock is ahead of the exchange's, as last measured.
+    clock_ahead_ms: int
+
     async def server_time_ms(self) -> int:
         """Ask for the exchange's clock and note how far ours is off."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from trading.resolution import Bounds
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueProfile:
@@ -20,18 +22,19 @@ class VenueProfile:
     clock_lead_seconds: float
     # How long the exchange may work on a request that it has accepted.
     processing_seconds: float
-    # How long an accepted order may stay invisible to reads.
+    # How long an accepted order may stay invisible to reads; and when every read since has been whole and said no.
     visibility_seconds: float
+    visibility_proven_seconds: float
 
-    @property
-    def settle_seconds(self) -> float:
-        """Return the time after which an order that no read shows cannot come to life any more."""
-        return (
-            self.send_window_seconds
-            + self.recv_window_ms / 1000
-            + self.clock_lead_seconds
-            + self.processing_seconds
-            + self.visibility_seconds
+    def bounds(self) -> Bounds:
+        """Return what the resolution of unanswered orders needs."""
+        return Bounds(
+            send_window=self.send_window_seconds,
+            receive_window=self.recv_window_ms / 1000,
+            clock_lead=self.clock_lead_seconds,
+            answer=self.processing_seconds,
+            visibility=self.visibility_seconds,
+            visibility_proven=self.visibility_proven_seconds,
         )
 
 
@@ -42,6 +45,7 @@ BINANCE: Final = VenueProfile(
     clock_lead_seconds=1,
     processing_seconds=10,
     visibility_seconds=600,
+    visibility_proven_seconds=60,
 )
 # The venue answers within one step of its loop and shows at once what it did; both are part of its contract.
 LOCAL_VENUE: Final = VenueProfile(
@@ -51,4 +55,5 @@ LOCAL_VENUE: Final = VenueProfile(
     clock_lead_seconds=0,
     processing_seconds=0.5,
     visibility_seconds=0,
+    visibility_proven_seconds=0,
 )

@@ -14,7 +14,7 @@ from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
 from exchange.ports import FlowReport, StreamGap, StreamOpen, UserEvent
 from portfolio.trader import records
 from portfolio.trader.crash_points import crash_point
-from portfolio.trader.session import Session, wait_for_stir
+from portfolio.trader.session import Session
 from trading.orders import FINAL_STATUSES, OrderReport, TradeReport
 
 log = structlog.get_logger()
@@ -49,10 +49,10 @@ class Intake:
         while True:
             ripe = self._take_ripe()
             if not ripe:
-                await wait_for_stir(self._ear, 1.0)
+                await self._session.wait(self._ear, 1.0)
                 continue
-            posted = await self._session.database.run(
-                records.record_events, self._session.account_id, self._session.epoch, ripe, now=self._session.clock()
+            posted = await self._session.answers.run(
+                records.record_events, self._session.account_id, self._session.epoch, ripe, now=self._session.now()
             )
             self.remember(ripe)
             for symbol in {symbol for symbol, _ in posted.orders_unknown}:
@@ -77,33 +77,38 @@ class Intake:
             for symbol in symbols:
                 trades = await self._session.port.trades_since(symbol, self._session.cursors.get(symbol, -1) + 1)
                 if trades:
-                    count += await self._post(trades)
+                    count += await self._post(symbol, trades)
                     self._session.cursors[symbol] = trades[-1].trade_id
         if count:
             log.info("trades.caught_up", account=self._session.account_id, count=count)
             self._session.stir()
         return count
 
-    async def _post(self, trades: list[TradeReport]) -> int:
+    async def _post(self, symbol: str, trades: list[TradeReport]) -> int:
+        """Post trades of the history; the cursor moves only when each of them has an owner."""
         session = self._session
-        posted = await session.database.run(records.record_trades, session.account_id, session.epoch, trades, now=session.clock())
+        newest = trades[-1].trade_id
+        # What traded before the account was opened here is in its opening balances.
+        trades = [trade for trade in trades if session.opened_at is None or trade.traded_at >= session.opened_at]
+        posted = await session.answers.run(records.record_trades, session.account_id, session.epoch, trades, now=session.now())
         crash_point("after_gap_fill")
         self.remember(trades)
-        count = posted.count
-        for symbol, number in sorted(posted.orders_unknown):
+        count, is_whole = posted.count, True
+        for number in sorted({number for _, number in posted.orders_unknown}):
             name = (await session.port.order_by_exchange_id(symbol, number)).client_order_id
-            named = [
-                replace(trade, client_order_id=name)
-                for trade in trades
-                if (trade.symbol, trade.exchange_order_id) == (symbol, number)
-            ]
-            again = await session.database.run(
-                records.record_trades, session.account_id, session.epoch, named, now=session.clock()
-            )
+            named = [replace(trade, client_order_id=name) for trade in trades if trade.exchange_order_id == number]
+            again = await session.answers.run(records.record_trades, session.account_id, session.epoch, named, now=session.now())
             count += again.count
             if again.orders_unknown:
+                is_whole = False
                 log.error("trade.owner_unknown", account=session.account_id, order=name)
+        if is_whole:
+            await self._move_cursor(symbol, newest)
         return count
+
+    async def _move_cursor(self, symbol: str, trade_id: int) -> None:
+        session = self._session
+        await session.database.run(records.move_cursor, session.account_id, session.epoch, symbol, trade_id, now=session.now())
 
     async def _after_opening(self) -> None:
         session = self._session
@@ -115,7 +120,7 @@ class Intake:
             except (ExchangeTrouble, AnswerNotOurs) as error:
                 trouble = error if isinstance(error, ExchangeTrouble) else ExchangeTrouble(Outcome.UNKNOWN, str(error))
                 await session.bear(trouble, "filling the gap after the stream opened")
-        session.is_stream_open = True
+        session.open_stream()
         session.stir()
 
     def _hear(self, event: UserEvent) -> None:

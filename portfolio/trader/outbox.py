@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-import time
-from typing import Final
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
 
 import structlog
 
-from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
+from exchange.errors import HALTING, AnswerNotOurs, ExchangeTrouble, Outcome
+from exchange.ports import OrderTicket
 from portfolio.trader import metrics, records
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.intake import Intake
-from portfolio.trader.records import Outgoing, Watched
+from portfolio.trader.records import Agenda, Answer, Outgoing, Recorded, Watched
 from portfolio.trader.resolver import Resolver
 from portfolio.trader.session import Session
+from trading.orders import FINAL_STATUSES, OrderReport, TradeReport
 
 log = structlog.get_logger()
 _ORDER_PAUSE_SECONDS: Final = 10.0
+# Requests of each kind on the wire at one time; ccxt signs about two hundred a second on one core.
+SENDS_AT_ONCE: Final = 8
+CANCELS_AT_ONCE: Final = 16
+# So many answers share one transaction; more would keep the coordinator waiting for the account.
+_ANSWERS_AT_ONCE: Final = 8
+# An exchange that takes the cancel may lose the answer: after this long it is asked again.
+CANCEL_AGAIN_SECONDS: Final = 2.0
+ENTRY_STALE: Final = "ENTRY_STALE"
+FUNDS_REFUSED: Final = "FUNDS_REFUSED"
+# On a real exchange the market moves on: an entry that could not be sent for so long was decided for another market.
+STALE_SECONDS: Final = 30.0
+# Without money for one order there is none for the next: one attempt for each symbol in so long (E19).
+FUNDS_PAUSE_SECONDS: Final = 60.0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An answer that waits for its transaction."""
+
+    answer: Answer
+    done: asyncio.Future[Recorded] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Outbox:
@@ -27,100 +54,228 @@ class Outbox:
         self._intake = intake
         self._resolver = resolver
         self._silent_until = 0.0
+        self._funds_missed: dict[str, float] = {}
+        self._sending: set[asyncio.Task[None]] = set()
+        self._cancelling: dict[int, asyncio.Task[None]] = {}
+        self._waiting: deque[_Waiting] = deque()
+        self._recording = asyncio.Lock()
+        self._failed: BaseException | None = None
 
-    async def send_ready(self) -> bool:
-        """Send everything that is READY, in the order of arbitration; answer whether there was anything."""
-        if time.monotonic() < self._silent_until:
-            return False
-        batch = await self._session.database.run(records.ready_orders, self._session.account_id)
-        for outgoing in batch:
-            await self._send(outgoing)
-            if time.monotonic() < self._silent_until:
+    async def send(self, agenda: Agenda) -> bool:
+        """Send cancels, then new orders in the order of arbitration; answer whether something new was claimed."""
+        if self._failed is not None:
+            raise self._failed
+        await self._send_cancels(agenda)
+        await self._withdraw(agenda)
+        return await self._send_ready(agenda)
+
+    async def drain(self) -> None:
+        """Wait until the answer to everything that is on the wire is recorded."""
+        while running := [*self._sending, *self._cancelling.values()]:
+            await asyncio.wait(running)
+        if self._failed is not None:
+            raise self._failed
+
+    async def _send_ready(self, agenda: Agenda) -> bool:
+        claimed_any = False
+        in_flight = self._session.in_flight
+        sendable = [outgoing for outgoing in agenda.ready if outgoing.ticket.client_order_id not in in_flight]
+        while sendable:
+            if self._session.is_stopping or self._session.monotonic() < self._silent_until:
                 break
-        return bool(batch)
+            room = SENDS_AT_ONCE - len(self._sending)
+            if room <= 0:
+                await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            batch, sendable = sendable[:room], sendable[room:]
+            claimed_any |= await self._claim(batch)
+        return claimed_any
 
-    async def send_cancels(self) -> None:
-        """Send every cancel that is due."""
-        now = self._session.clock()
-        for order in await self._session.database.run(records.cancels_due, self._session.account_id, now=now):
-            await self._cancel(order)
-
-    async def _send(self, outgoing: Outgoing) -> None:
-        session, ticket = self._session, outgoing.ticket
+    async def _claim(self, batch: Sequence[Outgoing]) -> bool:
+        """Claim orders in one commit, then write each to the wire without waiting for the one before."""
+        session = self._session
         crash_point("before_sending")
-        now = session.clock()
-        if not await session.database.run(records.mark_sending, outgoing.order_id, epoch=session.epoch, now=now):
-            return
-        crash_point("after_sending")
-        session.in_flight.add(ticket.client_order_id)
+        claimed = session.monotonic()
+        # Named before the row moves: the stream may tell of an order before its own answer does.
+        names = {outgoing.ticket.client_order_id for outgoing in batch}
+        session.in_flight |= names
         try:
-            submitted = await session.port.submit(ticket, send_before_ms=session.send_before_ms(now))
+            ours = await session.claims.run(
+                records.mark_sending, [outgoing.order_id for outgoing in batch], epoch=session.epoch, now=session.now()
+            )
+        except BaseException:
+            session.in_flight -= names
+            raise
+        crash_point("after_sending")
+        for outgoing in batch:
+            if outgoing.order_id in ours:
+                self._start(self._send(outgoing, claimed))
+            else:
+                session.in_flight.discard(outgoing.ticket.client_order_id)
+        return bool(ours)
+
+    async def _send(self, outgoing: Outgoing, claimed: float) -> None:
+        session, ticket = self._session, outgoing.ticket
+        try:
+            submitted = await session.port.submit(ticket, send_before_ms=session.send_before_ms(claimed))
         except ExchangeTrouble as trouble:
             await self._record_trouble(outgoing, trouble)
         except AnswerNotOurs as error:
-            log.warning("order.answer_not_ours", order=ticket.client_order_id, error=str(error))
+            log.error("order.answer_not_ours", order=ticket.client_order_id, error=str(error))  # noqa: TRY400 - the words are enough.
             await self._record_trouble(outgoing, ExchangeTrouble(Outcome.UNKNOWN, str(error)))
         else:
             crash_point("after_answer")
-            recorded = await session.database.run(
-                records.record_answer,
-                session.account_id,
-                session.epoch,
-                outgoing.order_id,
-                submitted.report,
-                submitted.trades,
-                now=session.clock(),
-            )
+            recorded = await self._record(Answer(outgoing.order_id, submitted.report, submitted.trades))
             crash_point("after_recorded")
-            self._intake.remember([*submitted.trades, *([] if recorded.is_live else [submitted.report])])
-            metrics.count_order(ticket.side, submitted.report.status.value)
-            metrics.observe_round_trip((session.clock() - now).total_seconds())
+            self._note(ticket, submitted.report, submitted.trades, recorded)
+            metrics.observe_round_trip(session.monotonic() - claimed)
             if recorded.is_missing_fills:
                 await self._intake.fill_gaps([recorded.symbol])
         finally:
             session.in_flight.discard(ticket.client_order_id)
-            session.stir()
 
     async def _record_trouble(self, outgoing: Outgoing, trouble: ExchangeTrouble) -> None:
-        session, code = self._session, str(trouble.outcome)
-        record = records.record_rejection if trouble.is_proven_refusal else records.record_unknown
+        session, code, symbol = self._session, str(trouble.outcome), outgoing.ticket.symbol
         log.warning("order.not_accepted", order=outgoing.ticket.client_order_id, outcome=code, message=trouble.message[:200])
         metrics.count_order(outgoing.ticket.side, code.lower())
-        await session.database.run(
-            record, session.account_id, session.epoch, outgoing.order_id, code, trouble.message, now=session.clock()
+        await self._record(
+            Answer(outgoing.order_id, None, is_refused=trouble.is_proven_refusal, code=code, message=trouble.message)
         )
         crash_point("after_trouble")
         if trouble.outcome == Outcome.REJECTED_FUNDS:
+            self._funds_missed[symbol] = session.monotonic()
             session.is_reconcile_wanted = True
+        elif trouble.outcome in (Outcome.REJECTED_FILTER, Outcome.REJECTED_MARKET):
+            session.is_listing_wanted = True
         elif trouble.outcome == Outcome.REJECTED_TIME:
-            await session.port.server_time_ms()
+            session.time_refusals.append(session.monotonic())
         elif trouble.outcome in (Outcome.BACKOFF_ORDERS, Outcome.BACKOFF_WEIGHT, Outcome.BANNED, Outcome.BLOCKED):
-            self._silent_until = time.monotonic() + (trouble.retry_after_seconds or _ORDER_PAUSE_SECONDS)
-        elif trouble.outcome in (Outcome.REJECTED_ACCOUNT, Outcome.KEY_INVALID):
+            self._silent_until = session.monotonic() + (trouble.retry_after_seconds or _ORDER_PAUSE_SECONDS)
+        elif trouble.outcome in HALTING:
             await session.bear(trouble, "sending an order")
 
-    async def _cancel(self, order: Watched) -> None:
+    async def _send_cancels(self, agenda: Agenda) -> None:
+        due = [order for order, sent_at in agenda.cancels if self._is_due(order, sent_at)]
+        while due:
+            room = CANCELS_AT_ONCE - len(self._cancelling)
+            if room <= 0:
+                await asyncio.wait(self._cancelling.values(), return_when=asyncio.FIRST_COMPLETED)
+                continue
+            batch, due = due[:room], due[room:]
+            await self._claim_cancels(batch)
+
+    async def _claim_cancels(self, batch: Sequence[Watched]) -> None:
         session = self._session
         crash_point("before_cancel")
-        if not await session.database.run(
-            records.record_cancel_sent, session.account_id, session.epoch, order.order_id, now=session.clock()
-        ):
-            return
+        ours = await session.claims.run(
+            records.record_cancels_sent,
+            session.account_id,
+            session.epoch,
+            [order.order_id for order in batch],
+            now=session.now(),
+        )
         crash_point("after_cancel_marked")
+        for order in batch:
+            if order.order_id in ours:
+                task = asyncio.create_task(self._cancel(order))
+                self._cancelling[order.order_id] = task
+                task.add_done_callback(self._finished)
+
+    async def _cancel(self, order: Watched) -> None:
         try:
-            report = await session.port.cancel(order.symbol, order.client_order_id)
+            report = await self._session.port.cancel(order.symbol, order.client_order_id)
         except (ExchangeTrouble, AnswerNotOurs) as error:
             await self._after_failed_cancel(order, error)
-            return
-        crash_point("after_cancel_answer")
-        await self._resolver.record(order, report)
+        else:
+            crash_point("after_cancel_answer")
+            recorded = await self._record(Answer(order.order_id, report))
+            await self._resolver.after_recorded(report, recorded)
+        finally:
+            self._cancelling.pop(order.order_id, None)
 
     async def _after_failed_cancel(self, order: Watched, error: ExchangeTrouble | AnswerNotOurs) -> None:
         """Read instead of guessing: a cancel that failed says nothing about whether the order lives."""
         outcome = error.outcome if isinstance(error, ExchangeTrouble) else Outcome.UNKNOWN
         log.warning("cancel.failed", order=order.client_order_id, outcome=str(outcome), message=str(error)[:200])
-        if outcome in (Outcome.REJECTED_ACCOUNT, Outcome.KEY_INVALID):
-            assert isinstance(error, ExchangeTrouble)
+        if isinstance(error, ExchangeTrouble) and outcome in HALTING:
             await self._session.bear(error, "cancelling an order")
         if outcome != Outcome.STILL_LIVE:
-            await self._resolver.look_at(order)
+            try:
+                await self._resolver.look_at(order)
+            except ExchangeTrouble as trouble:
+                # The order stays as it is; the resolver looks again.
+                await self._session.bear(trouble, "reading an order whose cancel failed")
+
+    async def _withdraw(self, agenda: Agenda) -> None:
+        """Withdraw entries that must not go out any more; only what was never sent may be taken back."""
+        session, kept = self._session, []
+        reasons: defaultdict[str, list[int]] = defaultdict(list)
+        for outgoing in agenda.ready:
+            reason = self._obstacle(outgoing) if outgoing.is_entry else ""
+            if reason:
+                reasons[reason].append(outgoing.order_id)
+            else:
+                kept.append(outgoing)
+        for reason, order_ids in reasons.items():
+            log.warning("orders.withdrawn", account=session.account_id, reason=reason, count=len(order_ids))
+            await session.answers.run(records.withdraw, session.account_id, session.epoch, order_ids, reason, now=session.now())
+        agenda.ready = kept
+
+    def _obstacle(self, entry: Outgoing) -> str:
+        """Say what forbids an entry at this moment, if anything does."""
+        session, missed = self._session, self._funds_missed.get(entry.ticket.symbol)
+        if entry.ticket.client_order_id in session.in_flight:
+            return ""
+        if session.entry_stops:
+            return min(session.entry_stops)
+        if missed is not None and session.monotonic() < missed + FUNDS_PAUSE_SECONDS:
+            return FUNDS_REFUSED
+        is_paced = session.pacer is not None
+        is_stale = (session.now() - entry.created_at).total_seconds() > STALE_SECONDS
+        return ENTRY_STALE if is_stale and not is_paced else ""
+
+    def _is_due(self, order: Watched, sent_at: datetime | None) -> bool:
+        if order.order_id in self._cancelling or self._session.is_stopping:
+            return False
+        return sent_at is None or (self._session.now() - sent_at).total_seconds() >= CANCEL_AGAIN_SECONDS
+
+    def _note(self, ticket: OrderTicket, report: OrderReport, trades: Sequence[TradeReport], recorded: Recorded) -> None:
+        """Have the intake know what the stream is about to repeat."""
+        self._intake.remember([*trades, *([report] if report.status in FINAL_STATUSES and not recorded.is_live else [])])
+        metrics.count_order(ticket.side, report.status.value)
+
+    async def _record(self, answer: Answer) -> Recorded:
+        """Record an answer together with those that came while the last transaction ran."""
+        waiting = _Waiting(answer)
+        self._waiting.append(waiting)
+        async with self._recording:
+            if not waiting.done.done():
+                await self._record_waiting()
+        return await waiting.done
+
+    async def _record_waiting(self) -> None:
+        session = self._session
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _ANSWERS_AT_ONCE))]
+        try:
+            recorded = await session.answers.run(
+                records.record_answers, session.account_id, session.epoch, [row.answer for row in batch], now=session.now()
+            )
+        except BaseException as error:
+            for row in batch:
+                row.done.set_exception(error)
+                # Each waiter raises it; one that was cancelled meanwhile must not complain of not having asked.
+                row.done.exception()
+            raise
+        for row in batch:
+            row.done.set_result(recorded[row.answer.order_id])
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._sending.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed = self._failed or error
+        self._session.stir()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -15,7 +13,7 @@ from portfolio.trader import records
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.intake import Intake
 from portfolio.trader.sandwich import Sandwich
-from portfolio.trader.session import Session, wait_for_stir
+from portfolio.trader.session import Session
 
 log = structlog.get_logger()
 HOLD_SECONDS: Final = 10.0
@@ -59,7 +57,7 @@ class Pace:
             except VenueUnreachable as error:
                 log.warning("venue.unreachable", account=self._session.account_id, error=str(error)[:200])
                 is_registered = False
-                await asyncio.sleep(_BACKOFF_SECONDS)
+                await self._session.sleep(_BACKOFF_SECONDS)
             except ExchangeTrouble as trouble:
                 await self._session.bear(trouble, "finishing a hold")
 
@@ -67,7 +65,7 @@ class Pace:
         """Do everything that belongs to this moment of the market, then let it go on."""
         session = self._session
         market_at = moment(hold_ms)
-        began = complained = time.monotonic()
+        began = complained = session.monotonic()
         await self._sync(market_at, expected=(hold.trades or {}).get(session.uid))
         while True:
             posted = await session.database.run(records.count_if_quiet, session.account_id, market_at)
@@ -76,14 +74,16 @@ class Pace:
                 crash_point("before_ack")
                 behind = await pacer.acknowledge(hold_ms=hold_ms, trades={session.uid: posted})
                 if behind is None:
-                    log.debug("hold.finished", market_at=str(market_at), microseconds=int(1e6 * (time.monotonic() - began)))
+                    log.debug(
+                        "hold.finished", market_at=str(market_at), microseconds=int(1e6 * (self._session.monotonic() - began))
+                    )
                     return
                 log.info("hold.behind", account=session.account_id, posted=posted, venue=behind.trades.get(session.uid))
                 await self._catch_up(behind.trades.get(session.uid, 0))
                 continue
-            await wait_for_stir(self._ear, POLL_SECONDS)
-            if time.monotonic() - complained > _COMPLAIN_SECONDS:
-                complained = time.monotonic()
+            await self._session.wait(self._ear, POLL_SECONDS)
+            if session.monotonic() - complained > _COMPLAIN_SECONDS:
+                complained = session.monotonic()
                 log.warning("hold.waits", account=session.account_id, market_at=str(market_at), seconds=int(complained - began))
 
     async def _follow_candles(self) -> None:
@@ -97,7 +97,7 @@ class Pace:
                     done = market_at
                 except ExchangeTrouble as trouble:
                     await self._session.bear(trouble, "catching up with a candle")
-            await wait_for_stir(self._ear, 1.0)
+            await self._session.wait(self._ear, 1.0)
 
     async def _sync(self, market_at: datetime, *, expected: int | None) -> None:
         """Post every fill up to a market time, note that, and ring for the bots."""
@@ -116,12 +116,12 @@ class Pace:
             if await session.database.run(records.trades_posted, session.account_id) >= expected:
                 return
             if look == 0:
-                await wait_for_stir(self._ear, _PATIENCE_SECONDS)
+                await self._session.wait(self._ear, _PATIENCE_SECONDS)
             elif look == 1:
                 await self._intake.fill_gaps(await session.database.run(records.symbols_in_play, session.account_id))
             else:
                 await self._intake.fill_gaps(await session.database.run(records.symbols_ever, session.account_id))
-                await asyncio.sleep(_PATIENCE_SECONDS * look)
+                await self._session.sleep(_PATIENCE_SECONDS * look)
         log.warning("trades.missing", account=session.account_id, expected=expected)
         await self._search_everywhere()
 

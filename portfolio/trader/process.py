@@ -22,6 +22,7 @@ from portfolio.services import kill
 from portfolio.trader import keys, lease, records
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.database import Database, DatabaseGone, listen
+from portfolio.trader.guard import Guard
 from portfolio.trader.intake import Intake
 from portfolio.trader.keys import UnableToTrade
 from portfolio.trader.lease import LeaseHeld
@@ -29,7 +30,7 @@ from portfolio.trader.outbox import Outbox
 from portfolio.trader.pace import Pace
 from portfolio.trader.resolver import Resolver
 from portfolio.trader.sandwich import Sandwich
-from portfolio.trader.session import AccountHalted, Session, wait_for_stir
+from portfolio.trader.session import AccountHalted, Session
 
 log = structlog.get_logger()
 Clock = Callable[[], datetime]
@@ -43,6 +44,8 @@ _RETRY_SECONDS_MAX: Final = 5.0
 _STEADY_SECONDS: Final = 60.0
 _HALTED_SECONDS: Final = 300.0
 _CLOCK_AHEAD_MS_MAX: Final = 500
+# A supervisor kills after ten seconds.
+_DRAIN_SECONDS: Final = 8.0
 
 
 def run(*, account_id: int, clock: Clock) -> None:
@@ -57,6 +60,8 @@ class Trader:
         self._account_id = account_id
         self._clock = clock
         self._database = Database()
+        self._claims, self._answers = Database(), Database()
+        self._work: Work | None = None
         name = settings.TRADEAPP_PROCESS
         self._process = name if name.startswith("trader") else f"trader {account_id}"
 
@@ -79,14 +84,28 @@ class Trader:
 
     async def close(self) -> None:
         """Let go of the database."""
-        await self._database.close()
+        for database in (self._claims, self._answers, self._database):
+            await database.close()
+
+    async def drain(self) -> None:
+        """Send nothing new, and wait until the answers to what is on the wire are recorded, but not for ever."""
+        if self._work is None:
+            return
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self._work.drain()
+        except TimeoutError:
+            # What nobody has answered for stays as it is: the next start finds out, nobody guesses.
+            log.warning("trader.drain_ended", account=self._account_id)
 
     async def _hold_session(self) -> None:
         epoch = await self._database.run(lease.acquire, self._account_id, now=self._clock())
         session = await self._open(epoch)
+        self._work = Work(session)
         try:
-            await Work(session).run()
+            await self._work.run()
         finally:
+            self._work = None
             await session.port.close()
             if session.pacer is not None:
                 await session.pacer.close()
@@ -103,9 +122,12 @@ class Trader:
             port=keys.open_port(account, key, secret),
             profile=connect.profile(is_local=bool(market.control_url)),
             pacer=Pacer(control_url=market.control_url, client=f"tradeapp-{account.deploy}") if market.control_url else None,
+            claims=self._claims,
+            answers=self._answers,
             database=self._database,
             clock=self._clock,
-            cursors=await self._database.run(records.read_cursors, self._process),
+            opened_at=None if market.control_url else account.opened_at,
+            cursors=await self._database.run(records.read_cursors, self._account_id),
         )
         session.keep_lease()
         return session
@@ -128,6 +150,7 @@ class Work:
         self._resolver = Resolver(session, self._intake, self._sandwich)
         self._outbox = Outbox(session, self._intake, self._resolver)
         self._pace = Pace(session, self._intake, self._sandwich)
+        self._guard = Guard(session)
         self._ear = session.ear()
 
     async def run(self) -> None:
@@ -142,21 +165,26 @@ class Work:
             group.create_task(self._reconcile_from_time_to_time())
             await self._work()
 
+    async def drain(self) -> None:
+        """Send nothing new and wait for the answers to what is on the wire."""
+        self._session.is_stopping = True
+        await self._outbox.drain()
+
     async def _recover(self) -> None:
         """Make ledger and exchange agree before the first new order; a first start is a recovery of nothing."""
         session = self._session
         account, epoch = session.account_id, session.epoch
-        await session.database.run(records.begin_recovery, account, epoch, now=session.clock())
+        await session.database.run(records.begin_recovery, account, epoch, now=session.now())
         await self._check_exchange()
         crash_point("in_recovery")
         while not session.is_stream_open:
-            await wait_for_stir(self._ear, 1.0)
+            await self._session.wait(self._ear, 1.0)
         await self._intake.fill_gaps(await session.database.run(records.symbols_ever, account))
         await self._resolver.look_at_all()
         while await self._sandwich.compare("startup") == Reconciliation.Outcome.UNSTABLE:
-            await wait_for_stir(self._ear, 0.5)
+            await self._session.wait(self._ear, 0.5)
         crash_point("before_active")
-        state = await session.database.run(records.end_recovery, account, epoch, now=session.clock())
+        state = await session.database.run(records.end_recovery, account, epoch, now=session.now())
         session.is_recovered = True
         log.info("trader.recovered", account=account, epoch=epoch, state=state)
         await self._beat()
@@ -183,20 +211,15 @@ class Work:
         session = self._session
         while True:
             try:
-                cancelled = await session.database.run(
-                    records.cancel_after_kill, session.account_id, session.epoch, now=session.clock()
-                )
-                if cancelled:
-                    log.warning("kill.cancels_requested", account=session.account_id, count=cancelled)
-                    crash_point("during_kill")
-                await self._outbox.send_cancels()
-                if await self._outbox.send_ready():
+                agenda = await session.claims.run(records.agenda, session.account_id)
+                await self._guard.look(is_kill_pending=agenda.is_kill_pending)
+                if await self._outbox.send(agenda):
                     # An answer may have brought more: a stop to attach, an exit that waited.
                     continue
                 await self._resolver.look_when_due()
             except ExchangeTrouble as trouble:
                 await session.bear(trouble, "working the orders")
-            await wait_for_stir(self._ear, 1.0)
+            await self._session.wait(self._ear, 1.0)
 
     async def _listen(self) -> None:
         async for _word in listen(f"trader_{self._session.account_id}"):
@@ -230,7 +253,7 @@ class Work:
         session, ear = self._session, self._session.ear()
         due = time.monotonic() + RECONCILE_SECONDS
         while True:
-            await wait_for_stir(ear, 1.0)
+            await self._session.wait(ear, 1.0)
             if not session.is_reconcile_wanted and time.monotonic() < due:
                 continue
             session.is_reconcile_wanted = False
@@ -245,8 +268,16 @@ async def _run_until_stopped(trader: Trader) -> None:
     """Turn the first signal into a clean end: nothing new is sent, what has begun is recorded."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(trader.run())
+    stops: set[asyncio.Task[None]] = set()
+
+    async def stop() -> None:
+        try:
+            await trader.drain()
+        finally:
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, lambda: stops.add(loop.create_task(stop())))
     try:
         await task
     except asyncio.CancelledError:

@@ -9,12 +9,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from django.db import transaction
 from django.db.models import F, Q
 
 from exchange.ports import FlowReport, OrderTicket
 from marketdata.models import Instrument, Market
 from portfolio import doorbells
-from portfolio.models import Account, Fill, Heartbeat, Intent, LedgerAccount, Order
+from portfolio.models import Account, Fill, Heartbeat, HistoryCursor, Intent, LedgerAccount, Order
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.lease import fenced
 from portfolio.writers import accounts, fills, flows, orders, releases
@@ -24,10 +25,10 @@ from trading import order_status
 from trading.orders import OrderReport, TradeReport, parse_client_order_id
 
 ORDER_NOT_ON_RECORD: Final = "ORDER_NOT_ON_RECORD"
+SENDING: Final = order_status.SENDING
 # Reports of an order that ended like this can only be old news, unless they tell of more fills.
 _ENDED_BY_EXCHANGE: Final = (order_status.FILLED, order_status.CANCELED, order_status.EXPIRED)
-# An exchange that takes the cancel may lose the answer: after this long it is asked again.
-CANCEL_AGAIN_SECONDS: Final = 2
+_CANCELLABLE: Final = (order_status.OPEN, order_status.PARTIAL, order_status.CANCELLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,30 @@ class Outgoing:
 
     order_id: int
     ticket: OrderTicket
+    is_entry: bool
+    created_at: datetime
+
+
+@dataclass(slots=True)
+class Agenda:
+    """What must go out."""
+
+    ready: list[Outgoing] = field(default_factory=list)
+    # With the time at which its cancel was last written, if ever.
+    cancels: list[tuple[Watched, datetime | None]] = field(default_factory=list)
+    is_kill_pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one order: its state with the trades it brought, or why there is none."""
+
+    order_id: int
+    report: OrderReport | None
+    trades: tuple[TradeReport, ...] = ()
+    is_refused: bool = False
+    code: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +75,8 @@ class Watched:
     executed_quantity: Decimal
     filled_quantity: Decimal
     is_ending: bool
+    side: str
+    quantity: Decimal
 
     @property
     def is_unknown(self) -> bool:
@@ -75,25 +102,27 @@ class Posted:
     orders_unknown: set[tuple[str, str]] = field(default_factory=set)
 
 
-def ready_orders(account_id: int) -> list[Outgoing]:
-    """Return the outbox in the order of arbitration."""
-    rows = Order.objects.filter(account=account_id, status=order_status.READY).select_related("instrument")
-    return [Outgoing(row.pk, _ticket(row)) for row in rows.order_by("intent__seq")]
+def agenda(account_id: int) -> Agenda:
+    """Look once at everything that must go out: new orders in the order of arbitration, cancels, and a kill's."""
+    due = Q(status=order_status.READY) | Q(cancel_requested_at__isnull=False) | Q(account__is_killed=True)
+    rows = Order.objects.filter(due, account=account_id, status__in=order_status.LIVE)
+    found = Agenda()
+    for row in rows.select_related("instrument", "intent", "account").order_by("intent__seq"):
+        killed_at = row.account.killed_at if row.account.is_killed else None
+        if killed_at is not None and row.cancel_requested_at is None and row.created_at <= killed_at:
+            found.is_kill_pending = True
+        if row.status == order_status.READY:
+            is_entry = row.intent.kind in (Intent.Kind.ENTER, Intent.Kind.PLACE) and row.side == "buy"
+            found.ready.append(Outgoing(row.pk, _ticket(row), is_entry, row.created_at))
+        elif row.cancel_requested_at is not None and row.status in _CANCELLABLE:
+            found.cancels.append((_watched(row), row.cancel_sent_at))
+    return found
 
 
 def watched_orders(account_id: int) -> list[Watched]:
     """Return every order that was sent and has not ended."""
     rows = Order.objects.filter(account=account_id, status__in=order_status.SENT).select_related("instrument")
     return [_watched(row) for row in rows.order_by("id")]
-
-
-def cancels_due(account_id: int, *, now: datetime) -> list[Watched]:
-    """Return the orders whose cancel must be sent, or sent again."""
-    rows = Order.objects.filter(account=account_id, cancel_requested_at__isnull=False).select_related("instrument")
-    never = Q(status__in=(order_status.OPEN, order_status.PARTIAL))
-    again = Q(status=order_status.CANCELLING)
-    found = rows.filter(never | again).order_by("id")
-    return [_watched(row) for row in found if _is_due(row, now)]
 
 
 def adopted_orders(account_id: int) -> list[Watched]:
@@ -124,34 +153,36 @@ def symbols_to_search(account_id: int, assets: Iterable[str]) -> list[str]:
     return sorted(rows.values_list("venue_symbol", flat=True))
 
 
-def dead_orders(client_order_ids: Sequence[str]) -> list[Watched]:
+def dead_orders(account_id: int, client_order_ids: Sequence[str]) -> list[Watched]:
     """Return the orders of these names that ended without ever having been seen at the exchange."""
     never_seen = (order_status.ABSENT, order_status.REJECTED, order_status.WITHDRAWN)
-    rows = Order.objects.filter(client_order_id__in=client_order_ids, status__in=never_seen)
+    rows = Order.objects.filter(account=account_id, client_order_id__in=client_order_ids, status__in=never_seen)
     return [_watched(row) for row in rows.select_related("instrument")]
 
 
-def mark_sending(order_id: int, *, epoch: int, now: datetime) -> bool:
-    """T2: claim an order for sending."""
-    return orders.mark_sending(order_id, epoch=epoch, now=now)
+def absent_orders(account_id: int, *, since: datetime) -> list[Watched]:
+    """Return the orders sent since then that were called absent, the newest first."""
+    rows = Order.objects.filter(account=account_id, status=order_status.ABSENT, sent_at__gte=since)
+    return [_watched(row) for row in rows.exclude(reason=ORDER_ADOPTED).select_related("instrument").order_by("-id")]
+
+
+def mark_sending(order_ids: Sequence[int], *, epoch: int, now: datetime) -> set[int]:
+    """T2: claim orders for sending, one commit for all; answer which are ours to send."""
+    with transaction.atomic():
+        return {order_id for order_id in order_ids if orders.mark_sending(order_id, epoch=epoch, now=now)}
 
 
 def record_answer(
     account_id: int, epoch: int, order_id: int, report: OrderReport, trades: Sequence[TradeReport], *, now: datetime
 ) -> Recorded:
-    """T3 and T4 in one: the trades that an answer brought, then the state it tells."""
-    with fenced(account_id, epoch) as account:
-        for trade in trades:
-            fills.post_fill(account, trade, now=now)
-            crash_point("between_fills")
-        _apply(account, order_id, report, now=now)
-        return _recorded(order_id)
+    """Record what a read or a cancel tells of one order."""
+    return record_answers(account_id, epoch, [Answer(order_id, report, tuple(trades))], now=now)[order_id]
 
 
-def record_rejection(account_id: int, epoch: int, order_id: int, code: str, message: str, *, now: datetime) -> None:
-    """T3: the order is proven not to live."""
+def record_answers(account_id: int, epoch: int, answers: Sequence[Answer], *, now: datetime) -> dict[int, Recorded]:
+    """T3 and T4 in one for several orders: the trades that an answer brought, then the state it tells."""
     with fenced(account_id, epoch) as account:
-        orders.mark_rejected(account, order_id, code, message, now=now)
+        return {answer.order_id: _record(account, answer, now=now) for answer in answers}
 
 
 def record_unknown(account_id: int, epoch: int, order_id: int, code: str, message: str, *, now: datetime) -> None:
@@ -166,10 +197,17 @@ def record_absence(account_id: int, epoch: int, order_id: int, *, now: datetime)
         orders.mark_absent(account, order_id, now=now)
 
 
-def record_cancel_sent(account_id: int, epoch: int, order_id: int, *, now: datetime) -> bool:
-    """Note that a cancel is about to be written."""
+def withdraw(account_id: int, epoch: int, order_ids: Sequence[int], reason: str, *, now: datetime) -> None:
+    """End orders that were never sent and will not be."""
+    with fenced(account_id, epoch) as account:
+        for order_id in order_ids:
+            orders.withdraw(account, order_id, reason, now=now)
+
+
+def record_cancels_sent(account_id: int, epoch: int, order_ids: Sequence[int], *, now: datetime) -> set[int]:
+    """Note that cancels are about to be written; answer which may be."""
     with fenced(account_id, epoch):
-        return orders.mark_canceling(order_id, now=now)
+        return {order_id for order_id in order_ids if orders.mark_canceling(order_id, now=now)}
 
 
 def record_events(
@@ -292,15 +330,39 @@ def ledger_totals(account_id: int) -> dict[str, Decimal]:
     return {asset: total for asset, total in totals.items() if total}
 
 
-def read_cursors(process: str) -> dict[str, int]:
+def read_cursors(account_id: int) -> dict[str, int]:
     """Return up to which trade of each symbol the history was read without a gap."""
-    facts = Heartbeat.objects.filter(process=process).values_list("facts", flat=True).first() or {}
-    return {str(symbol): int(last) for symbol, last in facts.get("cursors", {}).items()}
+    return dict(HistoryCursor.objects.filter(account=account_id).values_list("symbol", "trade_id"))
+
+
+def move_cursor(account_id: int, epoch: int, symbol: str, trade_id: int, *, now: datetime) -> None:
+    """Note that every trade of a symbol up to this one is posted; a cursor never moves back."""
+    with fenced(account_id, epoch):
+        cursor, _ = HistoryCursor.objects.get_or_create(
+            account_id=account_id, symbol=symbol, defaults={"trade_id": trade_id, "read_at": now}
+        )
+        if cursor.trade_id < trade_id:
+            cursor.trade_id, cursor.read_at = trade_id, now
+            cursor.save()
 
 
 def beat(process: str, facts: Mapping[str, Any], *, now: datetime) -> None:
     """Give a sign of life."""
     Heartbeat.objects.update_or_create(process=process, defaults={"beat_at": now, "facts": dict(facts)})
+
+
+def _record(account: Account, answer: Answer, *, now: datetime) -> Recorded:
+    if answer.report is None:
+        if answer.is_refused:
+            orders.mark_rejected(account, answer.order_id, answer.code, answer.message, now=now)
+        else:
+            orders.mark_unknown(answer.order_id, answer.code, answer.message, now=now)
+    else:
+        for trade in answer.trades:
+            fills.post_fill(account, trade, now=now)
+            crash_point("between_fills")
+        _apply(account, answer.order_id, answer.report, now=now)
+    return _recorded(answer.order_id)
 
 
 def _apply(account: Account, order_id: int, report: OrderReport, *, now: datetime) -> None:
@@ -335,10 +397,6 @@ def _recorded(order_id: int) -> Recorded:
     return Recorded(is_live, is_missing, order.instrument.venue_symbol)
 
 
-def _is_due(order: Order, now: datetime) -> bool:
-    return order.cancel_sent_at is None or (now - order.cancel_sent_at).total_seconds() >= CANCEL_AGAIN_SECONDS
-
-
 def _ticket(order: Order) -> OrderTicket:
     return OrderTicket(
         client_order_id=order.client_order_id,
@@ -362,4 +420,6 @@ def _watched(order: Order) -> Watched:
         executed_quantity=order.executed_quantity,
         filled_quantity=order.filled_quantity,
         is_ending=bool(order.final_status) or order.cancel_requested_at is not None,
+        side=order.side,
+        quantity=order.quantity,
     )

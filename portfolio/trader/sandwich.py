@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -42,7 +41,7 @@ class Sandwich:
 
     async def compare(self, cause: str) -> str:
         """Compare and record; answer the outcome."""
-        session, began = self._session, time.monotonic()
+        session, began = self._session, self._session.monotonic()
         async with self._comparing:
             cut = await self._cut()
             crash_point("during_reconcile")
@@ -53,8 +52,8 @@ class Sandwich:
                 totals=cut.totals if cut else {},
                 cause=cause,
                 market_at=market_at,
-                duration_ms=int((time.monotonic() - began) * 1000),
-                now=session.clock(),
+                duration_ms=int((session.monotonic() - began) * 1000),
+                now=session.now(),
                 # No account has this many: without a cut nothing is concluded.
                 trades_posted=cut.trades_posted if cut else -1,
             )
@@ -81,7 +80,7 @@ class Sandwich:
             cut = taken or cut
             if taken is not None and (taken.is_exact or attempt >= _SEARCH_FROM + 1):
                 return taken
-            await asyncio.sleep(0.05 * 2**attempt)
+            await self._session.sleep(0.05 * 2**attempt)
         return cut
 
     async def _take_cut(self, *, search: bool) -> Cut | None:

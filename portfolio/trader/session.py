@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -38,27 +39,64 @@ class Session:
     port: TradingPort
     profile: VenueProfile
     pacer: Pacer | None
+    # Three connections, so that an order never waits behind a chore: the claims of orders, what became of them, the rest.
+    claims: Database
+    answers: Database
     database: Database
+    # This machine's own clock; what concerns orders is dated by `now`, the exchange's.
     clock: Callable[[], datetime]
+    # Durations and pauses come through these two alone, so that a simulation can own the time.
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    # On a real exchange: what traded before this moment is in the opening balances already.
+    opened_at: datetime | None = None
     # Trade id per symbol up to which the exchange's history has been read without a gap.
     cursors: dict[str, int] = field(default_factory=dict)
     # Orders between T2 and T3: what the stream says of them waits until the answer is recorded.
     in_flight: set[str] = field(default_factory=set)
+    # Reason codes of everything that forbids new entries at this moment (I-46); exits, stops and cancels always go.
+    entry_stops: set[str] = field(default_factory=set)
+    # Orders that nobody has answered for, and for how many seconds: what an operator is shown.
+    unresolved: dict[str, int] = field(default_factory=dict)
     is_recovered: bool = False
     is_stream_open: bool = False
+    # Since when the stream is whole; each gap moves it.
+    stream_open_since: float = 0.0
     is_reconcile_wanted: bool = False
+    # The exchange refused an order for its filters or its symbol: ours are old.
+    is_listing_wanted: bool = False
+    # When the exchange last refused our clock; more than three in five minutes stop entries (E16).
+    time_refusals: deque[float] = field(default_factory=lambda: deque(maxlen=16))
+    is_stopping: bool = False
     lease_until: float = 0.0
     _waiting: set[asyncio.Event] = field(default_factory=set)
 
     def keep_lease(self) -> None:
         """Note that the lease was just renewed."""
-        self.lease_until = time.monotonic() + LEASE_SECONDS
+        self.lease_until = self.monotonic() + LEASE_SECONDS
 
-    def send_before_ms(self, sent_at: datetime) -> int:
-        """Return the wall time after which an order marked as being sent must not be written any more."""
-        window_ms = int(self.profile.send_window_seconds * 1000)
-        lease_ms = int((self.lease_until - time.monotonic() - SEND_MARGIN_SECONDS) * 1000)
-        return int(sent_at.timestamp() * 1000) + min(window_ms, lease_ms)
+    def now(self) -> datetime:
+        """Return the time by the exchange's clock, which is what its windows are measured on."""
+        return self.clock() - timedelta(milliseconds=self.port.clock_ahead_ms)
+
+    def send_before_ms(self, claimed: float) -> int:
+        """Return this machine's time after which an order claimed at a monotonic moment must not be written any more."""
+        spent = self.monotonic() - claimed
+        left = min(self.profile.send_window_seconds - spent, self.lease_until - self.monotonic() - SEND_MARGIN_SECONDS)
+        return int((self.clock().timestamp() + left) * 1000)
+
+    def open_stream(self) -> None:
+        """Note that from here on the stream is whole."""
+        self.is_stream_open, self.stream_open_since = True, self.monotonic()
+
+    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        """Wait until something changes, at most so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+        event.clear()
 
     def stir(self) -> None:
         """Wake every part that waits: something has changed."""
@@ -82,7 +120,7 @@ class Session:
             await self.halt(str(trouble.outcome), is_complete=True)
             raise AccountHalted(f"{doing}: {trouble.message}") from trouble
         log.warning("exchange.trouble", doing=doing, outcome=str(trouble.outcome), message=trouble.message[:200])
-        await asyncio.sleep(min(trouble.retry_after_seconds or 0.5, _PAUSE_SECONDS_MAX))
+        await self.sleep(min(trouble.retry_after_seconds or 0.5, _PAUSE_SECONDS_MAX))
 
     def facts(self) -> dict[str, Any]:
         """Return what a heartbeat tells."""
@@ -93,14 +131,7 @@ class Session:
             "is_recovered": self.is_recovered,
             "is_stream_open": self.is_stream_open,
             "in_flight": len(self.in_flight),
+            "entry_stops": sorted(self.entry_stops),
+            "unresolved": dict(self.unresolved),
+            "clock_ahead_ms": self.port.clock_ahead_ms,
         }
-
-
-async def wait_for_stir(event: asyncio.Event, seconds: float) -> None:
-    """Wait until something changes, at most so long."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass
-    event.clear()
