@@ -25,7 +25,7 @@ from portfolio.models import (
 from portfolio.writers import accounts
 from portfolio.writers.fills import fact_of
 from portfolio.writers.ledger import hash_of
-from portfolio.writers.reservations import obligation
+from trading.desk.reservations import obligation
 from trading.ledger import ZERO, Leg, NotZeroSum, Pocket, checked_legs, exactly, plain
 from trading.positions import fold, fold_first_in_first_out
 

@@ -1,144 +1,138 @@
-"""The ledger's only writer: collect the movements of a database transaction, write them in a few statements."""
+"""The ledger's only writer: movements of a transaction, collected by the rules, written in one statement."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final, cast
 
 from django.db import connection
 from django.db.models import Q
+from psycopg.types.json import Jsonb
 
-from portfolio.models import Account, LedgerAccount, LedgerEntry, LedgerTransaction
-from trading.ledger import ZERO, Leg, Pocket, checked_legs, exactly, stored, transaction_hash
+from portfolio.models import Account, LedgerAccount, LedgerTransaction
+from trading.desk import journal
+from trading.desk.journal import EXTERNAL, InsufficientBalance
+from trading.desk.rows import AccountRow
+from trading.desk.store import Movement
+from trading.ledger import Leg, Pocket, exactly, stored, transaction_hash
 
-EXTERNAL = frozenset((LedgerAccount.Kind.EXTERNAL_FLOW, LedgerAccount.Kind.EXTERNAL_TRADE, LedgerAccount.Kind.EXTERNAL_FEE))
-_MAY_BE_NEGATIVE = EXTERNAL | {LedgerAccount.Kind.SUSPENSE}
+__all__ = ["EXTERNAL", "InsufficientBalance", "Journal", "Pockets", "hash_of", "post"]
+
+# Entries are numbered in the order of their legs, which is the order that the hash covers. Balances move by the difference,
+# not to the result: a balance written behind our back would not be hidden.
+_WRITE: Final = """
+WITH header AS (
+    INSERT INTO portfolio_ledgertransaction
+        (account_id, seq, kind, reference, market_at, recorded_at, facts, hash_previous, hash)
+    SELECT %s, draft.*
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::jsonb[], %s::text[], %s::text[])
+        AS draft
+    RETURNING id, seq
+), entry AS (
+    INSERT INTO portfolio_ledgerentry (transaction_id, ledger_account_id, amount)
+    SELECT header.id, leg.pocket, leg.amount
+    FROM unnest(%s::bigint[], %s::bigint[], %s::numeric[]) WITH ORDINALITY AS leg (seq, pocket, amount, place)
+    JOIN header ON header.seq = leg.seq
+    ORDER BY leg.place
+), balance AS (
+    UPDATE portfolio_ledgeraccount SET balance = balance + moved.amount
+    FROM unnest(%s::bigint[], %s::numeric[]) AS moved (id, amount) WHERE portfolio_ledgeraccount.id = moved.id
+)
+SELECT seq, id FROM header
+"""
 
 
-class InsufficientBalance(Exception):
-    """Raised when a movement would take a pocket of ours below zero (I-07)."""
+class Pockets:
+    """The pockets of a locked account: their balances and the numbers of their rows."""
 
-    def __init__(self, pocket: Pocket, balance: Decimal) -> None:
-        super().__init__(f"{pocket.kind} of book {pocket.book_id} would hold {balance} {pocket.asset}")
-        self.pocket = pocket
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._ids: dict[Pocket, int] = {}
 
+    def load(self, book_ids: Collection[int] | None) -> dict[Pocket, Decimal]:
+        """Return the balances of the pools and of these books, or of all."""
+        rows = LedgerAccount.objects.filter(account=self._account)
+        if book_ids is not None:
+            rows = rows.filter(Q(book__isnull=True) | Q(book__in=book_ids))
+        balances = {}
+        for pk, kind, book_id, asset, balance in rows.values_list("id", "kind", "book_id", "asset", "balance"):
+            pocket = Pocket(kind, book_id, asset)
+            self._ids[pocket] = pk
+            balances[pocket] = balance
+        return balances
 
-@dataclass(slots=True)
-class _Row:
-    row: LedgerAccount
-    balance: Decimal
-    written: Decimal
+    def write(self, movements: Sequence[Movement], moved: Mapping[Pocket, Decimal]) -> dict[int, int]:
+        """Write headers, legs and balances; answer the numbers of the headers by sequence."""
+        if not movements:
+            return {}
+        self._create_missing({leg.pocket for movement in movements for leg in movement.legs})
+        legs = [(movement.seq, self._ids[leg.pocket], leg.amount) for movement in movements for leg in movement.legs]
+        balances = [(self._ids[pocket], stored(amount)) for pocket, amount in moved.items()]
+        values: list[Any] = [
+            self._account.pk,
+            *_columns((m.seq, m.kind, m.reference, m.market_at, m.recorded_at, Jsonb(m.facts), m.hash_previous, m.hash)
+                      for m in movements),
+            *_columns(legs),
+            *(_columns(balances) or [[], []]),
+        ]  # fmt: skip
+        with connection.cursor() as cursor:
+            cursor.execute(_WRITE, values)
+            return dict(cursor.fetchall())
+
+    def _create_missing(self, pockets: set[Pocket]) -> None:
+        missing = sorted(pockets - self._ids.keys(), key=lambda pocket: (pocket.kind, pocket.book_id or 0, pocket.asset))
+        rows = [LedgerAccount(account=self._account, kind=kind, book_id=book, asset=asset) for kind, book, asset in missing]
+        for pocket, row in zip(missing, LedgerAccount.objects.bulk_create(rows), strict=True):
+            self._ids[pocket] = row.pk
 
 
 class Journal:
     """The movements of one database transaction on a locked account; nothing is written before `flush`."""
 
     def __init__(self, account: Account, *, now: datetime, book_ids: Collection[int] | None = None) -> None:
-        """Open a journal on the pools and on these books, or on all books."""
+        """Open a journal that first loads the pools and these books, or all books."""
         self.account = account
-        self.now = now
-        self._book_ids = book_ids
-        self._rows: dict[Pocket, _Row] | None = None
-        self._drafts: list[tuple[LedgerTransaction, list[Leg]]] = []
+        self._pockets = Pockets(account)
+        self._journal = journal.Journal(cast("AccountRow", account), self._pockets.load, now=now, book_ids=book_ids)
+        self._headers: dict[int, LedgerTransaction] = {}
 
     def balance(self, pocket: Pocket) -> Decimal:
         """Return a pocket's balance with everything posted so far."""
-        self._check_scope(pocket)
-        row = self._pockets().get(pocket)
-        return row.balance if row else ZERO
+        return self._journal.balance(pocket)
 
     def balances(self) -> dict[Pocket, Decimal]:
         """Return the balances of all pockets that exist."""
-        return {pocket: row.balance for pocket, row in self._pockets().items()}
+        return self._journal.balances()
 
     def post(
         self, *, kind: str, reference: str, legs: Iterable[Leg], market_at: datetime, facts: Mapping[str, Any] | None = None
     ) -> LedgerTransaction:
-        """Post a transaction of legs that sum to zero for every asset, chained to the one before it."""
-        checked = checked_legs(legs)
-        account = self.account
+        """Post a transaction of legs that sum to zero for every asset; it has its number once it is written."""
+        movement = self._journal.post(kind=kind, reference=reference, legs=legs, market_at=market_at, facts=facts)
         header = LedgerTransaction(
-            account=account,
-            seq=account.ledger_seq + 1,
+            account=self.account,
+            seq=movement.seq,
             kind=kind,
             reference=reference,
             market_at=market_at,
-            recorded_at=self.now,
-            facts=dict(facts or {}),
-            hash_previous=account.ledger_hash,
+            recorded_at=movement.recorded_at,
+            facts=movement.facts,
+            hash_previous=movement.hash_previous,
+            hash=movement.hash,
         )
-        header.hash = hash_of(header, checked)
-        for leg in checked:
-            self._move(leg)
-        self._refuse_overdraft(checked)
-        account.ledger_seq, account.ledger_hash = header.seq, header.hash
-        self._drafts.append((header, checked))
+        self._headers[movement.seq] = header
         return header
 
     def flush(self) -> None:
         """Write what was posted: pockets, headers, legs, balances and the account's head."""
-        if not self._drafts:
-            return
-        self._create_pockets()
-        LedgerTransaction.objects.bulk_create([header for header, _ in self._drafts])
-        pockets = self._pockets()
-        LedgerEntry.objects.bulk_create(
-            [
-                LedgerEntry(transaction=header, ledger_account=pockets[leg.pocket].row, amount=leg.amount)
-                for header, legs in self._drafts
-                for leg in legs
-            ]
-        )
-        self._write_balances()
-        self.account.save(update_fields=["ledger_seq", "ledger_hash"])
-        self._drafts.clear()
-
-    def _pockets(self) -> dict[Pocket, _Row]:
-        if self._rows is None:
-            # The account's row is locked, so nobody moves these balances meanwhile.
-            rows = LedgerAccount.objects.filter(account=self.account)
-            if self._book_ids is not None:
-                rows = rows.filter(Q(book__isnull=True) | Q(book__in=self._book_ids))
-            self._rows = {Pocket(row.kind, row.book_id, row.asset): _Row(row, row.balance, row.balance) for row in rows}
-        return self._rows
-
-    def _check_scope(self, pocket: Pocket) -> None:
-        if self._book_ids is not None and pocket.book_id is not None and pocket.book_id not in self._book_ids:
-            raise LookupError(f"This journal was not opened on book {pocket.book_id}")
-
-    def _move(self, leg: Leg) -> None:
-        self._check_scope(leg.pocket)
-        pockets = self._pockets()
-        if leg.pocket not in pockets:
-            kind, book_id, asset = leg.pocket
-            row = LedgerAccount(account=self.account, book_id=book_id, kind=kind, asset=asset)
-            pockets[leg.pocket] = _Row(row, ZERO, ZERO)
-        pockets[leg.pocket].balance += leg.amount
-
-    def _refuse_overdraft(self, legs: list[Leg]) -> None:
-        for leg in legs:
-            balance = self._pockets()[leg.pocket].balance
-            if balance < ZERO and leg.pocket.kind not in _MAY_BE_NEGATIVE:
-                raise InsufficientBalance(leg.pocket, balance)
-
-    def _create_pockets(self) -> None:
-        new = [row.row for row in self._pockets().values() if row.row._state.adding]
-        LedgerAccount.objects.bulk_create(new)
-
-    def _write_balances(self) -> None:
-        moved = [row for row in self._pockets().values() if row.balance != row.written]
-        # By the difference, not by the result: a balance written behind our back would not be hidden.
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE portfolio_ledgeraccount SET balance = balance + moved.amount"
-                " FROM unnest(%s::bigint[], %s::numeric[]) AS moved (id, amount) WHERE portfolio_ledgeraccount.id = moved.id",
-                [[row.row.pk for row in moved], [stored(row.balance - row.written) for row in moved]],
-            )
-        for row in moved:
-            row.written = row.balance
+        movements, moved = self._journal.taken()
+        for seq, pk in self._pockets.write(movements, moved).items():
+            header = self._headers.pop(seq)
+            header.pk, header._state.adding = pk, False
+        if movements:
+            self.account.save(update_fields=["ledger_seq", "ledger_hash"])
 
 
 def hash_of(header: LedgerTransaction, legs: list[Leg]) -> str:
@@ -168,7 +162,11 @@ def post(
     facts: Mapping[str, Any] | None = None,
 ) -> LedgerTransaction:
     """Post one transaction on a locked account."""
-    journal = Journal(account, now=now)
-    header = journal.post(kind=kind, reference=reference, legs=legs, market_at=market_at, facts=facts)
-    journal.flush()
+    book = Journal(account, now=now)
+    header = book.post(kind=kind, reference=reference, legs=legs, market_at=market_at, facts=facts)
+    book.flush()
     return header
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

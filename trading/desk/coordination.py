@@ -140,7 +140,7 @@ def _move_stop(desk: Desk, proposal: Proposal) -> tuple[Refusal | None, IntentRo
         desk,
         instrument_id=proposal.instrument_id,
         stop_price=proposal.stop_price,
-        reason=proposal.reason,
+        reason=proposal.reason or "STOP_PROTECTIVE",
     )
     refusal = replace_stop(desk, stop)
     return refusal, stop

@@ -37,13 +37,20 @@ def place(desk: Desk, intent: IntentRow) -> Refusal | None:
 
 def attach_stop(desk: Desk, parent: IntentRow) -> None:
     """Protect what a book holds after an entry or a partial exit with the one stop its intent asked for."""
-    stop = new_stop(parent.book_id, desk, instrument_id=parent.instrument_id, stop_price=parent.stop_price)
-    stop.parent, stop.decision = parent, parent.decision
+    stop = new_stop(parent.book_id, desk, instrument_id=parent.instrument_id, stop_price=parent.stop_price, parent=parent)
     replace_stop(desk, stop)
 
 
-def new_stop(book_id: int, desk: Desk, *, instrument_id: int, stop_price: Decimal | None, reason: str = "") -> IntentRow:
-    """Make the intent of a protective stop for all whole lots."""
+def new_stop(
+    book_id: int,
+    desk: Desk,
+    *,
+    instrument_id: int,
+    stop_price: Decimal | None,
+    reason: str = "STOP_PROTECTIVE",
+    parent: IntentRow | None = None,
+) -> IntentRow:
+    """Make the intent of a protective stop for all whole lots; it belongs to its parent's decision."""
     return desk.store.make_intent(
         book_id=book_id,
         kind=STOP,
@@ -51,8 +58,9 @@ def new_stop(book_id: int, desk: Desk, *, instrument_id: int, stop_price: Decima
         side="sell",
         lots=0,
         stop_price=stop_price,
-        reason=reason or "STOP_PROTECTIVE",
+        reason=reason,
         market_at=desk.market_at,
+        parent=parent,
     )
 
 

@@ -112,12 +112,14 @@ class Intent(Row):
     state: str = ""
     drop_reason: str = ""
     decision: Any = None
-    parent: Any = None
+    parent: Intent | None = None
     seq: int = 0
     instrument_id: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.instrument_id = self.instrument.pk
+        if self.parent is not None:
+            self.decision = self.parent.decision
 
 
 @dataclass(eq=False, kw_only=True)

@@ -129,7 +129,6 @@ class IntentRow(Protocol):
     drop_reason: str
     # Set on new intents, never read by the rules.
     decision: Any
-    parent: Any
 
 
 class ReservationRow(Protocol):

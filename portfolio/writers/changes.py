@@ -1,0 +1,65 @@
+"""Write what one transaction of the rules changed: new rows by table, all updates in one statement, then the doorbells."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+
+from django.db.models import F
+
+from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Order, Position, Reservation
+from portfolio.writers import accounts, audit
+from portfolio.writers.ledger import Pockets
+from portfolio.writers.statements import Updates
+from stream.publish import publish_on_commit
+from trading.desk.store import INTENT_FIELDS, ORDER_FIELDS, POSITION_FIELDS, RESERVATION_FIELDS, Changes
+
+
+def write(account: Account, pockets: Pockets, changes: Changes, *, now: datetime) -> None:
+    """Write everything that changed, wake the trader and tell the browsers."""
+    positions = cast("list[Position]", list(changes.positions_moved.values()))
+    positions_new = [row for row in positions if row._state.adding]
+    _write_new(pockets, changes)
+    Position.objects.bulk_create(positions_new)
+    _write_moved(changes, [row for row in positions if row not in positions_new])
+    if changes.books_touched:
+        Book.objects.filter(id__in=changes.books_touched).update(version=F("version") + 1)
+    for note in changes.audits:
+        audit.record(action=note.action, subject=note.subject, before=note.before, after=note.after, now=now)
+    for word in changes.wakes:
+        accounts.wake_trader(account.pk, word)
+    if changes.is_account_touched:
+        accounts.changed(account, *sorted(changes.account_fields))
+    elif changes.account_fields:
+        account.save(update_fields=sorted(changes.account_fields))
+    if "state" in changes.account_fields:
+        publish_on_commit("health", "changed", {"account": account.pk}, seq=account.version)
+
+
+def _write_new(pockets: Pockets, changes: Changes) -> None:
+    orders = cast("list[Order]", changes.orders)
+    DecisionRecord.objects.bulk_create(cast("list[DecisionRecord]", changes.decisions))
+    Intent.objects.bulk_create(cast("list[Intent]", changes.intents))
+    Order.objects.bulk_create(orders)
+    Reservation.objects.bulk_create([order.reservation for order in orders])
+    headers = pockets.write(changes.movements, changes.balances)
+    fills = []
+    for row, movement in changes.fills:
+        fill = cast("Fill", row)
+        fill.ledger_transaction_id = headers[movement.seq]
+        fills.append(fill)
+    Fill.objects.bulk_create(fills)
+
+
+def _write_moved(changes: Changes, positions: list[Position]) -> None:
+    updates = Updates()
+    updates.add(Intent, changes.intents_moved.values(), INTENT_FIELDS)
+    updates.add(Order, changes.orders_moved.values(), ORDER_FIELDS)
+    # A cancel is asked for without the order's lock: the trader may be moving its status meanwhile.
+    cancels = [order for name, order in changes.cancels.items() if name not in changes.orders_moved]
+    updates.add(Order, cancels, ("cancel_requested_at",))
+    updates.add(Reservation, changes.reservations_moved.values(), RESERVATION_FIELDS)
+    updates.add(Position, positions, POSITION_FIELDS)
+    updates.add(Fill, changes.fills_corrected, ("realised",))
+    updates.add(Book, changes.books_halted.values(), ("is_halted", "halt_reason"))
+    updates.run()

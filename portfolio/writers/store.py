@@ -1,0 +1,210 @@
+"""The rows of one locked account in PostgreSQL: what the rules ask for, loaded and locked; what they hand back, written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, cast
+
+from django.db.models import CharField, Count, Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Cast, Concat
+
+from marketdata.models import Instrument, Mark
+from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Lease, Order, Position, Reservation
+from portfolio.writers import changes as writing
+from portfolio.writers.ledger import Pockets
+from trading.desk.claims import Claim
+from trading.desk.desk import Desk
+from trading.desk.rows import (
+    ENTRIES,
+    AccountRow,
+    BookRow,
+    DecisionRow,
+    FillRow,
+    InstrumentRow,
+    IntentRow,
+    OrderRow,
+    PositionRow,
+)
+from trading.desk.store import Changes, OwnerUnknown, TradeFacts
+from trading.ledger import Pocket
+from trading.order_status import LIVE
+from trading.orders import TradeReport, parse_client_order_id
+
+_OF_ORDER = ("intent", "instrument", "reservation")
+
+
+def open_desk(
+    account: Account, *, now: datetime, market_at: datetime | None = None, book_ids: Collection[int] | None = None
+) -> Desk:
+    """Open a desk on a locked account; what its rules change is written by `desk.write()`."""
+    store = PostgresStore(account, now=now)
+    moment = market_at or account.synced_through_at or now
+    return Desk(store, cast("AccountRow", account), market_at=moment, now=now, book_ids=book_ids)
+
+
+class PostgresStore:
+    """The port of the rules on PostgreSQL; models are handed out as they are."""
+
+    def __init__(self, account: Account, *, now: datetime) -> None:
+        self.account = account
+        self.now = now
+        self._pockets = Pockets(account)
+
+    def books(self) -> Iterable[BookRow]:
+        """Return all books of the account."""
+        return cast("list[BookRow]", list(Book.objects.filter(account=self.account)))
+
+    def pockets(self, book_ids: Collection[int] | None) -> Mapping[Pocket, Decimal]:
+        """Return the balances of the pools and of these books, or of all."""
+        return self._pockets.load(book_ids)
+
+    def live_orders(self) -> Iterable[OrderRow]:
+        """Return the live orders of the account."""
+        rows = Order.objects.filter(account=self.account, status__in=LIVE).select_related(*_OF_ORDER)
+        return cast("list[OrderRow]", list(rows))
+
+    def waiting_intents(self) -> Iterable[IntentRow]:
+        """Return the intents of the account that wait for cancels."""
+        rows = Intent.objects.filter(book__account=self.account, state=Intent.State.WAITING).select_related("instrument")
+        return cast("list[IntentRow]", list(rows))
+
+    def positions(self) -> Iterable[PositionRow]:
+        """Return all positions of the account's books."""
+        return cast("list[PositionRow]", list(Position.objects.filter(book__account=self.account)))
+
+    def instruments(self, instrument_ids: Collection[int]) -> Iterable[InstrumentRow]:
+        """Return these instruments."""
+        return cast("list[InstrumentRow]", list(Instrument.objects.filter(id__in=instrument_ids)))
+
+    def marks(self, instrument_ids: Collection[int]) -> Mapping[int, Decimal]:
+        """Return the newest prices there are."""
+        return dict(Mark.objects.filter(instrument__in=instrument_ids).values_list("instrument_id", "price"))
+
+    def fee_mark(self, asset: str, quote: str) -> Decimal | None:
+        """Return the newest price of a fee asset in quote."""
+        marks = Mark.objects.filter(instrument__market=self.account.market_id, instrument__base=asset, instrument__quote=quote)
+        return marks.values_list("price", flat=True).first()
+
+    def entry_counts(self, *, after: datetime) -> Mapping[int, int]:
+        """Count the entries ordered after a market time, by book."""
+        rows = Order.objects.filter(book__account=self.account, market_at__gt=after, intent__kind__in=ENTRIES)
+        return dict(rows.order_by().values_list("book_id").annotate(Count("id")))
+
+    def has_had_stop(self, book_id: int, instrument_id: int) -> bool:
+        """Say whether a book ever asked for a stop in an instrument."""
+        return Intent.objects.filter(book=book_id, instrument=instrument_id, kind=Intent.Kind.STOP).exists()
+
+    def risk(self) -> Any:
+        """Return what the risk rules must know of the account."""
+        return None
+
+    def order(self, order_id: int) -> OrderRow:
+        """Return an order, locked for this transaction."""
+        return cast("OrderRow", self._locked().get(id=order_id))
+
+    def trade_facts(self, trade: TradeReport) -> TradeFacts:
+        """Return the order of a trade, locked, and what is on record beside it; raise OwnerUnknown."""
+        order = self._order_of(trade)
+        if order is None:
+            return self._without_order(trade)
+        if trade.symbol not in (order.instrument.symbol, order.instrument.venue_symbol):
+            raise OwnerUnknown(f"{trade.client_order_id} is an order in {order.instrument.symbol}, not in {trade.symbol}")
+        position = Position.objects.filter(book=order.book_id, instrument=order.instrument_id).first()
+        return TradeFacts(
+            order=cast("OrderRow", order),
+            instrument=cast("InstrumentRow", order.instrument),
+            position=cast("PositionRow | None", position),
+            is_posted=order.is_posted,
+            is_late=order.is_late,
+        )
+
+    def fills_after(self, book_id: int, instrument_id: int, trade: TradeReport) -> Sequence[FillRow]:
+        """Return the fills of a position that come after a trade by (time, number), oldest first."""
+        rows = Fill.objects.filter(_after(trade), book=book_id, instrument=instrument_id).select_related("instrument")
+        return cast("list[FillRow]", list(rows.order_by("traded_at", "trade_id")))
+
+    def claim(self, order: OrderRow, claim: Claim) -> bool:
+        """Set the values if the order's row allows it at this very moment."""
+        return claim_order(cast("Order", order).pk, claim)
+
+    def make_decision(self, **values: Any) -> DecisionRow:
+        """Make a decision record, not written yet."""
+        return cast("DecisionRow", DecisionRecord(**values))
+
+    def make_intent(self, *, parent: IntentRow | None = None, **values: Any) -> IntentRow:
+        """Make an intent, not written yet; it belongs to the decision of its parent."""
+        intent = Intent(**values)
+        if parent is not None:
+            intent.parent = cast("Intent", parent)
+            intent.decision_id = intent.parent.decision_id
+        return cast("IntentRow", intent)
+
+    def make_order(self, *, reserved_asset: str, reserved: Decimal, **values: Any) -> OrderRow:
+        """Make an order with its reservation, not written yet."""
+        order = Order(account=self.account, **values)
+        Reservation(order=order, asset=reserved_asset, initial=reserved, remaining=reserved)
+        return cast("OrderRow", order)
+
+    def make_fill(self, **values: Any) -> FillRow:
+        """Make a fill, not written yet."""
+        return cast("FillRow", Fill(account=self.account, **values))
+
+    def make_position(self, *, book_id: int, instrument_id: int) -> PositionRow:
+        """Make an empty position, not written yet."""
+        return cast("PositionRow", Position(book_id=book_id, instrument_id=instrument_id))
+
+    def write(self, changes: Changes) -> None:
+        """Write everything that changed, wake the trader and tell the browsers."""
+        writing.write(self.account, self._pockets, changes, now=self.now)
+
+    def _locked(self) -> QuerySet[Order]:
+        rows = Order.objects.select_for_update(of=("self",)).select_related(*_OF_ORDER)
+        return rows.filter(account=self.account).order_by()
+
+    def _order_of(self, trade: TradeReport) -> Any:
+        """Find the order by the name that the trade carries, else by the exchange's number; answer two questions with it."""
+        here = Fill.objects.filter(instrument=OuterRef("instrument"))
+        rows = self._locked().annotate(
+            is_posted=Exists(here.filter(account=self.account, trade_id=trade.trade_id)),
+            is_late=Exists(here.filter(_after(trade), book=OuterRef("book"))),
+        )
+        if trade.client_order_id is not None:
+            return rows.filter(client_order_id=trade.client_order_id).first()
+        named = Q(instrument__symbol=trade.symbol) | Q(instrument__venue_symbol=trade.symbol)
+        return rows.filter(named, exchange_order_id=trade.exchange_order_id).first()
+
+    def _without_order(self, trade: TradeReport) -> TradeFacts:
+        """Answer for a trade that a person made by hand; raise if it may be one of ours."""
+        named = Q(symbol=trade.symbol) | Q(venue_symbol=trade.symbol)
+        instrument = Instrument.objects.get(named, market=self.account.market_id)
+        posted = Fill.objects.filter(account=self.account, instrument=instrument, trade_id=trade.trade_id).exists()
+        if not posted and trade.client_order_id is None:
+            raise OwnerUnknown(f"Nobody here knows {instrument.symbol} order {trade.exchange_order_id}")
+        name = parse_client_order_id(trade.client_order_id or "")
+        if not posted and name is not None and name.deploy == self.account.deploy:
+            raise OwnerUnknown(f"No order {trade.client_order_id} is on record, yet the name is ours")
+        return TradeFacts(None, cast("InstrumentRow", instrument), None, is_posted=posted, is_late=False)
+
+
+def claim_order(order_id: int, claim: Claim) -> bool:
+    """Make a claim's guard the WHERE of one UPDATE; it takes no lock but the order's own."""
+    rows = Order.objects.filter(id=order_id, status__in=claim.statuses)
+    if claim.is_first_attempt:
+        rows = rows.filter(attempt=0)
+    if claim.is_cancel_requested:
+        rows = rows.filter(cancel_requested_at__isnull=False)
+    guarded = Order.objects.filter(id=order_id)
+    if claim.epoch is not None:
+        name = Concat(Value("trader:"), Cast(OuterRef("account_id"), CharField()))
+        guarded = guarded.filter(Exists(Lease.objects.filter(name=name, epoch=claim.epoch)))
+    if claim.spares_killed_entries:
+        guarded = guarded.exclude(Q(account__is_killed=True, intent__kind__in=ENTRIES))
+    if claim.epoch is not None or claim.spares_killed_entries:
+        rows = rows.filter(id__in=guarded.values("id"))
+    return bool(rows.update(**claim.values))
+
+
+def _after(trade: TradeReport) -> Q:
+    return Q(traded_at__gt=trade.traded_at) | Q(traded_at=trade.traded_at, trade_id__gt=trade.trade_id)
