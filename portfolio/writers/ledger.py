@@ -95,7 +95,9 @@ class Journal:
         """Open a journal that first loads the pools and these books, or all books."""
         self.account = account
         self._pockets = Pockets(account)
-        self._journal = journal.Journal(cast("AccountRow", account), self._pockets.load, now=now, book_ids=book_ids)
+        self._journal = journal.Journal(cast("AccountRow", account), self._pockets.load, now=now)
+        if book_ids is not None:
+            self._journal.narrow(book_ids)
         self._headers: dict[int, LedgerTransaction] = {}
 
     def balance(self, pocket: Pocket) -> Decimal:

@@ -35,13 +35,11 @@ from trading.orders import TradeReport, parse_client_order_id
 _OF_ORDER = ("intent", "instrument", "reservation")
 
 
-def open_desk(
-    account: Account, *, now: datetime, market_at: datetime | None = None, book_ids: Collection[int] | None = None
-) -> Desk:
+def open_desk(account: Account, *, now: datetime, market_at: datetime | None = None) -> Desk:
     """Open a desk on a locked account; what its rules change is written by `desk.write()`."""
     store = PostgresStore(account, now=now)
     moment = market_at or account.synced_through_at or now
-    return Desk(store, cast("AccountRow", account), market_at=moment, now=now, book_ids=book_ids)
+    return Desk(store, cast("AccountRow", account), market_at=moment, now=now)
 
 
 class PostgresStore:

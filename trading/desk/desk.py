@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -40,15 +40,13 @@ RECONCILE_RESIDUAL: Final = "RECONCILE_RESIDUAL"
 class Desk:
     """The live orders, waiting intents, positions and money of a locked account, for one transaction."""
 
-    def __init__(
-        self, store: Store, account: AccountRow, *, market_at: datetime, now: datetime, book_ids: Collection[int] | None = None
-    ) -> None:
-        """Open a desk; with `book_ids` the journal first loads these books' pockets alone."""
+    def __init__(self, store: Store, account: AccountRow, *, market_at: datetime, now: datetime) -> None:
+        """Open a desk; nothing is loaded yet."""
         self.store = store
         self.account = account
         self.market_at = market_at
         self.now = now
-        self.journal = Journal(account, store.pockets, now=now, book_ids=book_ids)
+        self.journal = Journal(account, store.pockets, now=now)
         self.changes = Changes()
         # One object for each row: rules compare and change what they find here.
         self._orders: dict[str, OrderRow] = {}
@@ -85,7 +83,9 @@ class Desk:
 
     def order_by_id(self, order_id: int) -> OrderRow:
         """Load one order, locked, and have the desk know it."""
-        return self.know(self.store.order(order_id))
+        order = self.know(self.store.order(order_id))
+        self.journal.narrow((order.book_id,))
+        return order
 
     def know(self, order: OrderRow) -> OrderRow:
         """Have the desk work on this very object wherever it meets the order."""

@@ -31,6 +31,7 @@ def post_fill(desk: Desk, trade: TradeReport) -> FillRow | None:
     if facts.is_posted:
         return None
     order, book_id = facts.order, facts.order.book_id if facts.order else None
+    desk.journal.narrow(() if book_id is None else (book_id,))
     if order is not None:
         _take_in(desk, order, trade)
     settlement = settle(_terms(desk, facts.instrument, order, trade), desk.journal.balance)

@@ -29,15 +29,20 @@ class InsufficientBalance(Exception):
 class Journal:
     """The movements of one transaction on a locked account; nothing is written before the transaction's end."""
 
-    def __init__(self, account: AccountRow, load: LoadPockets, *, now: datetime, book_ids: Collection[int] | None = None) -> None:
-        """Open a journal that first loads the pools and these books, or all books."""
+    def __init__(self, account: AccountRow, load: LoadPockets, *, now: datetime) -> None:
+        """Open a journal on all pockets."""
         self.account = account
         self.now = now
         self.movements: list[Movement] = []
         self._load = load
-        self._scope = book_ids
+        self._scope: Collection[int] | None = None
         self._balances: dict[Pocket, Decimal] | None = None
         self._moved: dict[Pocket, Decimal] = {}
+
+    def narrow(self, book_ids: Collection[int]) -> None:
+        """Have no more loaded than the pools and these books, unless more is loaded already; others load when asked for."""
+        if self._balances is None:
+            self._scope = book_ids
 
     def balance(self, pocket: Pocket) -> Decimal:
         """Return a pocket's balance with everything posted so far."""

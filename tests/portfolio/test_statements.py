@@ -1,0 +1,101 @@
+"""How many statements a step of the order path costs: each is a round trip that the next order waits for."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from portfolio.jobs import coordinate
+from portfolio.models import Order
+from portfolio.writers import fills, orders
+from tests.portfolio.world import NOW, World
+from trading.orders import TradeReport
+
+D = Decimal
+
+
+def entered(world: World, *, stop: Decimal | None = None) -> Order:
+    """Have the first book enter and send the order."""
+    world.decide(world.propose("enter", lots=380, limit_price=D("50505"), stop_price=stop))
+    return world.send(world.order(kind="enter"))
+
+
+def traded(world: World, order: Order, quantity: str) -> TradeReport:
+    """Have the exchange trade, and nobody told yet."""
+    return world.exchange.fill(order.client_order_id, quantity=D(quantity), price=D("50000"), fee=D("0.0000018"), fee_asset="BTC")
+
+
+def statements_of(world: World, trade: TradeReport) -> list[str]:
+    """Post a trade and return what was asked of the database after the account's lock."""
+    with transaction.atomic():
+        account = world.account()
+        with CaptureQueriesContext(
+            connection,
+        ) as seen:
+            assert fills.post_fill(account, trade, now=NOW) is not None
+    return [query["sql"] for query in seen.captured_queries]
+
+
+def test_a_fill_costs_at_most_nine_statements(world: World) -> None:
+    """It cost eighteen; the first fill of a book also makes its position and its pockets."""
+    order = entered(world)
+    assert len(statements_of(world, traded(world, order, "0.0018"))) <= 10
+    assert len(statements_of(world, traded(world, order, "0.0010"))) <= 8
+    last = statements_of(world, traded(world, order, "0.0010"))
+    assert len(last) <= 9
+    order.refresh_from_db()
+    assert order.status == Order.Status.FILLED
+
+
+def test_a_repeated_fill_costs_two_statements(world: World) -> None:
+    """Streams and page reads tell the same trade twice every time."""
+    order = entered(world)
+    trade = traded(world, order, "0.0018")
+    world.post(trade)
+    with transaction.atomic():
+        account = world.account()
+        with CaptureQueriesContext(connection) as seen:
+            assert fills.post_fill(account, trade, now=NOW) is None
+    assert len(seen) <= 2
+
+
+def test_the_last_fill_of_a_protected_entry_writes_its_stop_in_the_same_breath(world: World) -> None:
+    """The stop's intent, order, reservation and doorbell join the statements of the fill."""
+    order = entered(world, stop=D("49000"))
+    assert len(statements_of(world, traded(world, order, "0.0038"))) <= 19
+    assert world.order(kind="stop").status == Order.Status.READY
+
+
+def test_an_answer_that_changes_nothing_writes_one_row(world: World) -> None:
+    """The report of a resting order."""
+    order = entered(world)
+    report = world.exchange.report(order.client_order_id)
+    with transaction.atomic():
+        account = world.account()
+        with CaptureQueriesContext(connection) as seen:
+            orders.apply_report(account, order.pk, report, now=NOW)
+    assert len(seen) <= 2
+
+
+def test_coordinating_costs_the_same_for_one_bot_and_for_five(world: World) -> None:
+    """Reads and writes are per account, not per bot."""
+    for count in (1, 5):
+        proposals = [world.propose("enter", book, lots=100, limit_price=D("50505")) for book in range(count)]
+        world.market_at = world.market_at.replace(hour=count)
+        with transaction.atomic():
+            account = world.account()
+            with CaptureQueriesContext(connection) as seen:
+                outcomes = coordinate.coordinate(account, proposals, market_at=world.market_at, now=NOW)
+        assert all(outcome.is_accepted for outcome in outcomes)
+        assert len(seen) <= 16, [query["sql"][:90] for query in seen.captured_queries]
+
+
+def test_holding_costs_three_statements(world: World) -> None:
+    """Most candles change nothing: the decisions, the books and the account are written, nothing is read."""
+    with transaction.atomic():
+        account = world.account()
+        with CaptureQueriesContext(connection) as seen:
+            coordinate.coordinate(account, [world.propose("hold", book) for book in range(5)], market_at=world.market_at, now=NOW)
+    assert len(seen) == 3
