@@ -82,12 +82,16 @@ def measure(
 
 def daily_returns(times: Times, equity: Floats) -> Floats:
     """Answer the returns between midnights; the equity at midnight is the last one known."""
-    if not len(times):
-        return np.empty(0)
-    midnights = np.arange(-(-int(times[0]) // DAY_MS), int(times[-1]) // DAY_MS + 1) * DAY_MS
-    at = np.searchsorted(times, midnights, side="right") - 1
-    levels = equity[at]
+    levels = equity[midnight_bars(times)]
     return levels[1:] / levels[:-1] - 1.0
+
+
+def midnight_bars(times: Times) -> Times:
+    """Find the bar that is known at each midnight: the last one that opened until then."""
+    if not len(times):
+        return np.empty(0, dtype=np.int64)
+    midnights = np.arange(-(-int(times[0]) // DAY_MS), int(times[-1]) // DAY_MS + 1) * DAY_MS
+    return np.searchsorted(times, midnights, side="right").astype(np.int64) - 1
 
 
 def max_drawdown(equity: Floats) -> float:

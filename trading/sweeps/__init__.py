@@ -1,0 +1,1 @@
+"""Try many combinations of parameters at once: one pass over the market, work only where something happens."""
