@@ -202,7 +202,7 @@ def _journal(account: Account) -> list[tuple[LedgerTransaction, list[Leg]]]:
 
 def _check_holdings(account: Account, held: dict[tuple[int, str], Decimal]) -> list[Finding]:
     ours: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
-    rows = LedgerAccount.objects.filter(account=account, kind__in=(Kind.AVAILABLE, Kind.RESERVED))
+    rows = LedgerAccount.objects.filter(account=account, kind__in=(Kind.AVAILABLE, Kind.RESERVED, Kind.DEFICIT))
     for row in rows.exclude(asset=account.quote_asset):
         if row.book_id is not None:
             ours[row.book_id, row.asset] += row.balance

@@ -90,7 +90,9 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
             book_id=book_id,
             allocation_units=_units(bases[book_id]),
             free_units=_units(balances[book_id, Kind.AVAILABLE, quotes[book_id]]),
-            locked_units=_units(balances[book_id, Kind.RESERVED, quotes[book_id]]),
+            locked_units=_units(
+                balances[book_id, Kind.RESERVED, quotes[book_id]] + balances[book_id, Kind.DEFICIT, quotes[book_id]]
+            ),
             # Nothing older than what the account has posted by now can come later, whoever's it is.
             last_fill_id=max(since.get(book_id, 0), newest.get(accounts[book_id], 0)),
             positions=held[book_id],
@@ -102,7 +104,7 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
 
 
 def _balances(book_ids: Collection[int]) -> dict[tuple[int, str, str], Decimal]:
-    rows = LedgerAccount.objects.filter(book__in=book_ids, kind__in=(Kind.AVAILABLE, Kind.RESERVED))
+    rows = LedgerAccount.objects.filter(book__in=book_ids, kind__in=(Kind.AVAILABLE, Kind.RESERVED, Kind.DEFICIT))
     found: dict[tuple[int, str, str], Decimal] = defaultdict(lambda: ZERO)
     for book_id, kind, asset, balance in rows.values_list("book_id", "kind", "asset", "balance"):
         if book_id is not None:
@@ -171,8 +173,8 @@ def _positions(
         ]
         available = balances.get((row.book_id, Kind.AVAILABLE, row.instrument.base), ZERO)
         found[row.book_id][row.instrument_id] = PositionExact(
-            base_units=_units(row.quantity),
-            available_units=_units(min(available, row.quantity)),
+            base_units=_units(max(row.quantity, ZERO)),
+            available_units=_units(min(available, max(row.quantity, ZERO))),
             cost_units=_units(row.cost),
             stop_price_units=_units(stops[-1] or ZERO) if stops else 0,
         )

@@ -123,7 +123,7 @@ def book_numbers(account_id: int, *, prices: Mapping[int, Decimal] | None = None
 @exactly
 def positions(account_id: int, *, book_id: int | None = None) -> list[PositionNumbers]:
     """Return the positions that hold anything, largest first."""
-    rows = Position.objects.filter(book__account=account_id, quantity__gt=0).select_related("book", "instrument")
+    rows = Position.objects.filter(book__account=account_id).exclude(quantity=0).select_related("book", "instrument")
     if book_id is not None:
         rows = rows.filter(book=book_id)
     found = list(rows)
@@ -172,7 +172,7 @@ class _Worth:
         self._allocations = {row.book_id: row for row in newest}
         self._balances: dict[int, list[LedgerAccount]] = defaultdict(list)
         for row in self.rows:
-            if row.book_id is not None and row.kind in (Kind.AVAILABLE, Kind.RESERVED):
+            if row.book_id is not None and row.kind in (Kind.AVAILABLE, Kind.RESERVED, Kind.DEFICIT):
                 self._balances[row.book_id].append(row)
 
     def price(self, asset: str) -> Decimal | None:
@@ -198,6 +198,7 @@ class _Worth:
             elif row.kind == Kind.AVAILABLE:
                 cash += row.balance
             else:
+                # What is reserved and not there, for an order that was adopted, is a deficit: below zero.
                 reserved += row.balance
         held = self._positions[book.pk]
         unrealised = sum((self.value(row.instrument.base, row.quantity) - row.cost for row in held), ZERO)

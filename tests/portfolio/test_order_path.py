@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 
 from portfolio import selectors
-from portfolio.models import Account, DecisionRecord, Intent, Order, Position, Reservation
+from portfolio.models import Account, DecisionRecord, Intent, LedgerAccount, Order, Position, Reservation
 from portfolio.writers import fills, orders
 from portfolio.writers.fills import OwnerUnknown
 from tests.portfolio.world import NOW, World
@@ -194,6 +194,34 @@ def test_an_absent_order_that_lives_after_all_is_an_incident(world: World) -> No
     assert Account.objects.get(id=world.account_id).state == Account.State.ENTRIES_HALTED
     assert world.position().quantity == D("0.0038")
     assert world.compare().outcome == "exact"
+    assert world.verify() == []
+
+
+def test_an_adopted_order_without_money_leaves_its_book_in_debt(world: World) -> None:
+    """I-07's exception and I-08: reserved in full all the same, the debt is the book's, every figure adds up."""
+    world.books[0].position_cap_percent = D(100)
+    world.books[0].save()
+    world.decide(world.propose("enter", lots=2000, limit_price=D("50505")))
+    lost = world.order(kind="enter")
+    orders.mark_sending(lost.pk, epoch=1, now=NOW)
+    orders.mark_unknown(lost.pk, "TIMEOUT", "no answer", now=NOW)
+    with transaction.atomic():
+        orders.mark_absent(world.account(), lost.pk, now=NOW)
+    world.decide(world.propose("enter", lots=3000, limit_price=D("50505")))
+    other = world.send(world.order(kind="enter"))
+    with transaction.atomic():
+        orders.apply_report(world.account(), lost.pk, world.exchange.accept(lost), now=NOW)
+
+    lost.refresh_from_db()
+    assert (lost.status, lost.reservation.remaining) == (Order.Status.OPEN, D("1010.1"))
+    deficit = LedgerAccount.objects.get(kind="deficit", asset="USDT")
+    assert deficit.balance == D("1976.46") - D("1515.15") - D("1010.1")
+    assert world.verify() == []
+
+    world.fill(other, "0.03", "50500")
+    world.fill(lost, "0.02", "50000")
+    assert world.compare().outcome == "exact"
+    assert world.verify() == []
 
 
 def test_a_rejected_stop_leaves_the_position_marked(world: World) -> None:

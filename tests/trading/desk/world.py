@@ -99,6 +99,17 @@ class World:
         trade = self.exchange.fill(order.client_order_id, quantity=D(quantity), price=D(price), fee=D(fee), fee_asset=fee_asset)
         return self.post(trade)
 
+    def fill_after_end(self, order: Order, quantity: str = "0.0001", price: str = "50000") -> bool:
+        """Post a trade that happened before the end of its order and is told after it."""
+        row = self.exchange.orders[order.client_order_id]
+        row.status = ExchangeStatus.NEW
+        _, amount = self.exchange._worst(row)
+        self.exchange.free["USDT"] -= amount
+        self.exchange.locked["USDT"] += amount
+        trade = self.exchange.fill(order.client_order_id, quantity=D(quantity), price=D(price), fee=D(0), fee_asset="USDT")
+        self.exchange.end(order.client_order_id)
+        return self.post(trade)
+
     def post(self, trade: TradeReport) -> bool:
         """Post a trade; say whether that was news."""
         with self.memory.transaction(epoch=1) as store:
