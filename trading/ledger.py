@@ -31,6 +31,7 @@ _DIGITS_STORED: Final = 38
 
 # Wide enough for the product of two stored amounts; whatever still does not fit raises.
 EXACT: Final = Context(prec=2 * _DIGITS_STORED + 2, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow, FloatOperation])
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _FITS: Final = Context(prec=_DIGITS_STORED, traps=[Inexact, InvalidOperation, FloatOperation])
 
 
@@ -119,8 +120,7 @@ def transaction_hash(
         "facts": facts,
         "legs": [[*leg.pocket, plain(leg.amount)] for leg in legs],
     }
-    text = json.dumps(row, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(row).encode()).hexdigest()
 
 
 def plain(amount: Decimal) -> str:

@@ -27,7 +27,7 @@ from trading.desk.store import (
     OwnerUnknown,
     TradeFacts,
 )
-from trading.ledger import ZERO, Pocket, checked_legs, exactly
+from trading.ledger import ZERO, Pocket, exactly
 from trading.order_status import LIVE
 from trading.orders import TradeReport, parse_client_order_id
 
@@ -262,7 +262,11 @@ class MemoryStore:
     def check(self) -> None:
         """Refuse to commit what the constraints of the database refuse (I-01, I-07, I-08, I-10, I-11)."""
         for movement in self.tables.movements[self._movements_before :]:
-            checked_legs(movement.legs)
+            sums: dict[str, Decimal] = {}
+            for (_, _, asset), amount in movement.legs:
+                sums[asset] = sums.get(asset, ZERO) + amount
+            if any(sums.values()):
+                raise ConstraintBroken(f"Transaction {movement.seq} is not zero-sum: {sums}")
         for pocket, balance in self.tables.pockets.items():
             if balance < ZERO and pocket.kind not in MAY_BE_NEGATIVE:
                 raise ConstraintBroken(f"{pocket} holds {balance}")
