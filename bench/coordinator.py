@@ -53,6 +53,9 @@ def main() -> None:
     parser.add_argument("--bursts", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    if not Path(os.environ.get("TRADEAPP_DATA_DIR", "?"), "addresses.json").exists():
+        print("Left out: it measures a running installation. Start one, and name its TRADEAPP_DATA_DIR.")
+        return
     import django
 
     django.setup()

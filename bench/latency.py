@@ -55,6 +55,9 @@ def main() -> None:
     parser.add_argument("--bars", type=int, default=500)
     parser.add_argument("--symbol", default="BTCUSDT")
     arguments = parser.parse_args()
+    if not Path(os.environ.get("TRADEAPP_DATA_DIR", "?"), "addresses.json").exists():
+        print("Left out: it measures a running installation. Start one, and name its TRADEAPP_DATA_DIR.")
+        return
     places = _find()
     began = time.time_ns() // 1_000_000
     seen = asyncio.run(_watch(places, symbol=arguments.symbol, bars=arguments.bars))
