@@ -4,7 +4,7 @@ ARGS ?=
 WORKERS ?= 2
 BIN := .venv/bin
 
-.PHONY: run test check bench parity conformance install install-test chromium format requirements
+.PHONY: run test check bench parity conformance chaos install install-test chromium format requirements
 
 run: install
 	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
@@ -32,6 +32,10 @@ parity: install-test
 conformance: install
 	@$(PYTHON) requirements/install.py conformance
 	@.venv-conformance/bin/python -m pytest -q -c tests/conformance/pytest.ini tests/conformance $(ARGS)
+
+# ARGS="--kills 10" for a short one; half an hour without.
+chaos: install-test
+	@$(BIN)/python -m tools.chaos $(ARGS)
 
 format: install-test
 	@$(BIN)/ruff format .

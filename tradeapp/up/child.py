@@ -14,7 +14,7 @@ from pathlib import Path
 from tradeapp.up import death
 from tradeapp.up.server_account import ServerAccount
 
-BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+BACK_OFF_SECONDS: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 # A process that ran this long had a good start: its next crash begins with the shortest wait again.
 STABLE_SECONDS = 60.0
 START_MARK = b"--- start ---\n"
