@@ -43,6 +43,9 @@ class LedgerCheckpoint(models.Model):
     balances = models.JSONField(default=dict, help_text="Sum of the entries up to it, by ledger account")
     fill_id = models.BigIntegerField(default=0, help_text="Newest fill that was counted")
     fill_count = models.PositiveBigIntegerField(default=0)
+    again_seq = models.PositiveBigIntegerField(default=0, help_text="How far the daily look at everything has come")
+    again_hash = models.CharField(max_length=64, blank=True)
+    again_balances = models.JSONField(default=dict)
     checked_at = models.DateTimeField(help_text="Wall time")
     full_at = models.DateTimeField(null=True, help_text="When everything was verified from the first transaction on")
 
