@@ -6,35 +6,41 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from exchange import silence
 from exchange.errors import ExchangeTrouble, Outcome
+from exchange.silence import Silence
 
 WEIGHT_PER_MINUTE: Final = 6000
 # The rest of the limit is for cancels, exits and finding out what became of orders (I-48).
 SHARE_OF_ROUTINE: Final = 0.8
-BLOCKED_SECONDS: Final = 300.0
-BANNED_SECONDS: Final = 120.0
-BACKOFF_SECONDS: Final = 10.0
+# How long to be silent when the exchange names no time.
+_SECONDS: Final = {Outcome.BACKOFF_WEIGHT: 10.0, Outcome.BANNED: 120.0, Outcome.BLOCKED: 300.0}
+# What the other processes of this address have been told is known here within this time.
+_BOARD_SECONDS: Final = 1.0
 _MINUTE: Final = 60.0
 
 
 class RequestBudget:
     """What one address of ours has used of this minute, and until when it must be silent."""
 
-    def __init__(self, *, wall_seconds: Callable[[], float], limit: int = WEIGHT_PER_MINUTE) -> None:
+    def __init__(self, *, wall_seconds: Callable[[], float], host: str = "", limit: int = WEIGHT_PER_MINUTE) -> None:
         self.limit = limit
         self.used = 0
-        self.silent_until = 0.0
-        self.silent_outcome = Outcome.BACKOFF_WEIGHT
+        self.host = host
+        self._silence: Silence | None = None
+        self._is_untold = False
+        self._read_at = 0.0
         self._wall_seconds = wall_seconds
         self._minute = 0
 
     async def admit(self, weight: int, *, is_urgent: bool) -> None:
         """Wait until a request of this weight may go; raise at once while the exchange wants silence."""
         while True:
+            await self._share()
             now = self._wall_seconds()
-            if now < self.silent_until:
-                wait = self.silent_until - now
-                raise ExchangeTrouble(self.silent_outcome, f"No request for {wait:.0f} more seconds.", retry_after_seconds=wait)
+            if (wait := self.silent_seconds()) > 0:
+                outcome = self._silence.outcome if self._silence else Outcome.BACKOFF_WEIGHT
+                raise ExchangeTrouble(outcome, f"No request for {wait:.0f} more seconds.", retry_after_seconds=wait)
             self._roll(now)
             bound = self.limit if is_urgent else self.limit * SHARE_OF_ROUTINE
             if self.used + weight <= bound:
@@ -43,7 +49,7 @@ class RequestBudget:
             await asyncio.sleep(_MINUTE - now % _MINUTE)
 
     def note_answer(self, headers: Mapping[str, str]) -> None:
-        """Believe the exchange's own count rather than ours."""
+        """Believe the exchange's own count rather than ours: it knows of every process at this address."""
         for name, value in headers.items():
             if name.upper() == "X-MBX-USED-WEIGHT-1M" and value.isdigit():
                 self._roll(self._wall_seconds())
@@ -51,15 +57,36 @@ class RequestBudget:
 
     def note_trouble(self, trouble: ExchangeTrouble) -> None:
         """Fall silent for as long as the exchange has asked for."""
-        seconds = {Outcome.BACKOFF_WEIGHT: BACKOFF_SECONDS, Outcome.BANNED: BANNED_SECONDS, Outcome.BLOCKED: BLOCKED_SECONDS}
-        if trouble.outcome in seconds:
-            pause = trouble.retry_after_seconds or seconds[trouble.outcome]
-            self.silent_until = max(self.silent_until, self._wall_seconds() + pause)
-            self.silent_outcome = trouble.outcome
+        if trouble.outcome in _SECONDS:
+            pause = trouble.retry_after_seconds or _SECONDS[trouble.outcome]
+            told = Silence(trouble.outcome, self._wall_seconds() + pause)
+            if self._silence is None or told.until > self._silence.until:
+                self._silence, self._is_untold = told, True
+
+    async def tell(self) -> None:
+        """Tell the other processes of this address what the exchange wants."""
+        if self._is_untold and self._silence is not None:
+            self._is_untold = False
+            await silence.board().tell(self.host, self._silence)
+
+    def silent_seconds(self) -> float:
+        """Return for how long nothing may be asked; zero when requests may go."""
+        return max(0.0, self._silence.until - self._wall_seconds()) if self._silence else 0.0
 
     def used_ratio(self) -> float:
         """Return the used part of this minute's weight."""
         return self.used / self.limit
+
+    async def _share(self) -> None:
+        await self.tell()
+        now = self._wall_seconds()
+        # Also when the clock was set back.
+        if 0 <= now - self._read_at < _BOARD_SECONDS:
+            return
+        self._read_at = now
+        told = await silence.board().read(self.host)
+        if told is not None and (self._silence is None or told.until > self._silence.until):
+            self._silence = told
 
     def _roll(self, now: float) -> None:
         minute = int(now // _MINUTE)

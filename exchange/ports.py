@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -109,9 +110,20 @@ class TradingPort(Protocol):
 
     # How far our clock is ahead of the exchange's, as last measured.
     clock_ahead_ms: int
+    # Kinds of stream events that nobody here knows, and how often they came.
+    events_unknown: Counter[str]
 
     async def server_time_ms(self) -> int:
         """Ask for the exchange's clock and note how far ours is off."""
+
+    async def measure_clock(self) -> int:
+        """Measure how far our clock is ahead of the exchange's, in milliseconds, by several questions."""
+
+    def silent_seconds(self) -> float:
+        """Return for how long the exchange wants to hear nothing from this address."""
+
+    async def reopen_stream(self, reason: str) -> None:
+        """Give the user stream up and open a new one; it shows as a StreamGap."""
 
     async def instruments(self) -> list[Listing]:
         """List what can be traded."""
@@ -127,6 +139,9 @@ class TradingPort(Protocol):
 
     async def order_by_exchange_id(self, symbol: str, exchange_order_id: str) -> OrderReport:
         """Read an order by the exchange's number."""
+
+    async def orders_since(self, symbol: str, from_id: int, through_id: int) -> list[OrderReport]:
+        """List every order of a symbol in this range of the exchange's numbers, page by page."""
 
     async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
         """List live orders, of one symbol or of all."""

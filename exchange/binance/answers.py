@@ -24,7 +24,15 @@ _STATUS: Final = {
     "EXPIRED": ExchangeStatus.EXPIRED,
     "EXPIRED_IN_MATCH": ExchangeStatus.EXPIRED,
 }
+# What the user stream is documented to send; of these only three say anything about money.
+EVENTS_KNOWN: Final = frozenset(
+    (
+        "executionReport", "outboundAccountPosition", "balanceUpdate", "listStatus", "externalLockUpdate",
+        "eventStreamTerminated", "serverShutdown",
+    )
+)  # fmt: skip
 _ZERO: Final = Decimal(0)
+_UNREADABLE: Final = (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError, OSError, ArithmeticError)
 
 
 def exact(value: Any) -> Decimal:
@@ -33,7 +41,7 @@ def exact(value: Any) -> Decimal:
         raise ExchangeTrouble(Outcome.UNKNOWN, f"An amount came as {type(value).__name__}: {value!r}")
     try:
         number = Decimal(value)
-    except InvalidOperation as error:
+    except (InvalidOperation, ValueError) as error:
         raise ExchangeTrouble(Outcome.UNKNOWN, f"An amount is no number: {value!r}") from error
     if not number.is_finite():
         raise ExchangeTrouble(Outcome.UNKNOWN, f"An amount is not finite: {value!r}")
@@ -88,7 +96,7 @@ def order_report(raw: Raw) -> OrderReport:
             market_at=moment(at),
             update_id=int(at),
         )
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise unreadable("an order", raw, error) from error
 
 
@@ -112,7 +120,7 @@ def trades_of_answer(raw: Raw, report: OrderReport) -> tuple[TradeReport, ...]:
             )
             for fill in raw.get("fills", ())
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except _UNREADABLE as error:
         raise unreadable("trades", raw, error) from error
 
 
@@ -133,7 +141,7 @@ def trade_report(raw: Raw) -> TradeReport:
             is_maker=bool(raw["isMaker"]),
             traded_at=moment(raw["time"]),
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except _UNREADABLE as error:
         raise unreadable("a trade", raw, error) from error
 
 
@@ -141,13 +149,15 @@ def balance_report(raw: Raw) -> BalanceReport:
     """Read what the account holds."""
     try:
         rows = [(row["asset"], exact(row["free"]), exact(row["locked"])) for row in raw["balances"]]
-    except (KeyError, TypeError) as error:
+    except _UNREADABLE as error:
         raise unreadable("balances", raw, error) from error
     return _balances(rows)
 
 
 def key_permissions(raw: Raw) -> KeyPermissions:
     """Read what a key may do; what is not said counts as allowed, so that silence is refused."""
+    if not isinstance(raw, Mapping):
+        raise unreadable("permissions", raw, TypeError("no object"))
     return KeyPermissions(
         can_read=bool(raw.get("enableReading", False)),
         can_trade=bool(raw.get("enableSpotAndMarginTrading", False)),
@@ -168,41 +178,59 @@ def user_events(raw: Raw) -> list[UserEvent]:
         if kind == "balanceUpdate":
             reference = f"{raw['a']}:{raw['T']}:{raw['E']}:{raw['d']}"
             return [FlowReport(raw["a"], exact(raw["d"]), moment(raw["T"]), reference)]
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise unreadable("an event", raw, error) from error
     return []
 
 
+def listings(raw: Any) -> list[Listing]:
+    """Read every instrument that can be traded on the spot market."""
+    try:
+        rows = [row for row in raw["symbols"] if row.get("isSpotTradingAllowed", True)]
+    except _UNREADABLE as error:
+        raise unreadable("listings", raw, error) from error
+    return [listing(row) for row in rows]
+
+
 def listing(raw: Raw) -> Listing:
     """Read an instrument with its filters."""
-    filters = {row["filterType"]: row for row in raw["filters"]}
-    lot = filters["LOT_SIZE"]
-    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
-    instrument = Instrument(
-        symbol=f"{raw['baseAsset']}/{raw['quoteAsset']}",
-        base=raw["baseAsset"],
-        quote=raw["quoteAsset"],
-        tick_size=exact(filters["PRICE_FILTER"]["tickSize"]),
-        lot_size=exact(lot["stepSize"]),
-        min_quantity=exact(lot["minQty"]),
-        max_quantity=exact(lot["maxQty"]),
-        min_notional=exact(notional.get("minNotional", "0")),
-    )
-    order_count_max = int(filters.get("MAX_NUM_ORDERS", {}).get("maxNumOrders", 200))
-    return Listing(instrument, raw["symbol"], filters, order_count_max, raw["status"] == "TRADING")
+    try:
+        filters = {row["filterType"]: row for row in raw["filters"]}
+        lot = filters["LOT_SIZE"]
+        notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
+        instrument = Instrument(
+            symbol=f"{raw['baseAsset']}/{raw['quoteAsset']}",
+            base=raw["baseAsset"],
+            quote=raw["quoteAsset"],
+            tick_size=exact(filters["PRICE_FILTER"]["tickSize"]),
+            lot_size=exact(lot["stepSize"]),
+            min_quantity=exact(lot["minQty"]),
+            max_quantity=exact(lot["maxQty"]),
+            min_notional=exact(notional.get("minNotional", "0")),
+        )
+        order_count_max = int(filters.get("MAX_NUM_ORDERS", {}).get("maxNumOrders", 200))
+        return Listing(instrument, raw["symbol"], filters, order_count_max, raw["status"] == "TRADING")
+    except _UNREADABLE as error:
+        raise unreadable("an instrument", raw, error) from error
 
 
-def weight_limit(raw: Raw) -> int | None:
+def weight_limit(raw: Any) -> int | None:
     """Read how much request weight a minute allows."""
-    for row in raw.get("rateLimits", ()):
-        if (row["rateLimitType"], row["interval"], row["intervalNum"]) == ("REQUEST_WEIGHT", "MINUTE", 1):
-            return int(row["limit"])
+    try:
+        for row in raw.get("rateLimits", ()):
+            if (row["rateLimitType"], row["interval"], row["intervalNum"]) == ("REQUEST_WEIGHT", "MINUTE", 1):
+                return int(row["limit"])
+    except _UNREADABLE as error:
+        raise unreadable("limits", raw, error) from error
     return None
 
 
-def candle(symbol: str, interval: str, row: list[Any]) -> ClosedCandle:
+def candle(symbol: str, interval: str, row: Any) -> ClosedCandle:
     """Read a row of klines; candles are floats, because they decide and never account."""
-    return ClosedCandle(symbol, interval, int(row[0]), *(float(field) for field in row[1:6]))
+    try:
+        return ClosedCandle(symbol, interval, int(row[0]), *(float(field) for field in row[1:6]))
+    except _UNREADABLE as error:
+        raise unreadable("a candle", row, error) from error
 
 
 def check_echo(report: OrderReport, *, symbol: str, client_order_id: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import ccxt
 
 from exchange.binance import answers
-from exchange.binance.wire import Connection
+from exchange.binance.wire import DEFAULT_HOST, Connection
 from exchange.budget import RequestBudget
 from exchange.errors import ExchangeTrouble, Outcome
 from exchange.ports import ClosedCandle, Listing, MarkUpdate, StreamGap, StreamOpen
@@ -26,7 +26,7 @@ class BinanceMarket:
     def __init__(self, *, profile: VenueProfile, rest_url: str = "", stream_url: str = "") -> None:
         self._profile = profile
         self._addresses = {"rest_url": rest_url, "stream_url": stream_url}
-        self._budget = RequestBudget(wall_seconds=time.time)
+        self._budget = RequestBudget(wall_seconds=time.time, host=rest_url or DEFAULT_HOST)
         self._connection = self._connect(EventQueue[dict[str, Any]]())
         self._streams: list[Connection] = []
         self._market_ms = 0
@@ -35,7 +35,7 @@ class BinanceMarket:
         """List what can be traded."""
         raw = await self._connection.call("public_get_exchangeinfo", method="GET", weight=20)
         self._budget.limit = answers.weight_limit(raw) or self._budget.limit
-        return [answers.listing(row) for row in raw["symbols"] if row.get("isSpotTradingAllowed", True)]
+        return answers.listings(raw)
 
     async def candles(self, symbol: str, interval: str, since_ms: int, limit: int) -> list[ClosedCandle]:
         """Read closed candles from this open time on, oldest first; the one still open is left out."""

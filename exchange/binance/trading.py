@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import ccxt
 
+from exchange import clock
 from exchange.binance import answers
-from exchange.binance.wire import Connection
+from exchange.binance.wire import DEFAULT_HOST, Connection
 from exchange.budget import RequestBudget
 from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
 from exchange.ports import KeyPermissions, Listing, OrderTicket, StreamGap, Submitted, UserEvent
@@ -19,6 +21,8 @@ from exchange.streams import EventQueue, follow
 from trading.orders import BalanceReport, OrderReport, TradeReport
 
 _TRADES_PER_PAGE: Final = 1000
+# Already subscribed, or not any more (U06).
+_SUBSCRIPTION_TROUBLES: Final = (-2035, -2036)
 _TROUBLES: Final = (ExchangeTrouble, ccxt.BaseError, OSError, asyncio.TimeoutError)
 
 
@@ -27,8 +31,10 @@ class BinanceTrading:
 
     def __init__(self, *, profile: VenueProfile, key: str, secret: str, rest_url: str = "", stream_url: str = "") -> None:
         self.profile = profile
-        self.budget = RequestBudget(wall_seconds=time.time)
+        self.budget = RequestBudget(wall_seconds=time.time, host=rest_url or DEFAULT_HOST)
         self.clock_ahead_ms = 0
+        # Kinds of stream events that we know nothing of, and how often they came.
+        self.events_unknown: Counter[str] = Counter()
         self._events: EventQueue[UserEvent] = EventQueue()
         self._sent: set[str] = set()
         self._connection = Connection(
@@ -44,20 +50,30 @@ class BinanceTrading:
 
     async def server_time_ms(self) -> int:
         """Ask for the exchange's clock and sign by it from now on."""
-        began = self._connection.wire.milliseconds()
-        raw = await self._connection.call("public_get_time", method="GET", weight=1, is_urgent=True)
-        ended = self._connection.wire.milliseconds()
-        server = int(raw["serverTime"])
-        # Positive: our clock is ahead. Half the round trip is the best guess of the moment the answer was made.
-        self.clock_ahead_ms = (began + ended) // 2 - server
-        self._connection.wire.options["timeDifference"] = self.clock_ahead_ms
+        asked, began = self._connection.wire.milliseconds(), time.monotonic()
+        server = await self._read_time()
+        self._set_ahead(clock.ahead_ms([clock.Sample(asked, (time.monotonic() - began) * 1000, server)]))
         return server
+
+    async def measure_clock(self) -> int:
+        """Measure how far our clock is ahead of the exchange's, in milliseconds, and sign by that from now on."""
+        samples = []
+        for _ in range(clock.SAMPLES):
+            asked, began = self._connection.wire.milliseconds(), time.monotonic()
+            server = await self._read_time()
+            samples.append(clock.Sample(asked, (time.monotonic() - began) * 1000, server))
+        self._set_ahead(clock.ahead_ms(samples))
+        return self.clock_ahead_ms
+
+    def silent_seconds(self) -> float:
+        """Return for how long the exchange wants to hear nothing from this address."""
+        return self.budget.silent_seconds()
 
     async def instruments(self) -> list[Listing]:
         """List what can be traded."""
         raw = await self._connection.call("public_get_exchangeinfo", method="GET", weight=20)
         self.budget.limit = answers.weight_limit(raw) or self.budget.limit
-        return [answers.listing(row) for row in raw["symbols"] if row.get("isSpotTradingAllowed", True)]
+        return answers.listings(raw)
 
     async def submit(self, ticket: OrderTicket, *, send_before_ms: int) -> Submitted:
         """Send an order, once in the life of this process; no byte leaves after the deadline."""
@@ -106,6 +122,18 @@ class BinanceTrading:
         raw = await self._read("private_get_openorders", parameters, weight=6 if symbol else 80)
         return [answers.order_report(row) for row in _rows(raw)]
 
+    async def orders_since(self, symbol: str, from_id: int, through_id: int) -> list[OrderReport]:
+        """List every order of a symbol in this range of the exchange's numbers, page by page."""
+        found: list[OrderReport] = []
+        while from_id <= through_id:
+            parameters = {"symbol": symbol, "orderId": from_id, "limit": _TRADES_PER_PAGE}
+            page = [answers.order_report(row) for row in _rows(await self._read("private_get_allorders", parameters, weight=20))]
+            found += page
+            if len(page) < _TRADES_PER_PAGE:
+                break
+            from_id = int(page[-1].exchange_order_id) + 1
+        return found
+
     async def trades_since(self, symbol: str, from_id: int) -> list[TradeReport]:
         """List every trade from this trade id on, oldest first, page by page."""
         found: list[TradeReport] = []
@@ -134,11 +162,37 @@ class BinanceTrading:
         """Let go of every connection."""
         await self._connection.close()
 
+    async def _read_time(self) -> int:
+        raw = await self._connection.call("public_get_time", method="GET", weight=1, is_urgent=True)
+        server = raw.get("serverTime") if isinstance(raw, dict) else None
+        if not isinstance(server, int) or not clock.is_milliseconds(server):
+            raise ExchangeTrouble(Outcome.UNAVAILABLE, f"This is no time: {str(raw)[:120]}")
+        return server
+
+    def _set_ahead(self, ahead_ms: int) -> None:
+        self.clock_ahead_ms = ahead_ms
+        self._connection.wire.options["timeDifference"] = ahead_ms
+
+    async def reopen_stream(self, reason: str) -> None:
+        """Give the stream up and open a new one: it is there but does not tell what happens (U07)."""
+        await self._connection.drop_streams()
+        self._events.put(StreamGap(reason))
+
     async def _subscribe(self) -> None:
-        async with asyncio.timeout(self.profile.request_deadline_seconds):
-            await self._connection.wire.ensure_user_data_stream_ws_subscribe_signature("spot")
+        # A banned address must not even knock.
+        await self.budget.admit(2, is_urgent=True)
+        try:
+            async with asyncio.timeout(self.profile.request_deadline_seconds):
+                await self._connection.wire.ensure_user_data_stream_ws_subscribe_signature("spot")
+        except ExchangeTrouble as trouble:
+            if trouble.code in _SUBSCRIPTION_TROUBLES:
+                # Of a socket with half a subscription nothing is known: the next attempt gets a fresh one.
+                await self._connection.drop_streams()
+            raise
 
     def _take_event(self, raw: dict[str, Any]) -> None:
+        if raw.get("e") not in answers.EVENTS_KNOWN:
+            self.events_unknown[str(raw.get("e"))[:40]] += 1
         try:
             for event in answers.user_events(raw):
                 self._events.put(event)

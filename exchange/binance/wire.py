@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import ssl
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final
@@ -14,7 +17,7 @@ import ccxt.pro
 import structlog
 
 from exchange.budget import RequestBudget
-from exchange.classifier import classify, error_of
+from exchange.classifier import banned_until_ms, classify, error_of
 from exchange.errors import ExchangeTrouble, Outcome, SendRefused
 from exchange.profiles import VenueProfile
 
@@ -24,9 +27,34 @@ logging.getLogger("ccxt").setLevel(logging.WARNING)
 Events = Callable[[dict[str, Any]], None]
 Cut = Callable[[str], None]
 
-# Set round a call that must not be written to the wire after this wall time in milliseconds.
-_write_before_ms: ContextVar[int | None] = ContextVar("write_before_ms", default=None)
+# Set round a call that must not be written to the wire after this wall time in milliseconds, and this monotonic second.
+_write_before: ContextVar[tuple[int, float] | None] = ContextVar("write_before", default=None)
 _OPENED: Final = "opened:"
+# What budgets call the exchange's own address.
+DEFAULT_HOST: Final = "binance"
+# exchangeInfo of every symbol is about 15 MB.
+ANSWER_BYTES_MAX: Final = 64 * 2**20
+
+
+class AnswerTooLong(aiohttp.ClientError):
+    """Raised for an answer that no request of ours can have asked for."""
+
+
+class _BoundedAnswer(aiohttp.ClientResponse):
+    """An answer that is read piece by piece and given up when there is no end to it (E49)."""
+
+    async def read(self) -> bytes:
+        """Read the body, up to a size."""
+        if self._body is None:
+            pieces, size = [], 0
+            async for piece in self.content.iter_any():
+                size += len(piece)
+                if size > ANSWER_BYTES_MAX:
+                    self.close()
+                    raise AnswerTooLong(f"An answer of more than {ANSWER_BYTES_MAX} bytes")
+                pieces.append(piece)
+            self._body = b"".join(pieces)
+        return self._body
 
 
 class Wire(ccxt.pro.binance):  # type: ignore[misc]
@@ -40,10 +68,19 @@ class Wire(ccxt.pro.binance):  # type: ignore[misc]
         self.on_stream_event = on_event
         self.on_stream_cut = on_cut
 
+    def open(self, lazy: bool = False) -> None:
+        """Open the sockets; certificates are always checked (E48)."""
+        if getattr(self, "session", None) is None and not (lazy and self.closed_by_user):
+            self.ssl_context = ssl.create_default_context(cafile=self.cafile)
+            self.tcp_connector = aiohttp.TCPConnector(ssl=self.ssl_context, family=socket.AF_UNSPEC)
+            self.session = aiohttp.ClientSession(connector=self.tcp_connector, response_class=_BoundedAnswer)
+        super().open(lazy)
+
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         """Write a signed request, unless its time is over: everything before the signature may have waited."""
-        deadline = _write_before_ms.get()
-        if deadline is not None and self.milliseconds() >= deadline:
+        deadline = _write_before.get()
+        # By both clocks: one may have been set back, the other stands still while the machine sleeps.
+        if deadline is not None and (self.milliseconds() >= deadline[0] or time.monotonic() >= deadline[1]):
             # Nothing was written: that much is certain.
             raise ExchangeTrouble(Outcome.REJECTED_LOCAL, "The time to send this order was over before its first byte.")
         return await super().fetch(url, method, headers, body)
@@ -64,7 +101,10 @@ class Wire(ccxt.pro.binance):  # type: ignore[misc]
         # An error on a WebSocket comes without an HTTP method, and with its code in place of the status.
         status = code if method else 400
         outcome = classify(status=status, code=error_code, message=message, method=method or "GET")
-        trouble = ExchangeTrouble(outcome, f"HTTP {code}: {message}", code=error_code, retry_after_seconds=self.last_retry_after)
+        pause = self.last_retry_after
+        if outcome == Outcome.BANNED and (until := banned_until_ms(message)) is not None:
+            pause = max(pause or 0.0, (until - self.milliseconds()) / 1000)
+        trouble = ExchangeTrouble(outcome, f"HTTP {code}: {message}", code=error_code, retry_after_seconds=pause)
         self.budget.note_trouble(trouble)
         raise trouble
 
@@ -152,8 +192,10 @@ class Connection:
         write_before_ms: int | None = None,
     ) -> Any:
         """Call one endpoint by ccxt's name for it, and answer its JSON as it came."""
+        left = (write_before_ms - self.wire.milliseconds()) / 1000 if write_before_ms is not None else 0.0
+        deadline = (write_before_ms, time.monotonic() + left) if write_before_ms is not None else None
         await self.budget.admit(weight, is_urgent=is_urgent)
-        token = _write_before_ms.set(write_before_ms)
+        token = _write_before.set(deadline)
         try:
             async with asyncio.timeout(self.profile.request_deadline_seconds + 1):
                 return await getattr(self.wire, name)(dict(parameters or {}))
@@ -162,16 +204,27 @@ class Connection:
         except ccxt.BaseError as error:
             raise ExchangeTrouble(_outcome_of_network(error, method), f"{name}: {error}") from error
         finally:
-            _write_before_ms.reset(token)
+            _write_before.reset(token)
+            await self.budget.tell()
 
     async def close(self) -> None:
         """Close every socket."""
         await self.wire.close()
 
+    async def drop_streams(self) -> None:
+        """Close every stream; the next subscription dials anew."""
+        for url in list(self.wire.clients):
+            client = self.wire.clients.pop(url)
+            # What it still tells belongs to a stream that was given up.
+            client.on_message_callback = client.on_error_callback = client.on_close_callback = _ignore
+            await client.close(1000)
+
     def _check(self) -> None:
         # A wrong value here would send orders twice; no test may be needed to notice.
         if self.wire.options["maxRetriesOnFailure"] != 0 or self.wire.enableRateLimit:
             raise SendRefused("ccxt would repeat or delay requests by itself.")
+        if not self.wire.verify:
+            raise SendRefused("Certificates must be checked.")
         if self.wire.options["recvWindow"] > 5000:
             raise SendRefused("recvWindow must not be above 5000 ms.")
 
@@ -185,6 +238,10 @@ class Connection:
         streams = {name: f"{stream_url}/ws" for name, url in api["ws"].items() if isinstance(url, str)}
         api["ws"] = streams | {"ws-api": dict.fromkeys(api["ws"]["ws-api"], f"{stream_url}/ws-api/v3")}
         self.wire.hostname = rest_url.split("://", 1)[1]
+
+
+def _ignore(_client: Any, _message: Any) -> None:
+    pass
 
 
 def _outcome_of_network(error: BaseException, method: str) -> Outcome:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import groupby
+from typing import Final
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from portfolio import selectors
 from portfolio.models import (
@@ -27,9 +28,11 @@ from portfolio.writers.fills import fact_of
 from portfolio.writers.ledger import hash_of
 from trading.desk.reservations import obligation
 from trading.ledger import ZERO, Leg, NotZeroSum, Pocket, checked_legs, exactly, plain
+from trading.order_status import LIVE
 from trading.positions import fold, fold_first_in_first_out
 
 Kind = LedgerAccount.Kind
+_FAR: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def check_balances(account: Account) -> list[Finding]:
     for row in LedgerAccount.objects.filter(account=account):
         total = sums.get(row.pk, ZERO)
         if row.balance != total:
-            findings.append(Finding("I-04", f"{_name(row)} holds {plain(row.balance)}, its entries {plain(total)}"))
+            findings.append(Finding("I-04", f"{name_of(row)} holds {plain(row.balance)}, its entries {plain(total)}"))
     return findings
 
 
@@ -72,7 +75,7 @@ def check_chain(account: Account) -> list[Finding]:
     """Check zero sums (I-01), sequence and hashes from the first transaction to the account's head (I-05)."""
     findings: list[Finding] = []
     seq, previous = 0, ""
-    for header, legs in _journal(account):
+    for header, _, legs in journal(account, after=0, through=_FAR):
         seq += 1
         if header.seq != seq or header.hash_previous != previous:
             findings.append(Finding("I-05", f"Transaction {header.seq} does not follow {seq - 1}"))
@@ -106,7 +109,7 @@ def check_reservations(account: Account) -> list[Finding]:
     for pocket in LedgerAccount.objects.filter(account=account, kind=Kind.RESERVED):
         wanted = sums.pop((pocket.book_id or 0, pocket.asset), ZERO)
         if pocket.balance != wanted:
-            findings.append(Finding("I-08", f"{_name(pocket)} holds {plain(pocket.balance)}, reserved {plain(wanted)}"))
+            findings.append(Finding("I-08", f"{name_of(pocket)} holds {plain(pocket.balance)}, reserved {plain(wanted)}"))
     findings += [
         Finding("I-08", f"Book {book} reserves {asset} without a pocket") for (book, asset), left in sums.items() if left
     ]
@@ -155,7 +158,7 @@ def check_positions(account: Account) -> list[Finding]:
             findings.append(Finding("I-28", f"{name} is closed and still costs {plain(folded.cost)}"))
         held[position.book_id, position.instrument.base] += position.quantity
     findings += [Finding("I-29", f"Book {book} has fills and no position in {which}") for book, which in fills]
-    return findings + _check_holdings(account, held)
+    return findings + check_holdings(account, held)
 
 
 def check_profit(account: Account) -> list[Finding]:
@@ -185,33 +188,57 @@ def check_profit(account: Account) -> list[Finding]:
     ]
 
 
-def _journal(account: Account) -> list[tuple[LedgerTransaction, list[Leg]]]:
-    headers = {row.pk: row for row in LedgerTransaction.objects.filter(account=account).order_by("seq")}
-    entries = (
-        LedgerEntry.objects.filter(transaction__account=account)
-        .select_related("ledger_account")
-        .order_by("transaction__seq", "id")
-    )
-    legs: dict[int, list[Leg]] = {pk: [] for pk in headers}
-    for pk, group in groupby(entries, key=lambda entry: entry.transaction_id):
-        for entry in group:
-            row = entry.ledger_account
-            legs[pk].append(Leg(Pocket(row.kind, row.book_id, row.asset), entry.amount))
-    return [(header, legs[pk]) for pk, header in headers.items()]
+def journal(account: Account, *, after: int, through: int) -> Iterator[tuple[LedgerTransaction, list[int], list[Leg]]]:
+    """Yield transactions of a range in order, each with its legs and the ledger accounts they moved."""
+    headers = {
+        row.pk: row for row in LedgerTransaction.objects.filter(account=account, seq__gt=after, seq__lte=through).order_by("seq")
+    }
+    entries = LedgerEntry.objects.filter(transaction__account=account, transaction__seq__gt=after, transaction__seq__lte=through)
+    moved: dict[int, list[LedgerEntry]] = {pk: [] for pk in headers}
+    for entry in entries.select_related("ledger_account").order_by("transaction__seq", "id"):
+        moved[entry.transaction_id].append(entry)
+    for pk, header in headers.items():
+        rows = [entry.ledger_account for entry in moved[pk]]
+        legs = [Leg(Pocket(row.kind, row.book_id, row.asset), entry.amount) for row, entry in zip(rows, moved[pk], strict=True)]
+        yield header, [row.pk for row in rows], legs
 
 
-def _check_holdings(account: Account, held: dict[tuple[int, str], Decimal]) -> list[Finding]:
+def check_live_reservations(account: Account) -> list[Finding]:
+    """Check the reservations that hold something, and those of orders that must hold something (I-08)."""
+    rows = Reservation.objects.filter(order__account=account).select_related("order")
+    return [
+        Finding(
+            "I-08",
+            f"{row.order.client_order_id} reserves {plain(row.remaining)}, worst case {plain(obligation(row.order))}",
+        )
+        for row in rows.filter(Q(remaining__gt=0) | Q(order__status__in=LIVE))
+        if row.remaining != obligation(row.order)
+    ]
+
+
+def check_holdings(account: Account, held: Mapping[tuple[int, str], Decimal] | None = None) -> list[Finding]:
+    """Check that every book owns what its positions say (I-26)."""
+    if held is None:
+        sums: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
+        for position in Position.objects.filter(book__account=account).select_related("instrument"):
+            sums[position.book_id, position.instrument.base] += position.quantity
+        held = sums
     ours: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
     rows = LedgerAccount.objects.filter(account=account, kind__in=(Kind.AVAILABLE, Kind.RESERVED, Kind.DEFICIT))
     for row in rows.exclude(asset=account.quote_asset):
         if row.book_id is not None:
             ours[row.book_id, row.asset] += row.balance
     return [
-        Finding("I-26", f"Book {book} owns {plain(ours[book, asset])} {asset}, its positions say {plain(held[book, asset])}")
+        Finding(
+            "I-26",
+            f"Book {book} owns {plain(ours.get((book, asset), ZERO))} {asset}, "
+            f"its positions say {plain(held.get((book, asset), ZERO))}",
+        )
         for book, asset in sorted(ours.keys() | held.keys())
-        if ours[book, asset] != held[book, asset]
+        if ours.get((book, asset), ZERO) != held.get((book, asset), ZERO)
     ]
 
 
-def _name(row: LedgerAccount) -> str:
+def name_of(row: LedgerAccount) -> str:
+    """Name a ledger account in a finding."""
     return f"{row.kind} {row.asset} of book {row.book_id}" if row.book_id else f"{row.kind} {row.asset}"

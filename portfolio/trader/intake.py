@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
@@ -19,6 +19,12 @@ from trading.orders import FINAL_STATUSES, OrderReport, TradeReport
 
 log = structlog.get_logger()
 _REMEMBERED_MAX: Final = 4096
+# Trades of the history in one transaction: the account is locked while they are posted.
+TRADES_AT_ONCE: Final = 100
+# More orders than this are named by reading whole pages of orders.
+_ASKED_ONE_BY_ONE: Final = 5
+# What an answer or the history has told, a stream that works repeats within this time (U07).
+ECHO_SECONDS: Final = 10.0
 
 
 class Intake:
@@ -31,6 +37,9 @@ class Intake:
         # Trades and ends that are recorded: the stream repeats what an answer has told already.
         self._trades_known: dict[tuple[str, int], None] = {}
         self._ends_known: dict[str, None] = {}
+        # Trades that the stream has told, and those that it still owes us, with the moment since when.
+        self._heard: dict[tuple[str, int], None] = {}
+        self._owed: dict[tuple[str, int], float] = {}
         self._reading = asyncio.Lock()
 
     async def follow_stream(self) -> None:
@@ -41,12 +50,14 @@ class Intake:
             elif isinstance(event, StreamGap):
                 log.warning("stream.gap", account=self._session.account_id, reason=event.reason[:200])
                 self._session.is_stream_open = False
+                self._owed.clear()
             else:
                 self._hear(event)
 
     async def apply_stream(self) -> None:
         """Record what was heard, in the order it came, many events in one transaction."""
         while True:
+            await self._mind_silence()
             ripe = self._take_ripe()
             if not ripe:
                 await self._session.wait(self._ear, 1.0)
@@ -66,49 +77,76 @@ class Intake:
                 self._trades_known[event.symbol, event.trade_id] = None
             elif isinstance(event, OrderReport) and event.status in FINAL_STATUSES:
                 self._ends_known[event.client_order_id] = None
-        for known in (self._trades_known, self._ends_known):
+        for known in (self._trades_known, self._ends_known, self._heard):
             while len(known) > _REMEMBERED_MAX:
                 del known[next(iter(known))]  # type: ignore[arg-type]
 
+    def expect_echo(self, trades: Iterable[TradeReport]) -> None:
+        """Note trades that we learned of without the stream: if it works, it tells them too."""
+        if self._session.is_stream_open:
+            for trade in trades:
+                if (trade.symbol, trade.trade_id) not in self._heard:
+                    self._owed.setdefault((trade.symbol, trade.trade_id), self._session.monotonic())
+
     async def fill_gaps(self, symbols: Iterable[str]) -> int:
         """Read the history of these symbols from where it was left and post what is new; answer how many trades."""
-        count = 0
+        session = self._session
         async with self._reading:
+            found: list[TradeReport] = []
             for symbol in symbols:
-                trades = await self._session.port.trades_since(symbol, self._session.cursors.get(symbol, -1) + 1)
-                if trades:
-                    count += await self._post(symbol, trades)
-                    self._session.cursors[symbol] = trades[-1].trade_id
+                found += await session.port.trades_since(symbol, session.cursors.get(symbol, -1) + 1)
+            if not found:
+                return 0
+            # In the order of the market: what was bought in one symbol may have paid for another.
+            found.sort(key=lambda trade: (trade.traded_at, trade.trade_id))
+            count = await self._post(found)
         if count:
-            log.info("trades.caught_up", account=self._session.account_id, count=count)
-            self._session.stir()
+            log.info("trades.caught_up", account=session.account_id, count=count)
+            session.stir()
         return count
 
-    async def _post(self, symbol: str, trades: list[TradeReport]) -> int:
-        """Post trades of the history; the cursor moves only when each of them has an owner."""
+    async def _post(self, found: list[TradeReport]) -> int:
+        """Post trades of the history; the cursors move only when each of them has an owner."""
         session = self._session
-        newest = trades[-1].trade_id
         # What traded before the account was opened here is in its opening balances.
-        trades = [trade for trade in trades if session.opened_at is None or trade.traded_at >= session.opened_at]
-        posted = await session.answers.run(records.record_trades, session.account_id, session.epoch, trades, now=session.now())
-        crash_point("after_gap_fill")
-        self.remember(trades)
-        count, is_whole = posted.count, True
-        for number in sorted({number for _, number in posted.orders_unknown}):
-            name = (await session.port.order_by_exchange_id(symbol, number)).client_order_id
-            named = [replace(trade, client_order_id=name) for trade in trades if trade.exchange_order_id == number]
-            again = await session.answers.run(records.record_trades, session.account_id, session.epoch, named, now=session.now())
-            count += again.count
-            if again.orders_unknown:
+        trades = [trade for trade in found if session.opened_at is None or trade.traded_at >= session.opened_at]
+        missing, nameless = await session.answers.run(records.missing_trades, session.account_id, trades)
+        names = await self._names_of(nameless)
+        count, is_whole = 0, True
+        for begin in range(0, len(missing), TRADES_AT_ONCE):
+            batch = [
+                replace(trade, client_order_id=names.get((trade.symbol, trade.exchange_order_id)))
+                for trade in missing[begin : begin + TRADES_AT_ONCE]
+            ]
+            posted = await session.answers.run(records.record_trades, session.account_id, session.epoch, batch, now=session.now())
+            crash_point("after_gap_fill")
+            count += posted.count
+            self.expect_echo(trade for trade in batch if (trade.symbol, trade.trade_id) in posted.trades)
+            if posted.orders_unknown:
                 is_whole = False
-                log.error("trade.owner_unknown", account=session.account_id, order=name)
+                log.error("trade.owner_unknown", account=session.account_id, orders=sorted(posted.orders_unknown)[:5])
+        self.remember(trades)
+        # Oldest first, so the last one of each symbol is the newest.
+        newest = {trade.symbol: trade.trade_id for trade in found}
+        session.cursors.update(newest)
         if is_whole:
-            await self._move_cursor(symbol, newest)
+            await session.database.run(records.move_cursors, session.account_id, session.epoch, newest, now=session.now())
         return count
 
-    async def _move_cursor(self, symbol: str, trade_id: int) -> None:
-        session = self._session
-        await session.database.run(records.move_cursor, session.account_id, session.epoch, symbol, trade_id, now=session.now())
+    async def _names_of(self, orders: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Ask the exchange what orders of these numbers are called: one by one, or whole pages when there are many."""
+        names: dict[tuple[str, str], str] = {}
+        port, numbers = self._session.port, defaultdict(list)
+        for symbol, told in orders:
+            numbers[symbol].append(int(told))
+        for symbol, wanted in sorted(numbers.items()):
+            if len(wanted) > _ASKED_ONE_BY_ONE:
+                for report in await port.orders_since(symbol, min(wanted), max(wanted)):
+                    names[symbol, report.exchange_order_id] = report.client_order_id
+            for number in map(str, sorted(wanted)):
+                if (symbol, number) not in names:
+                    names[symbol, number] = (await port.order_by_exchange_id(symbol, number)).client_order_id
+        return names
 
     async def _after_opening(self) -> None:
         session = self._session
@@ -123,8 +161,20 @@ class Intake:
         session.open_stream()
         session.stir()
 
+    async def _mind_silence(self) -> None:
+        """Open a new stream when this one is there and does not tell what has happened."""
+        oldest = min(self._owed.values(), default=None)
+        if oldest is None or self._session.monotonic() - oldest < ECHO_SECONDS:
+            return
+        log.error("stream.silent", account=self._session.account_id, trades_owed=len(self._owed))
+        self._owed.clear()
+        self._session.is_stream_open = False
+        await self._session.port.reopen_stream("The stream does not tell what has happened.")
+
     def _hear(self, event: UserEvent) -> None:
         if isinstance(event, TradeReport):
+            self._heard[event.symbol, event.trade_id] = None
+            self._owed.pop((event.symbol, event.trade_id), None)
             if (event.symbol, event.trade_id) in self._trades_known:
                 return
         elif isinstance(event, OrderReport):

@@ -32,6 +32,7 @@ _ANSWERS_AT_ONCE: Final = 8
 CANCEL_AGAIN_SECONDS: Final = 2.0
 ENTRY_STALE: Final = "ENTRY_STALE"
 FUNDS_REFUSED: Final = "FUNDS_REFUSED"
+SYMBOL_BLOCKED: Final = "SYMBOL_BLOCKED"
 # On a real exchange the market moves on: an entry that could not be sent for so long was decided for another market.
 STALE_SECONDS: Final = 30.0
 # Without money for one order there is none for the next: one attempt for each symbol in so long (E19).
@@ -55,7 +56,8 @@ class Outbox:
         self._resolver = resolver
         self._silent_until = 0.0
         self._funds_missed: dict[str, float] = {}
-        self._sending: set[asyncio.Task[None]] = set()
+        # In the order of sending.
+        self._sending: dict[asyncio.Task[None], None] = {}
         self._cancelling: dict[int, asyncio.Task[None]] = {}
         self._waiting: deque[_Waiting] = deque()
         self._recording = asyncio.Lock()
@@ -81,7 +83,7 @@ class Outbox:
         in_flight = self._session.in_flight
         sendable = [outgoing for outgoing in agenda.ready if outgoing.ticket.client_order_id not in in_flight]
         while sendable:
-            if self._session.is_stopping or self._session.monotonic() < self._silent_until:
+            if self._session.is_stopping or self._is_silent():
                 break
             room = SENDS_AT_ONCE - len(self._sending)
             if room <= 0:
@@ -228,19 +230,26 @@ class Outbox:
             return ""
         if session.entry_stops:
             return min(session.entry_stops)
+        if entry.ticket.symbol in session.blocked:
+            return SYMBOL_BLOCKED
         if missed is not None and session.monotonic() < missed + FUNDS_PAUSE_SECONDS:
             return FUNDS_REFUSED
         is_paced = session.pacer is not None
         is_stale = (session.now() - entry.created_at).total_seconds() > STALE_SECONDS
         return ENTRY_STALE if is_stale and not is_paced else ""
 
+    def _is_silent(self) -> bool:
+        """Say whether the exchange wants no new order now: claimed, it could only be refused by ourselves."""
+        return self._session.monotonic() < self._silent_until or self._session.port.silent_seconds() > 0
+
     def _is_due(self, order: Watched, sent_at: datetime | None) -> bool:
-        if order.order_id in self._cancelling or self._session.is_stopping:
+        if order.order_id in self._cancelling or self._session.is_stopping or self._session.port.silent_seconds() > 0:
             return False
         return sent_at is None or (self._session.now() - sent_at).total_seconds() >= CANCEL_AGAIN_SECONDS
 
     def _note(self, ticket: OrderTicket, report: OrderReport, trades: Sequence[TradeReport], recorded: Recorded) -> None:
         """Have the intake know what the stream is about to repeat."""
+        self._intake.expect_echo(trades)
         self._intake.remember([*trades, *([report] if report.status in FINAL_STATUSES and not recorded.is_live else [])])
         metrics.count_order(ticket.side, report.status.value)
 
@@ -271,11 +280,11 @@ class Outbox:
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        self._sending.add(task)
+        self._sending[task] = None
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._sending.discard(task)
+        self._sending.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failed = self._failed or error
         self._session.stir()

@@ -31,6 +31,7 @@ from portfolio.trader.pace import Pace
 from portfolio.trader.resolver import Resolver
 from portfolio.trader.sandwich import Sandwich
 from portfolio.trader.session import AccountHalted, Session
+from portfolio.trader.upkeep import Upkeep
 
 log = structlog.get_logger()
 Clock = Callable[[], datetime]
@@ -43,7 +44,6 @@ _RETRY_SECONDS_MAX: Final = 5.0
 # A session that lasted so long was a good one: the next trouble is a new trouble.
 _STEADY_SECONDS: Final = 60.0
 _HALTED_SECONDS: Final = 300.0
-_CLOCK_AHEAD_MS_MAX: Final = 500
 # A supervisor kills after ten seconds.
 _DRAIN_SECONDS: Final = 8.0
 
@@ -60,7 +60,7 @@ class Trader:
         self._account_id = account_id
         self._clock = clock
         self._database = Database()
-        self._claims, self._answers = Database(), Database()
+        self._claims, self._answers, self._auditor = Database(), Database(), Database()
         self._work: Work | None = None
         name = settings.TRADEAPP_PROCESS
         self._process = name if name.startswith("trader") else f"trader {account_id}"
@@ -84,7 +84,7 @@ class Trader:
 
     async def close(self) -> None:
         """Let go of the database."""
-        for database in (self._claims, self._answers, self._database):
+        for database in (self._claims, self._answers, self._auditor, self._database):
             await database.close()
 
     async def drain(self) -> None:
@@ -125,6 +125,7 @@ class Trader:
             claims=self._claims,
             answers=self._answers,
             database=self._database,
+            auditor=self._auditor,
             clock=self._clock,
             opened_at=None if market.control_url else account.opened_at,
             cursors=await self._database.run(records.read_cursors, self._account_id),
@@ -151,6 +152,7 @@ class Work:
         self._outbox = Outbox(session, self._intake, self._resolver)
         self._pace = Pace(session, self._intake, self._sandwich)
         self._guard = Guard(session)
+        self._upkeep = Upkeep(session)
         self._ear = session.ear()
 
     async def run(self) -> None:
@@ -163,6 +165,7 @@ class Work:
             await self._recover()
             group.create_task(self._pace.run())
             group.create_task(self._reconcile_from_time_to_time())
+            group.create_task(self._upkeep.run())
             await self._work()
 
     async def drain(self) -> None:
@@ -199,11 +202,8 @@ class Work:
                     f"The venue runs another market ({epoch}) than the one this account lives on ({known}). "
                     "Start the venue with the account's own market, or open a new paper account."
                 )
-        await session.port.server_time_ms()
-        ahead = getattr(session.port, "clock_ahead_ms", 0)
-        if abs(ahead) > _CLOCK_AHEAD_MS_MAX:
-            log.warning("clock.off", account=session.account_id, ahead_ms=ahead)
-        await session.port.instruments()
+        await self._upkeep.measure_clock()
+        await self._upkeep.read_listings()
         connect.check_permissions(await session.port.key_permissions())
 
     async def _work(self) -> None:
@@ -251,17 +251,17 @@ class Work:
 
     async def _reconcile_from_time_to_time(self) -> None:
         session, ear = self._session, self._session.ear()
-        due = time.monotonic() + RECONCILE_SECONDS
+        due = session.monotonic() + RECONCILE_SECONDS
         while True:
             await self._session.wait(ear, 1.0)
-            if not session.is_reconcile_wanted and time.monotonic() < due:
+            if not session.is_reconcile_wanted and session.monotonic() < due:
                 continue
             session.is_reconcile_wanted = False
             try:
                 await self._sandwich.compare("cycle")
             except ExchangeTrouble as trouble:
                 await session.bear(trouble, "reconciling")
-            due = time.monotonic() + RECONCILE_SECONDS
+            due = session.monotonic() + RECONCILE_SECONDS
 
 
 async def _run_until_stopped(trader: Trader) -> None:

@@ -12,9 +12,11 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.models import F, Q
 
-from exchange.ports import FlowReport, OrderTicket
+from exchange.ports import FlowReport, Listing, OrderTicket
+from marketdata import writers as market_writers
 from marketdata.models import Instrument, Market
 from portfolio import doorbells
+from portfolio.jobs import fee_settlement
 from portfolio.models import Account, Fill, Heartbeat, HistoryCursor, Intent, LedgerAccount, Order
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.lease import fenced
@@ -99,6 +101,7 @@ class Posted:
     """What became of a batch of trades."""
 
     count: int = 0
+    trades: set[tuple[str, int]] = field(default_factory=set)
     orders_unknown: set[tuple[str, str]] = field(default_factory=set)
 
 
@@ -216,10 +219,14 @@ def record_events(
     """Apply what the user stream tells, in one transaction; old news and repeats change nothing."""
     posted = Posted()
     with fenced(account_id, epoch) as account:
+        trades: list[TradeReport] = []
         for event in events:
             if isinstance(event, TradeReport):
-                _post(account, event, posted, now=now)
-            elif isinstance(event, OrderReport):
+                trades.append(event)
+                continue
+            _post(account, trades, posted, now=now)
+            trades = []
+            if isinstance(event, OrderReport):
                 order = Order.objects.filter(account=account, client_order_id=event.client_order_id).only("id").first()
                 if order is not None:
                     _apply(account, order.pk, event, now=now)
@@ -232,27 +239,34 @@ def record_events(
                     market_at=event.cleared_at,
                     now=now,
                 )
+        _post(account, trades, posted, now=now)
     return posted
 
 
-def record_trades(account_id: int, epoch: int, trades: Sequence[TradeReport], *, now: datetime) -> Posted:
-    """Post the trades that are not posted yet; name those whose order nobody here knows."""
-    posted = Posted()
+def missing_trades(account_id: int, trades: Sequence[TradeReport]) -> tuple[list[TradeReport], set[tuple[str, str]]]:
+    """Return the trades that are not posted yet, and which of their orders nobody here knows by number."""
     known = _known_trades(account_id, trades)
     missing = [trade for trade in trades if (trade.symbol, trade.trade_id) not in known]
-    if missing:
-        with fenced(account_id, epoch) as account:
-            for trade in missing:
-                _post(account, trade, posted, now=now)
+    numbers = {trade.exchange_order_id for trade in missing}
+    rows = Order.objects.filter(account=account_id, exchange_order_id__in=numbers)
+    ours = set(rows.values_list("instrument__venue_symbol", "exchange_order_id"))
+    return missing, {(trade.symbol, trade.exchange_order_id) for trade in missing} - ours
+
+
+def record_trades(account_id: int, epoch: int, trades: Sequence[TradeReport], *, now: datetime) -> Posted:
+    """Post trades of the history in one transaction; name those that say they are ours and are not on record."""
+    posted = Posted()
+    with fenced(account_id, epoch) as account:
+        _post(account, trades, posted, now=now)
     return posted
 
 
 def halt(account_id: int, epoch: int, reason: str, *, now: datetime, is_complete: bool) -> None:
-    """Stop entries, or everything."""
+    """Stop entries, or everything; an earlier halt of entries keeps its reason, for somebody may have to look at it."""
     with fenced(account_id, epoch) as account:
         if is_complete:
             accounts.set_state(account, Account.State.HALTED, reason, now=now)
-        else:
+        elif account.state != Account.State.ENTRIES_HALTED:
             accounts.halt_entries(account, reason, now=now)
 
 
@@ -335,15 +349,56 @@ def read_cursors(account_id: int) -> dict[str, int]:
     return dict(HistoryCursor.objects.filter(account=account_id).values_list("symbol", "trade_id"))
 
 
-def move_cursor(account_id: int, epoch: int, symbol: str, trade_id: int, *, now: datetime) -> None:
-    """Note that every trade of a symbol up to this one is posted; a cursor never moves back."""
+def move_cursors(account_id: int, epoch: int, newest: Mapping[str, int], *, now: datetime) -> None:
+    """Note that every trade of these symbols up to these is posted; a cursor never moves back."""
     with fenced(account_id, epoch):
-        cursor, _ = HistoryCursor.objects.get_or_create(
-            account_id=account_id, symbol=symbol, defaults={"trade_id": trade_id, "read_at": now}
+        known = read_cursors(account_id)
+        moved = [
+            HistoryCursor(account_id=account_id, symbol=symbol, trade_id=trade_id, read_at=now)
+            for symbol, trade_id in sorted(newest.items())
+            if trade_id > known.get(symbol, -1)
+        ]
+        HistoryCursor.objects.bulk_create(
+            moved, update_conflicts=True, unique_fields=["account", "symbol"], update_fields=["trade_id", "read_at"]
         )
-        if cursor.trade_id < trade_id:
-            cursor.trade_id, cursor.read_at = trade_id, now
-            cursor.save()
+
+
+def refresh_listings(account_id: int, listings: Sequence[Listing], *, now: datetime) -> set[str]:
+    """Store the filters in force of the instruments we know; answer which of them cannot be traded now."""
+    market_id = Account.objects.values_list("market_id", flat=True).get(id=account_id)
+    listed = {listing.venue_symbol: listing for listing in listings}
+    blocked = set()
+    for symbol in Instrument.objects.filter(market=market_id).values_list("venue_symbol", flat=True):
+        listing = listed.get(symbol)
+        if listing is None or not listing.is_trading:
+            blocked.add(symbol)
+        if listing is not None:
+            market_writers.upsert_instrument(
+                market_id=market_id,
+                venue_symbol=symbol,
+                filters=listing.instrument,
+                raw=listing.filters,
+                order_count_max=listing.order_count_max,
+                now=now,
+            )
+    return blocked
+
+
+def lift(account_id: int, epoch: int, reason: str, *, now: datetime) -> None:
+    """End a halt of entries for a reason that is gone; what is unexplained still keeps them halted."""
+    with fenced(account_id, epoch) as account:
+        if account.state != Account.State.ENTRIES_HALTED or account.state_reason != reason:
+            return
+        if LedgerAccount.objects.filter(account=account, kind=LedgerAccount.Kind.SUSPENSE).exclude(balance=0).exists():
+            accounts.set_state(account, Account.State.ENTRIES_HALTED, accounts.RECONCILE_RESIDUAL, now=now)
+        else:
+            accounts.set_state(account, Account.State.ACTIVE, "", now=now)
+
+
+def settle_fees(account_id: int, epoch: int, *, now: datetime) -> int:
+    """Charge books for the fees that the pool has paid for them."""
+    with fenced(account_id, epoch) as account:
+        return fee_settlement.settle_pending(account, now=now)
 
 
 def beat(process: str, facts: Mapping[str, Any], *, now: datetime) -> None:
@@ -358,9 +413,7 @@ def _record(account: Account, answer: Answer, *, now: datetime) -> Recorded:
         else:
             orders.mark_unknown(answer.order_id, answer.code, answer.message, now=now)
     else:
-        for trade in answer.trades:
-            fills.post_fill(account, trade, now=now)
-            crash_point("between_fills")
+        _post(account, answer.trades, Posted(), now=now)
         _apply(account, answer.order_id, answer.report, now=now)
     return _recorded(answer.order_id)
 
@@ -372,12 +425,14 @@ def _apply(account: Account, order_id: int, report: OrderReport, *, now: datetim
     orders.apply_report(account, order_id, report, now=now)
 
 
-def _post(account: Account, trade: TradeReport, posted: Posted, *, now: datetime) -> None:
-    try:
-        if fills.post_fill(account, trade, now=now) is not None:
-            posted.count += 1
-            crash_point("between_fills")
-    except fills.OwnerUnknown:
+def _post(account: Account, trades: Sequence[TradeReport], posted: Posted, *, now: datetime) -> None:
+    """Post trades together; one that carries a name of ours without an order on record halts entries."""
+    news, unknown = fills.post_fills(account, trades, now=now)
+    for fill in news:
+        posted.count += 1
+        posted.trades.add((fill.instrument.venue_symbol, fill.trade_id))
+        crash_point("between_fills")
+    for trade in unknown:
         posted.orders_unknown.add((trade.symbol, trade.exchange_order_id))
         name = parse_client_order_id(trade.client_order_id or "")
         if name is not None and name.deploy == account.deploy:

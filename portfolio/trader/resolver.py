@@ -40,7 +40,7 @@ class Resolver:
         self._session = session
         self._intake = intake
         self._sandwich = sandwich
-        self._looked_at = self._urgent_at = self._unknown_at = self._whole_at = float("-inf")
+        self._looked_at = self._urgent_at = self._unknown_at = self._whole_at = -resolution.WATCH_SECONDS
         self._doubts: dict[str, Doubt] = {}
         # Age at the first look and the moment of it: a clock that is set forward makes no order older.
         self._first_ages: dict[str, tuple[float, float]] = {}

@@ -39,10 +39,11 @@ class Session:
     port: TradingPort
     profile: VenueProfile
     pacer: Pacer | None
-    # Three connections, so that an order never waits behind a chore: the claims of orders, what became of them, the rest.
+    # Four connections, so that an order never waits behind a chore: claims of orders, what became of them, chores, checks.
     claims: Database
     answers: Database
     database: Database
+    auditor: Database
     # This machine's own clock; what concerns orders is dated by `now`, the exchange's.
     clock: Callable[[], datetime]
     # Durations and pauses come through these two alone, so that a simulation can own the time.
@@ -56,6 +57,8 @@ class Session:
     in_flight: set[str] = field(default_factory=set)
     # Reason codes of everything that forbids new entries at this moment (I-46); exits, stops and cancels always go.
     entry_stops: set[str] = field(default_factory=set)
+    # Symbols that the exchange does not trade at this moment, or does not list any more.
+    blocked: set[str] = field(default_factory=set)
     # Orders that nobody has answered for, and for how many seconds: what an operator is shown.
     unresolved: dict[str, int] = field(default_factory=dict)
     is_recovered: bool = False
@@ -69,7 +72,8 @@ class Session:
     time_refusals: deque[float] = field(default_factory=lambda: deque(maxlen=16))
     is_stopping: bool = False
     lease_until: float = 0.0
-    _waiting: set[asyncio.Event] = field(default_factory=set)
+    # In the order of asking, which a simulation repeats.
+    _waiting: dict[asyncio.Event, None] = field(default_factory=dict)
 
     def keep_lease(self) -> None:
         """Note that the lease was just renewed."""
@@ -106,13 +110,17 @@ class Session:
     def ear(self) -> asyncio.Event:
         """Return an event of one's own that `stir` sets."""
         event = asyncio.Event()
-        self._waiting.add(event)
+        self._waiting[event] = None
         return event
 
     async def halt(self, reason: str, *, is_complete: bool = False) -> None:
         """Stop entries, or the whole account."""
         log.error("account.halted", account=self.account_id, reason=reason, complete=is_complete)
         await self.database.run(records.halt, self.account_id, self.epoch, reason, now=self.clock(), is_complete=is_complete)
+
+    async def lift(self, reason: str) -> None:
+        """End a halt of entries that this process has set for a reason that is gone."""
+        await self.database.run(records.lift, self.account_id, self.epoch, reason, now=self.clock())
 
     async def bear(self, trouble: ExchangeTrouble, doing: str) -> None:
         """Take trouble with the exchange as it comes: halt if nothing helps, else wait a little."""
@@ -133,5 +141,8 @@ class Session:
             "in_flight": len(self.in_flight),
             "entry_stops": sorted(self.entry_stops),
             "unresolved": dict(self.unresolved),
+            "blocked": sorted(self.blocked),
             "clock_ahead_ms": self.port.clock_ahead_ms,
+            "silent_seconds": int(self.port.silent_seconds()),
+            "events_unknown": dict(self.port.events_unknown),
         }

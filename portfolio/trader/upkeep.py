@@ -1,0 +1,120 @@
+"""What must stay true while orders come and go: the clock, the filters, the books themselves. Each failing stops entries."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from exchange import clock
+from exchange.errors import ExchangeTrouble
+from portfolio.jobs import checkpoints
+from portfolio.trader import records
+from portfolio.trader.session import Session
+
+log = structlog.get_logger()
+CLOCK_SECONDS: Final = 30.0
+LISTING_SECONDS: Final = 3600.0
+# A refusal for a filter asks for new ones, but not more often than this.
+_LISTING_AGAIN_SECONDS: Final = 60.0
+# Older filters than this are nobody's word (I-46).
+_LISTING_SECONDS_MAX: Final = 24 * 3600.0
+VERIFY_SECONDS: Final = 30.0
+FEE_SECONDS: Final = 20.0
+# More refusals of our clock than this in five minutes stop entries (E16).
+_TIME_REFUSALS_MAX: Final = 3
+_TIME_REFUSAL_SECONDS: Final = 300.0
+
+CLOCK_OFF: Final = "CLOCK_OFF"
+FILTERS_OLD: Final = "FILTERS_OLD"
+LEDGER_BROKEN: Final = "LEDGER_BROKEN"
+
+
+class Upkeep:
+    """Chores by the clock, none of which an order waits for."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._due: dict[str, float] = {}
+        self._listed_at = session.monotonic()
+        self._refused_at = 0.0
+
+    async def run(self) -> None:
+        """Do what is due, for ever."""
+        ear = self._session.ear()
+        chores = (
+            ("clock", CLOCK_SECONDS, self._mind_clock),
+            ("listings", LISTING_SECONDS, self.read_listings),
+            ("verify", VERIFY_SECONDS, self._verify),
+            ("fees", FEE_SECONDS, self._settle_fees),
+        )
+        while True:
+            await self._session.wait(ear, 1.0)
+            self._call_early()
+            for name, seconds, chore in chores:
+                await self._do_when_due(name, seconds, chore)
+
+    async def measure_clock(self) -> None:
+        """Measure how far our clock is off; beyond a second nothing new is risked."""
+        session = self._session
+        ahead = await session.port.measure_clock()
+        since = session.monotonic() - _TIME_REFUSAL_SECONDS
+        is_refused = sum(refused_at > since for refused_at in session.time_refusals) > _TIME_REFUSALS_MAX
+        if abs(ahead) > clock.ALARM_MS:
+            log.error("clock.off", account=session.account_id, ahead_ms=ahead)
+        if abs(ahead) > clock.HALT_MS or is_refused:
+            session.entry_stops.add(CLOCK_OFF)
+            await session.halt(CLOCK_OFF)
+        elif CLOCK_OFF in session.entry_stops:
+            session.entry_stops.discard(CLOCK_OFF)
+            await session.lift(CLOCK_OFF)
+
+    async def read_listings(self) -> None:
+        """Read filters and which symbols trade; both may change under resting orders (E21, E23, E40, E41)."""
+        session = self._session
+        session.is_listing_wanted = False
+        listings = await session.port.instruments()
+        session.blocked = await session.database.run(records.refresh_listings, session.account_id, listings, now=session.clock())
+        self._listed_at = session.monotonic()
+        session.entry_stops.discard(FILTERS_OLD)
+        if session.blocked:
+            log.warning("symbols.blocked", account=session.account_id, symbols=sorted(session.blocked))
+
+    async def _mind_clock(self) -> None:
+        await self.measure_clock()
+
+    async def _verify(self) -> None:
+        """Verify what is new in the books, and everything once a day; a broken invariant stops entries within a cycle."""
+        session = self._session
+        findings = await session.auditor.run(checkpoints.verify_new, session.account_id, now=session.clock())
+        if findings:
+            for finding in findings[:10]:
+                log.error("books.broken", account=session.account_id, invariant=finding.invariant, message=finding.message)
+            session.entry_stops.add(LEDGER_BROKEN)
+            await session.halt(LEDGER_BROKEN)
+
+    async def _settle_fees(self) -> None:
+        session = self._session
+        await session.answers.run(records.settle_fees, session.account_id, session.epoch, now=session.clock())
+
+    def _call_early(self) -> None:
+        """Bring forward what an exchange's answer has asked for."""
+        session, now = self._session, self._session.monotonic()
+        if session.is_listing_wanted and now - self._listed_at >= _LISTING_AGAIN_SECONDS:
+            self._due["listings"] = now
+        if now - self._listed_at > _LISTING_SECONDS_MAX:
+            session.entry_stops.add(FILTERS_OLD)
+        if session.time_refusals and session.time_refusals[-1] > self._refused_at:
+            self._refused_at = session.time_refusals[-1]
+            self._due["clock"] = now
+
+    async def _do_when_due(self, name: str, seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
+        now = self._session.monotonic()
+        if now < self._due.setdefault(name, now + seconds):
+            return
+        self._due[name] = now + seconds
+        try:
+            await chore()
+        except ExchangeTrouble as trouble:
+            await self._session.bear(trouble, name)
