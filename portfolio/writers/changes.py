@@ -60,6 +60,6 @@ def _write_moved(changes: Changes, positions: list[Position]) -> None:
     updates.add(Order, cancels, ("cancel_requested_at",))
     updates.add(Reservation, changes.reservations_moved.values(), RESERVATION_FIELDS)
     updates.add(Position, positions, POSITION_FIELDS)
-    updates.add(Fill, changes.fills_corrected, ("realised",))
+    updates.add(Fill, changes.fills_corrected.values(), ("realised",))
     updates.add(Book, changes.books_halted.values(), ("is_halted", "halt_reason"))
     updates.run()

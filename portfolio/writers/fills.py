@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 
@@ -12,7 +13,7 @@ from trading.desk.fills import fact_of
 from trading.desk.store import OwnerUnknown
 from trading.orders import TradeReport
 
-__all__ = ["OwnerUnknown", "fact_of", "post_fill"]
+__all__ = ["OwnerUnknown", "fact_of", "post_fill", "post_fills"]
 
 
 def post_fill(account: Account, trade: TradeReport, *, now: datetime) -> Fill | None:
@@ -24,3 +25,16 @@ def post_fill(account: Account, trade: TradeReport, *, now: datetime) -> Fill | 
     fill = fills.post_fill(desk, trade)
     desk.write()
     return cast("Fill | None", fill)
+
+
+def post_fills(account: Account, trades: Sequence[TradeReport], *, now: datetime) -> tuple[list[Fill], list[TradeReport]]:
+    """Post a page of trades in the order of their time, written together; repeats are skipped.
+
+    Answers the fills that were news, and the trades whose order must first be read from the exchange.
+    """
+    if not trades:
+        return [], []
+    desk = open_desk(account, market_at=trades[0].traded_at, now=now)
+    posted = fills.post_fills(desk, trades)
+    desk.write()
+    return cast("list[Fill]", posted.fills), posted.unknown

@@ -7,13 +7,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
-from django.db.models import CharField, Count, Exists, OuterRef, Q, QuerySet, Value
+from django.db.models import CharField, Count, Exists, OuterRef, Q, Value
 from django.db.models.functions import Cast, Concat
 
 from marketdata.models import Instrument, Mark
 from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Lease, Order, Position, Reservation
 from portfolio.writers import changes as writing
+from portfolio.writers import loading
 from portfolio.writers.ledger import Pockets
+from portfolio.writers.loading import Loaded
 from trading.desk.claims import Claim
 from trading.desk.desk import Desk
 from trading.desk.rows import (
@@ -29,10 +31,7 @@ from trading.desk.rows import (
 )
 from trading.desk.store import Changes, OwnerUnknown, TradeFacts
 from trading.ledger import Pocket
-from trading.order_status import LIVE
 from trading.orders import TradeReport, parse_client_order_id
-
-_OF_ORDER = ("intent", "instrument", "reservation")
 
 
 def open_desk(account: Account, *, now: datetime, market_at: datetime | None = None) -> Desk:
@@ -49,6 +48,9 @@ class PostgresStore:
         self.account = account
         self.now = now
         self._pockets = Pockets(account)
+        self._locked: dict[int, Order] = {}
+        self._asked: set[tuple[str | None, str, int]] = set()
+        self._of_trades: dict[tuple[str, str], Loaded] = {}
 
     def books(self) -> Iterable[BookRow]:
         """Return all books of the account."""
@@ -60,8 +62,7 @@ class PostgresStore:
 
     def live_orders(self) -> Iterable[OrderRow]:
         """Return the live orders of the account."""
-        rows = Order.objects.filter(account=self.account, status__in=LIVE).select_related(*_OF_ORDER)
-        return cast("list[OrderRow]", list(rows))
+        return cast("list[OrderRow]", loading.live_orders(self.account))
 
     def waiting_intents(self) -> Iterable[IntentRow]:
         """Return the intents of the account that wait for cancels."""
@@ -100,22 +101,41 @@ class PostgresStore:
 
     def order(self, order_id: int) -> OrderRow:
         """Return an order, locked for this transaction."""
-        return cast("OrderRow", self._locked().get(id=order_id))
+        if order_id not in self._locked:
+            self._locked[order_id] = loading.locked_order(self.account, order_id)
+        return cast("OrderRow", self._locked[order_id])
+
+    def prefetch_trades(self, trades: Sequence[TradeReport]) -> None:
+        """Load in one go what these trades will ask for; their orders are locked."""
+        names = {trade.client_order_id for trade in trades if trade.client_order_id is not None}
+        numbers = {trade.exchange_order_id for trade in trades if trade.client_order_id is None}
+        rows = loading.orders_of_trades(self.account, names, numbers, [trade.trade_id for trade in trades])
+        self._asked |= {(trade.client_order_id, trade.exchange_order_id, trade.trade_id) for trade in trades}
+        for row in rows:
+            self._locked.setdefault(row.order.pk, row.order)
+            for name in {row.order.client_order_id} & names:
+                self._of_trades[name, ""] = row
+            if row.order.exchange_order_id in numbers:
+                for symbol in (row.order.instrument.symbol, row.order.instrument.venue_symbol):
+                    self._of_trades[row.order.exchange_order_id, symbol] = row
 
     def trade_facts(self, trade: TradeReport) -> TradeFacts:
         """Return the order of a trade, locked, and what is on record beside it; raise OwnerUnknown."""
-        order = self._order_of(trade)
-        if order is None:
+        if (trade.client_order_id, trade.exchange_order_id, trade.trade_id) not in self._asked:
+            self.prefetch_trades([trade])
+        numbered = (trade.exchange_order_id, trade.symbol)
+        found = self._of_trades.get((trade.client_order_id, "") if trade.client_order_id is not None else numbered)
+        if found is None:
             return self._without_order(trade)
+        order = self._locked[found.order.pk]
         if trade.symbol not in (order.instrument.symbol, order.instrument.venue_symbol):
             raise OwnerUnknown(f"{trade.client_order_id} is an order in {order.instrument.symbol}, not in {trade.symbol}")
-        position = Position.objects.filter(book=order.book_id, instrument=order.instrument_id).first()
         return TradeFacts(
             order=cast("OrderRow", order),
             instrument=cast("InstrumentRow", order.instrument),
-            position=cast("PositionRow | None", position),
-            is_posted=order.is_posted,
-            is_late=order.is_late,
+            position=cast("PositionRow | None", found.position),
+            is_posted=trade.trade_id in found.posted,
+            newest=found.newest,
         )
 
     def fills_after(self, book_id: int, instrument_id: int, trade: TradeReport) -> Sequence[FillRow]:
@@ -157,22 +177,6 @@ class PostgresStore:
         """Write everything that changed, wake the trader and tell the browsers."""
         writing.write(self.account, self._pockets, changes, now=self.now)
 
-    def _locked(self) -> QuerySet[Order]:
-        rows = Order.objects.select_for_update(of=("self",)).select_related(*_OF_ORDER)
-        return rows.filter(account=self.account).order_by()
-
-    def _order_of(self, trade: TradeReport) -> Any:
-        """Find the order by the name that the trade carries, else by the exchange's number; answer two questions with it."""
-        here = Fill.objects.filter(instrument=OuterRef("instrument"))
-        rows = self._locked().annotate(
-            is_posted=Exists(here.filter(account=self.account, trade_id=trade.trade_id)),
-            is_late=Exists(here.filter(_after(trade), book=OuterRef("book"))),
-        )
-        if trade.client_order_id is not None:
-            return rows.filter(client_order_id=trade.client_order_id).first()
-        named = Q(instrument__symbol=trade.symbol) | Q(instrument__venue_symbol=trade.symbol)
-        return rows.filter(named, exchange_order_id=trade.exchange_order_id).first()
-
     def _without_order(self, trade: TradeReport) -> TradeFacts:
         """Answer for a trade that a person made by hand; raise if it may be one of ours."""
         named = Q(symbol=trade.symbol) | Q(venue_symbol=trade.symbol)
@@ -183,7 +187,7 @@ class PostgresStore:
         name = parse_client_order_id(trade.client_order_id or "")
         if not posted and name is not None and name.deploy == self.account.deploy:
             raise OwnerUnknown(f"No order {trade.client_order_id} is on record, yet the name is ours")
-        return TradeFacts(None, cast("InstrumentRow", instrument), None, is_posted=posted, is_late=False)
+        return TradeFacts(None, cast("InstrumentRow", instrument), None, is_posted=posted, newest=None)
 
 
 def claim_order(order_id: int, claim: Claim) -> bool:

@@ -22,6 +22,7 @@ from trading.desk.rows import (
     AccountRow,
     BookRow,
     DecisionRow,
+    FillRow,
     InstrumentRow,
     IntentRow,
     OrderRow,
@@ -30,7 +31,7 @@ from trading.desk.rows import (
 from trading.desk.store import AuditNote, Changes, Store
 from trading.ledger import Pocket
 from trading.order_status import LIVE, READY, WITHDRAWN
-from trading.orders import client_order_id
+from trading.orders import TradeReport, client_order_id
 from trading.settlement import AVAILABLE
 
 MINUTE: Final = timedelta(minutes=1)
@@ -48,10 +49,15 @@ class Desk:
         self.now = now
         self.journal = Journal(account, store.pockets, now=now)
         self.changes = Changes()
+        # The trades that this desk has posted, by instrument and number.
+        self.posted: set[tuple[int, int]] = set()
         # One object for each row: rules compare and change what they find here.
         self._orders: dict[str, OrderRow] = {}
         self._positions: dict[tuple[int, int], PositionRow] = {}
         self._has_all_positions = False
+        # By position: the newest fill by (time, number), and the fills that a late one has made load.
+        self._newest: dict[tuple[int, int], tuple[datetime, int]] = {}
+        self._fills: dict[tuple[int, int], FillRow] = {}
         self._instruments: dict[int, InstrumentRow] = {}
         self._marks: Mapping[int, Decimal] | None = None
 
@@ -91,6 +97,26 @@ class Desk:
         """Have the desk work on this very object wherever it meets the order."""
         self._instruments.setdefault(order.instrument_id, order.instrument)
         return self._orders.setdefault(order.client_order_id, order)
+
+    def is_late(self, position: PositionRow, newest: tuple[datetime, int] | None, key: tuple[datetime, int]) -> bool:
+        """Say whether a fill comes before one that is posted; from now on it counts as posted itself."""
+        place = (position.book_id, position.instrument_id)
+        known = self._newest.get(place) or newest
+        self._newest[place] = key if known is None else max(known, key)
+        return known is not None and known > key
+
+    def fills_after(self, position: PositionRow, trade: TradeReport) -> tuple[list[FillRow], frozenset[int]]:
+        """Return the fills of a position after a trade, oldest first, and the numbers of those not written yet."""
+        place, key = (position.book_id, position.instrument_id), (trade.traded_at, trade.trade_id)
+        new = [
+            row
+            for row, _ in self.changes.fills
+            if (row.book_id, row.instrument.pk) == place and (row.traded_at, row.trade_id) > key
+        ]
+        # A second late fill must meet what the first has corrected.
+        stored = [self._fills.setdefault((row.instrument.pk, row.trade_id), row) for row in self.store.fills_after(*place, trade)]
+        rows = sorted([*stored, *new], key=lambda row: (row.traded_at, row.trade_id))
+        return rows, frozenset(row.trade_id for row in new)
 
     def left(self, order: OrderRow) -> None:
         """Take an order that has ended out of play."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from trading.desk import reservations
 from trading.desk.desk import RECONCILE_RESIDUAL, Desk
 from trading.desk.reports import adopt, end_if_complete
 from trading.desk.rows import FillRow, InstrumentRow, OrderRow, PositionRow
-from trading.desk.store import TradeFacts
+from trading.desk.store import OwnerUnknown, TradeFacts
 from trading.ledger import ZERO, exactly, plain, worst_case
 from trading.order_status import LIVE, OPEN, PARTIAL, SENDING, UNKNOWN
 from trading.orders import TradeReport
@@ -20,20 +23,42 @@ class Overfilled(Exception):
     """Raised when the trades of an order come to more than the order."""
 
 
+class Posted(NamedTuple):
+    """The fills that were news, and the trades whose order must first be read from the exchange."""
+
+    fills: list[FillRow]
+    unknown: list[TradeReport]
+
+
+def post_fills(desk: Desk, trades: Sequence[TradeReport]) -> Posted:
+    """Post trades on one desk, in the order of their time: a page of a history in one transaction."""
+    posted = Posted([], [])
+    desk.store.prefetch_trades(trades)
+    for trade in sorted(trades, key=lambda row: (row.traded_at, row.trade_id)):
+        try:
+            fill = post_fill(desk, trade)
+        except OwnerUnknown:
+            posted.unknown.append(trade)
+        else:
+            posted.fills.extend([] if fill is None else [fill])
+    return posted
+
+
 @exactly
 def post_fill(desk: Desk, trade: TradeReport) -> FillRow | None:
     """Post a trade; answer None when it is posted already (I-20).
 
     Raises OwnerUnknown when the caller must first read which client order id the trade's order carries.
     """
-    desk.market_at = trade.traded_at
     facts = desk.store.trade_facts(trade)
-    if facts.is_posted:
+    name = (facts.instrument.pk, trade.trade_id)
+    if facts.is_posted or name in desk.posted:
         return None
+    desk.market_at = trade.traded_at
     order, book_id = facts.order, facts.order.book_id if facts.order else None
     desk.journal.narrow(() if book_id is None else (book_id,))
     if order is not None:
-        _take_in(desk, order, trade)
+        order = _take_in(desk, order, trade)
     settlement = settle(_terms(desk, facts.instrument, order, trade), desk.journal.balance)
     movement = desk.journal.post(
         kind="fill",
@@ -42,11 +67,12 @@ def post_fill(desk: Desk, trade: TradeReport) -> FillRow | None:
         market_at=trade.traded_at,
         facts=_ledger_facts(trade, order, settlement),
     )
-    fill = _fill(desk, facts, trade, settlement.fact)
+    fill = _fill(desk, facts.instrument, order, trade, settlement.fact)
     if book_id is not None:
         _fold(desk, book_id, facts, fill, settlement.fact, trade)
         desk.touch_book(book_id)
     desk.changes.fills.append((fill, movement))
+    desk.posted.add(name)
     desk.account.trades_posted += 1
     desk.touch_account("trades_posted")
     # Before anything is released: an entry that waits must meet the halt.
@@ -67,13 +93,14 @@ def fact_of(fill: FillRow) -> FillFact:
     return FillFact(fill.side, base, quote, fill.fee_quote)
 
 
-def _take_in(desk: Desk, order: OrderRow, trade: TradeReport) -> None:
+def _take_in(desk: Desk, order: OrderRow, trade: TradeReport) -> OrderRow:
     """Have the desk know the order of a trade; one that had ended is adopted first."""
-    desk.know(order)
+    order = desk.know(order)
     if order.filled_quantity + trade.quantity > order.quantity:
         raise Overfilled(f"Trade {trade.trade_id} would fill {order.client_order_id} beyond {plain(order.quantity)}")
     if order.status not in LIVE:
         adopt(desk, order, exchange_status="traded")
+    return order
 
 
 def _terms(desk: Desk, instrument: InstrumentRow, order: OrderRow | None, trade: TradeReport) -> Trade:
@@ -109,12 +136,12 @@ def _ledger_facts(trade: TradeReport, order: OrderRow | None, settlement: Settle
     return facts
 
 
-def _fill(desk: Desk, facts: TradeFacts, trade: TradeReport, fact: FillFact) -> FillRow:
+def _fill(desk: Desk, instrument: InstrumentRow, order: OrderRow | None, trade: TradeReport, fact: FillFact) -> FillRow:
     return desk.store.make_fill(
-        instrument=facts.instrument,
+        instrument=instrument,
         trade_id=trade.trade_id,
-        order=facts.order,
-        book_id=facts.order.book_id if facts.order else None,
+        order=order,
+        book_id=order.book_id if order else None,
         side=trade.side,
         price=trade.price,
         quantity=trade.quantity,
@@ -135,7 +162,7 @@ def _fold(desk: Desk, book_id: int, facts: TradeFacts, fill: FillRow, fact: Fill
     position = desk.know_position(position)
     before = position.quantity
     folded = PositionFold(position.quantity, position.cost, position.realised, position.fees)
-    if facts.is_late:
+    if desk.is_late(position, facts.newest, (trade.traded_at, trade.trade_id)):
         folded = _fold_late(desk, position, folded, fill, fact, trade)
     else:
         folded, fill.realised = apply_fill(folded, fact)
@@ -154,7 +181,7 @@ def _fold_late(
     desk: Desk, position: PositionRow, folded: PositionFold, late: FillRow, late_fact: FillFact, trade: TradeReport
 ) -> PositionFold:
     """Take out what came after the late fill, fold it in its place, and correct what the later ones realised."""
-    later = desk.store.fills_after(position.book_id, position.instrument_id, trade)
+    later, new = desk.fills_after(position, trade)
     facts = [fact_of(row) for row in later]
     for row, fact in zip(reversed(later), reversed(facts), strict=True):
         folded = unapply_fill(folded, fact, row.realised)
@@ -163,7 +190,8 @@ def _fold_late(
         folded, realised = apply_fill(folded, fact)
         if row.realised != realised:
             row.realised = realised
-            desk.changes.fills_corrected.append(row)
+            if row.trade_id not in new:
+                desk.changes.fills_corrected[row.instrument.pk, row.trade_id] = row
     return folded
 
 

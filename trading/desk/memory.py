@@ -181,19 +181,23 @@ class MemoryStore:
         pk = self.tables.order_ids.get(client_order_id)
         return None if pk is None else self.order(pk)
 
+    def prefetch_trades(self, trades: Sequence[TradeReport]) -> None:
+        """Load nothing: it is all here."""
+
     def trade_facts(self, trade: TradeReport) -> TradeFacts:
         """Return the order of a trade and what is on record beside it; raise OwnerUnknown."""
         instrument = next(row for row in self.tables.instruments.values() if trade.symbol in (row.symbol, row.venue_symbol))
         if (instrument.pk, trade.trade_id) in self.tables.fills:
-            return TradeFacts(None, instrument, None, is_posted=True, is_late=False)
+            return TradeFacts(None, instrument, None, is_posted=True, newest=None)
         order = self._order_of(trade, instrument)
         if order is None:
-            return TradeFacts(None, instrument, None, is_posted=False, is_late=False)
+            return TradeFacts(None, instrument, None, is_posted=False, newest=None)
         key = (order.book_id, instrument.pk)
         position = self.tables.positions.get(key)
         times = self.tables.fill_times.get(key, ())
-        is_late = bool(times) and times[-1] > (trade.traded_at, trade.trade_id)
-        return TradeFacts(order, instrument, position.clone() if position else None, is_posted=False, is_late=is_late)
+        return TradeFacts(
+            order, instrument, position.clone() if position else None, is_posted=False, newest=times[-1] if times else None
+        )
 
     def fills_after(self, book_id: int, instrument_id: int, trade: TradeReport) -> Sequence[Fill]:
         """Return the fills of a position that come after a trade by (time, number), oldest first."""
@@ -321,9 +325,8 @@ class MemoryStore:
         for key, position in changes.positions_moved.items():
             row_before = tables.positions.get(key) or Position(book_id=key[0], instrument_id=key[1])
             tables.positions[key] = _changed(row_before, _fields(position, POSITION_FIELDS))
-        for fill in cast("list[Fill]", changes.fills_corrected):
-            key = (fill.instrument.pk, fill.trade_id)
-            tables.fills[key] = _changed(tables.fills[key], {"realised": fill.realised})
+        for place, fill in changes.fills_corrected.items():
+            tables.fills[place] = _changed(tables.fills[place], {"realised": fill.realised})
 
     def _write_ledger(self, changes: Changes) -> None:
         tables = self.tables

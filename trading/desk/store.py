@@ -69,8 +69,8 @@ class TradeFacts(NamedTuple):
     instrument: InstrumentRow
     position: PositionRow | None
     is_posted: bool
-    # A fill of the same position that comes after it by (time, number) is posted already.
-    is_late: bool
+    # The newest fill of the position by (time, number); a trade before it comes late.
+    newest: tuple[datetime, int] | None
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ class Changes:
     orders_moved: dict[str, OrderRow] = field(default_factory=dict)
     reservations_moved: dict[str, ReservationRow] = field(default_factory=dict)
     positions_moved: dict[tuple[int, int], PositionRow] = field(default_factory=dict)
-    fills_corrected: list[FillRow] = field(default_factory=list)
+    fills_corrected: dict[tuple[int, int], FillRow] = field(default_factory=dict)
     # Asked for without the order's row lock: nothing but the time of the request may be written.
     cancels: dict[str, OrderRow] = field(default_factory=dict)
     balances: dict[Pocket, Decimal] = field(default_factory=dict)
@@ -138,6 +138,9 @@ class Store(Protocol):
 
     def order(self, order_id: int) -> OrderRow:
         """Return an order, locked for this transaction."""
+
+    def prefetch_trades(self, trades: Sequence[TradeReport]) -> None:
+        """Load in one go what these trades will ask for."""
 
     def trade_facts(self, trade: TradeReport) -> TradeFacts:
         """Return the order of a trade, locked, and what is on record beside it; raise OwnerUnknown."""

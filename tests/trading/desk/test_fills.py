@@ -64,6 +64,31 @@ def test_the_order_of_arrival_does_not_matter() -> None:
     assert len(results) == 1
 
 
+def test_a_page_of_trades_ends_where_single_ones_do() -> None:
+    """Posted together or one by one, with repeats and late ones among them: the same books, the same fills."""
+    worlds = []
+    for is_page in (True, False):
+        world = build()
+        entry = entered(world)
+        second = entered(world, book=2, lots=500)
+        trades = [
+            trade(world, order, "0.001", str(50000 + n), fee="0.0000001", asset="BNB")
+            for n in range(5)
+            for order in (entry, second)
+        ]
+        for early in (trades[6], trades[9]):
+            world.post(early)
+        if is_page:
+            assert world.post_page([*trades, trades[3]]) == 8
+            assert world.post_page(trades) == 0
+        else:
+            assert sum(world.post(row) for row in trades) == 8
+        assert world.agrees()
+        assert world.now(second).status == "filled"
+        worlds.append((figures(world), world.memory.tables.pockets, world.memory.tables.account.trades_posted))
+    assert worlds[0] == worlds[1]
+
+
 def test_a_late_fill_reads_only_what_came_after_it(world: World) -> None:
     """A history of years is not folded again for one late trade."""
     entry = entered(world)

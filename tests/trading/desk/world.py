@@ -118,6 +118,14 @@ class World:
             desk.write()
         return fill is not None
 
+    def post_page(self, trades: list[TradeReport]) -> int:
+        """Post trades together; answer how many were news."""
+        with self.memory.transaction(epoch=1) as store:
+            desk = self.desk(store)
+            posted = fills.post_fills(desk, trades)
+            desk.write()
+        return len(posted.fills)
+
     def pocket(self, kind: str, asset: str, *, book: int | None = 1) -> Decimal:
         """Return a balance."""
         return self.memory.tables.pockets.get(Pocket(kind, book, asset), ZERO)
