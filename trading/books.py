@@ -76,6 +76,18 @@ def set_money(book: Record, allocation_units: int, free_units: int, locked_units
 
 
 @compiled
+def mark_position(book: Record, symbol: int, close: float, money_units: int) -> None:
+    """Tell a book in which nothing else changed the new close of its only market."""
+    b = book[0]
+    b.fill_count = 0
+    b.close[symbol] = close
+    equity = money_units / 1e8
+    if b.quantity[symbol] != 0.0:
+        equity += b.quantity[symbol] * close
+    b.equity = equity
+
+
+@compiled
 def add_fill(
     book: Record,
     symbol: int,

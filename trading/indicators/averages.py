@@ -17,13 +17,15 @@ def sma(memory: Floats, value: float, period: int) -> float:
     # Cells: count, running sum, then a ring of the running sums before each bar. The difference
     # of two plain sums is what a vectorised mean computes, so that both agree to the last bit.
     count = int(memory[0])
-    memory[SMA_RING + count % period] = memory[1]
+    slot = count % period
+    memory[SMA_RING + slot] = memory[1]
     total = memory[1] + value
     memory[1] = total
     memory[0] = count + 1
     if count + 1 < period:
         return math.nan
-    return float((total - memory[SMA_RING + (count + 1) % period]) / period)
+    oldest = slot + 1 if slot + 1 < period else 0
+    return float((total - memory[SMA_RING + oldest]) / period)
 
 
 @compiled

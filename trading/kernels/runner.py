@@ -7,13 +7,14 @@ compiled code on disk only for loops that name their step, not for those that ar
 from typing import Any, Final
 
 from trading import books
-from trading.compilation import compiled
+from trading.compilation import compiled, spliced
 from trading.kernels.matching import AT_OPEN, execute, match_move
-from trading.kernels.world import Tape
+from trading.kernels.world import Tape, learn_levels
 from trading.paths import bar_path
 from trading.sizing import size_decisions
-from trading.strategy import CLOSE, OrderKind, Reason, Record
+from trading.strategy import CLOSE, DecisionKind, OrderKind, Reason, Record
 
+HOLD: Final = DecisionKind.HOLD.value
 WALKED: Final = 0
 JOURNAL_FULL: Final = 1
 # More fills than one base bar can bring.
@@ -22,7 +23,7 @@ JOURNAL_MARGIN: Final = 1024
 _bar_path = compiled(bar_path)
 
 
-@compiled
+@spliced
 def advance(world: Record, tape: Tape, until: int) -> bool:
     """Walk base bars up to `until`; true when the strategy must step at the bar `world.bar`."""
     w = world[0]
@@ -42,10 +43,20 @@ def advance(world: Record, tape: Tape, until: int) -> bool:
     return False
 
 
-@compiled
+@spliced
 def answer(world: Record, tape: Tape, count: int) -> None:
     """Carry out the decisions of the step at the open of the bar."""
-    w = world[0]
+    if count == 1 and tape.decisions[0].kind == HOLD:
+        # Nearly every bar: nothing is sized and nothing can be denied.
+        tape.reasons[tape.decisions[0].reason] += 1
+        return
+    _carry_out(world[0], tape, count)
+
+
+@compiled
+def _carry_out(w: Any, tape: Tape, count: int) -> None:
+    # Sizing reserves in the book, so that it has to be told anew even if nothing comes of it.
+    w.is_told = 0
     size_decisions(tape.decisions, count, tape.book, tape.numbers, tape.sized)
     for k in range(count):
         order = tape.sized[k]
@@ -57,7 +68,7 @@ def answer(world: Record, tape: Tape, count: int) -> None:
             tape.denials[deny] += 1
 
 
-@compiled
+@spliced
 def _open_bar(w: Any, tape: Tape) -> None:
     b = w.cursor
     w.bar_time = tape.times[b]
@@ -66,11 +77,31 @@ def _open_bar(w: Any, tape: Tape) -> None:
     w.budget_lots = w.depth_lots
     w.tick_now = tape.ticks[0, b]
     w.opened = 1
-    match_move(w, tape.journal, w.tick_now, w.tick_now, AT_OPEN)
+    if _may_meet(w, w.tick_now, w.tick_now):
+        match_move(w, tape.journal, w.tick_now, w.tick_now, AT_OPEN)
+
+
+@spliced
+def _walk_bar(w: Any, tape: Tape) -> None:
+    b = w.cursor
+    if _may_meet(w, tape.ticks[2, b], tape.ticks[1, b]):
+        _walk_path(w, tape)
+    w.tick_now = tape.ticks[3, b]
+    w.opened = 0
+    w.cursor += 1
+
+
+@spliced
+def _may_meet(w: Any, low: int, high: int) -> bool:
+    if w.order_count == 0:
+        return False
+    if w.levels_known == 0:
+        learn_levels(w)
+    return bool(low <= w.fall_ticks or high >= w.rise_ticks)
 
 
 @compiled
-def _walk_bar(w: Any, tape: Tape) -> None:
+def _walk_path(w: Any, tape: Tape) -> None:
     b = w.cursor
     path = _bar_path(tape.ticks[0, b], tape.ticks[1, b], tape.ticks[2, b], tape.ticks[3, b])
     # What the price of now already meets comes before it moves: orders that were placed inside the spread.
@@ -78,15 +109,25 @@ def _walk_bar(w: Any, tape: Tape) -> None:
     match_move(w, tape.journal, path[0], path[1], 0)
     match_move(w, tape.journal, path[1], path[2], 1)
     match_move(w, tape.journal, path[2], path[3], 2)
-    w.opened = 0
-    w.cursor += 1
+
+
+@spliced
+def _tell(w: Any, tape: Tape) -> None:
+    """Bring the book up to the bar that has closed; mostly only the close is new."""
+    bar = w.bar
+    w.last_close = tape.panel[CLOSE, 0, bar]
+    if w.is_told == 1:
+        books.mark_position(tape.book, 0, w.last_close, w.cash + w.cash_locked)
+    else:
+        _tell_all(w, tape)
+    tape.equity[bar] = tape.book[0].equity
+    tape.position[bar] = tape.book[0].quantity[0]
 
 
 @compiled
-def _tell(w: Any, tape: Tape) -> None:
+def _tell_all(w: Any, tape: Tape) -> None:
     """Fill the book with the world as it is when the bar has closed and the next has opened."""
-    book, bar = tape.book, w.bar
-    w.last_close = tape.panel[CLOSE, 0, bar]
+    book = tape.book
     books.clear_book(book)
     books.set_terms(book, w.taker_ppm, w.maker_ppm, w.half_spread_ppm)
     free = w.base_owned - w.base_locked
@@ -95,8 +136,8 @@ def _tell(w: Any, tape: Tape) -> None:
     books.set_money(book, w.allocation, w.cash, w.cash_locked)
     _tell_orders(w, tape)
     _tell_fills(w, tape)
-    tape.equity[bar] = book[0].equity
-    tape.position[bar] = book[0].quantity[0]
+    # Fills that did not fit, or that were told just now, have to go from the book at the next step.
+    w.is_told = 1 if book[0].fill_count == 0 else 0
 
 
 @compiled

@@ -10,6 +10,10 @@ from trading.compilation import compiled
 from trading.costs import fee_units
 from trading.strategy import BUY, MAX_ORDERS, OrderKind, Record, record_dtype
 
+# Levels that no price meets.
+NEVER_FALLING: Final = -1
+NEVER_RISING: Final = 2**62
+
 ORDER_DTYPE: Final = record_dtype(
     [
         ("id", "i8"),
@@ -62,6 +66,12 @@ WORLD_DTYPE: Final = record_dtype(
         ("fill_count", "i8"),
         ("fills_told", "i8"),
         ("orders_refused", "i8"),
+        # Whether the book must be told anew, and whether the two levels below are those of the orders:
+        # a falling price meets no order above `fall_ticks`, a rising one none below `rise_ticks`.
+        ("is_told", "i8"),
+        ("levels_known", "i8"),
+        ("fall_ticks", "i8"),
+        ("rise_ticks", "i8"),
         # One more than may rest: the record of an order that is filled at once.
         ("orders", ORDER_DTYPE, (MAX_ORDERS + 1,)),
     ]
@@ -123,6 +133,7 @@ def record_fill(w: Any, journal: Record, order: Any, lots: int, ticks: int, fee_
         # The cost basis is shown, never decided on, so a float ratio is exact enough.
         w.cost = int(w.cost * ((w.base_owned - base) / w.base_owned)) if w.base_owned > base else 0
         w.base_owned -= base
+    w.is_told = 0
     entry = journal[w.fill_count]
     entry.time = w.time_now
     entry.order_id = order.id
@@ -154,6 +165,7 @@ def add_order(w: Any, slot: int, side: int, kind: int, ticks: int, lots: int, re
     order.reason = reason
     w.next_id += 1
     w.order_count += 1
+    _forget_levels(w)
     _lock(w, order, lots)
     return True
 
@@ -165,6 +177,7 @@ def remove_order(w: Any, k: int) -> None:
     for after in range(k + 1, w.order_count):
         _copy(w.orders[after - 1], w.orders[after])
     w.order_count -= 1
+    _forget_levels(w)
 
 
 @compiled
@@ -199,6 +212,29 @@ def cancel_stops(w: Any) -> None:
 def free_lots(w: Any) -> int:
     """Count the whole lots that are owned and not locked."""
     return int((w.base_owned - w.base_locked) // w.units_per_lot)
+
+
+@compiled
+def learn_levels(w: Any) -> None:
+    """Find how far the price must fall or rise until it meets the first order."""
+    fall, rise = NEVER_FALLING, NEVER_RISING
+    for k in range(w.order_count):
+        order = w.orders[k]
+        if order.kind == OrderKind.STOP:
+            fall = max(fall, order.ticks)
+        elif order.side == BUY:
+            fall = max(fall, order.ticks - 1)
+        else:
+            rise = min(rise, order.ticks + 1)
+    w.fall_ticks = fall
+    w.rise_ticks = rise
+    w.levels_known = 1
+
+
+@compiled
+def _forget_levels(w: Any) -> None:
+    w.is_told = 0
+    w.levels_known = 0
 
 
 @compiled

@@ -11,14 +11,14 @@ from typing import Final
 import numpy as np
 
 from trading.bars import Floats
-from trading.compilation import compiled
+from trading.compilation import allocating
 from trading.strategy import CLOSE, HIGH, LOW, OPEN
 
 ENTER: Final = 1
 EXIT: Final = 2
 
 
-@compiled
+@allocating
 def cross_signals(fast: Floats, slow: Floats) -> Floats:
     """Answer per bar whether to enter or to leave; equal rows and missing ones change nothing."""
     signals = np.zeros(len(fast))
@@ -33,7 +33,7 @@ def cross_signals(fast: Floats, slow: Floats) -> Floats:
     return signals
 
 
-@compiled
+@allocating
 def reversal_signals(closes: Floats, mean: Floats, sigma: Floats, width: float) -> Floats:
     """Answer per bar whether the close lies below the lower band, or at the mean or above."""
     signals = np.zeros(len(closes))
@@ -45,7 +45,7 @@ def reversal_signals(closes: Floats, mean: Floats, sigma: Floats, width: float) 
     return signals
 
 
-@compiled
+@allocating
 def simple_average(closes: Floats, period: int) -> Floats:
     """Average the last `period` closes: the difference of two running sums."""
     averages = np.full(len(closes), np.nan)
@@ -57,7 +57,7 @@ def simple_average(closes: Floats, period: int) -> Floats:
     return averages
 
 
-@compiled
+@allocating
 def exponential_average(closes: Floats, period: int) -> Floats:
     """Average exponentially, seeded with the mean of the first values."""
     averages = np.full(len(closes), np.nan)
@@ -73,7 +73,7 @@ def exponential_average(closes: Floats, period: int) -> Floats:
     return averages
 
 
-@compiled
+@allocating
 def mean_and_deviation(closes: Floats, period: int) -> tuple[Floats, Floats]:
     """Answer mean and population deviation of the last `period` closes, summed oldest first."""
     means, deviations = np.full(len(closes), np.nan), np.full(len(closes), np.nan)
@@ -89,7 +89,7 @@ def mean_and_deviation(closes: Floats, period: int) -> tuple[Floats, Floats]:
     return means, deviations
 
 
-@compiled
+@allocating
 def walk(
     values: Floats, signals: Floats, keep_in: float, keep_out: float, stop: float, target: float
 ) -> tuple[Floats, Floats, Floats]:
@@ -122,7 +122,7 @@ def walk(
     return equity, position, profits[:trades]
 
 
-@compiled
+@allocating
 def _met(values: Floats, t: int, price: float, stop: float, target: float) -> float:
     stop_level, target_level = price * (1.0 - stop), price * (1.0 + target)
     if stop > 0.0 and values[LOW, t] <= stop_level:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from trading.bars import Candles, Floats, Times
-from trading.compilation import compiled
+from trading.compilation import allocating
 from trading.metrics import midnight_bars
 from trading.strategy import CLOSE, HIGH, LOW, OPEN
 
@@ -89,7 +89,7 @@ def _extremes(lows: Floats, highs: Floats) -> Floats:
     return np.array([np.minimum.reduceat(lows, starts), np.maximum.reduceat(highs, starts)])
 
 
-@compiled
+@allocating
 def _reach_within_blocks(closes: Floats) -> None:
     bars = closes.shape[1]
     for t in range(bars):
@@ -106,7 +106,7 @@ def _reach_within_blocks(closes: Floats) -> None:
         closes[TAIL_LOW, t], closes[TAIL_HIGH, t] = low, high
 
 
-@compiled
+@allocating
 def _running_sums(marks: Floats) -> Floats:
     # A plain sum from the first bar on: a rolling mean made of two of these agrees to the last
     # bit with the fold in trading/indicators.
