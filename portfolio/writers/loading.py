@@ -40,7 +40,7 @@ def _part(model: type[Model], alias: str, *, without: str = "") -> _Part:
     return _Part(model, alias, tuple(field.attname for field in fields), tuple(str(field.column) for field in fields))
 
 
-# The exchange's own words about filters are long and no rule reads them.
+# The exchange's own words about filters are long; who needs them asks for the instrument itself.
 _ORDER: Final = (_part(Order, "o"), _part(Intent, "i"), _part(Instrument, "n", without="filters"), _part(Reservation, "r"))
 _POSITION: Final = _part(Position, "p")
 

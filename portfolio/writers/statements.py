@@ -17,27 +17,30 @@ class Updates:
     """Updates of different tables, each of many rows, run together."""
 
     def __init__(self) -> None:
-        self._parts: list[Composed] = []
+        self._parts: list[tuple[type[Model], tuple[str, ...]]] = []
         self._values: list[list[object]] = []
 
     def add(self, model: type[Model], rows: Iterable[object], fields: Sequence[str]) -> None:
         """Have these fields of these rows written."""
         rows = list(rows)
         if rows:
-            self._parts.append(_update(model, tuple(fields)))
+            self._parts.append((model, tuple(fields)))
             self._values.append([getattr(row, "pk", None) for row in rows])
             self._values += [[_as_stored(getattr(row, field)) for row in rows] for field in fields]
 
     def run(self) -> None:
         """Run what was added; nothing, if nothing was."""
-        if not self._parts:
-            return
-        parts = [SQL("{} AS ({})").format(Identifier(f"part_{n}"), part) for n, part in enumerate(self._parts)]
-        with connection.cursor() as cursor:
-            cursor.execute(SQL("WITH {} SELECT 1").format(SQL(", ").join(parts)), self._values)
+        if self._parts:
+            with connection.cursor() as cursor:
+                cursor.execute(_statement(tuple(self._parts)), self._values)
 
 
 @cache
+def _statement(parts: tuple[tuple[type[Model], tuple[str, ...]], ...]) -> str:
+    updates = [SQL("{} AS ({})").format(Identifier(f"part_{n}"), _update(*part)) for n, part in enumerate(parts)]
+    return SQL("WITH {} SELECT 1").format(SQL(", ").join(updates)).as_string(None)
+
+
 def _update(model: type[Model], fields: tuple[str, ...]) -> Composed:
     meta = model._meta
     columns = [column for field in ("id", *fields) for column in meta.concrete_fields if column.name == field]

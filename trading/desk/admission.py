@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from trading.desk.desk import Desk, others
+from trading.desk.refusals import Refusal
+from trading.desk.risk_rules import risk_refusal
 from trading.desk.rows import ENTER, ENTRIES_HALTED, HALTED, IMMEDIATE_OR_CANCEL, MARKET, InstrumentRow, IntentRow, OrderRow
 from trading.ledger import UNIT, ZERO, floor_to, plain
 from trading.proposals import COLLAR
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A reason code and the figures behind it."""
-
-    code: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def entry_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
@@ -30,6 +21,7 @@ def entry_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
         or _order_count_refusal(desk, intent)
         or _cap_refusal(desk, intent)
         or _capital_refusal(desk, intent)
+        or risk_refusal(desk, intent)
         or _crossing_refusal(desk, intent)
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trading.desk.admission import Refusal, expected_price
+from trading.desk.admission import expected_price
 from trading.desk.desk import Desk
 from trading.desk.placing import new_stop, place, replace_stop
+from trading.desk.refusals import Refusal
 from trading.desk.rows import ENTER, EXIT, FLATTEN, PLACE, DecisionRow, IntentRow
 from trading.ledger import exactly
 from trading.proposals import Outcome, Proposal, ProposalKind, arbitration_order

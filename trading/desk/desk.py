@@ -79,7 +79,7 @@ class Desk:
         return sorted(self.store.waiting_intents(), key=lambda intent: intent.seq)
 
     @cached_property
-    def risk(self) -> Any:
+    def risk(self) -> RiskRoom | None:
         """Return what the risk rules must know."""
         return self.store.risk()
 
@@ -95,7 +95,6 @@ class Desk:
 
     def know(self, order: OrderRow) -> OrderRow:
         """Have the desk work on this very object wherever it meets the order."""
-        self._instruments.setdefault(order.instrument_id, order.instrument)
         return self._orders.setdefault(order.client_order_id, order)
 
     def is_late(self, position: PositionRow, newest: tuple[datetime, int] | None, key: tuple[datetime, int]) -> bool:

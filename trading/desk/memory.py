@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 from trading.desk.claims import Claim
 from trading.desk.journal import MAY_BE_NEGATIVE
 from trading.desk.plain import Account, Book, Decision, Fill, Instrument, Intent, Order, Position, Reservation, Row
+from trading.desk.repeats import leading_barren
 from trading.desk.reservations import obligation
 from trading.desk.rows import ENTRIES, STOP, WAITING, OrderRow
 from trading.desk.store import (
@@ -30,6 +31,7 @@ from trading.desk.store import (
 from trading.ledger import ZERO, Pocket, exactly
 from trading.order_status import LIVE
 from trading.orders import TradeReport, parse_client_order_id
+from trading.risk import RiskRoom
 
 R = TypeVar("R", bound=Row)
 K = TypeVar("K")
@@ -82,6 +84,8 @@ class Memory:
         self.marks: dict[int, Decimal] = {}
         self.epoch = epoch
         self.wakes: list[str] = []
+        # None limits nothing: what the simulation is about is set by whoever simulates.
+        self.risk: RiskRoom | None = None
         self._is_open = False
 
     @contextmanager
@@ -168,9 +172,19 @@ class MemoryStore:
         wanted = (book_id, instrument_id, STOP)
         return any((row.book_id, row.instrument_id, row.kind) == wanted for row in self.tables.intents.values())
 
-    def risk(self) -> Any:
-        """Return what the risk rules must know of the account."""
-        return None
+    def risk(self) -> RiskRoom | None:
+        """Return what the risk rules must know of the account; none where nothing is limited."""
+        return self.memory.risk
+
+    def barren_entries(self, book_id: int, instrument_id: int, limit: int) -> int:
+        """Count, up to a limit, the newest entries in a row that ended and brought nothing."""
+        rows = (self.tables.orders[pk] for pk in reversed(self.tables.orders))
+        entries = (
+            row
+            for row in rows
+            if (row.book_id, row.instrument_id, row.side) == (book_id, instrument_id, "buy") and row.intent.kind in ENTRIES
+        )
+        return leading_barren(entries, limit)
 
     def order(self, order_id: int) -> Order:
         """Return an order."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from trading.desk.admission import Refusal, entry_refusal, filter_refusal, price_inside_rivals, standing_refusal, takes
+from trading.desk.admission import entry_refusal, filter_refusal, price_inside_rivals, standing_refusal, takes
 from trading.desk.desk import Desk, is_stop, others
+from trading.desk.refusals import Refusal
 from trading.desk.rows import (
     DROPPED,
     ENTER,

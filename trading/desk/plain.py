@@ -74,6 +74,7 @@ class Instrument(Row):
     notional_min: Decimal
     order_count_max: int = 200
     filters_version: int = 1
+    filters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(eq=False, kw_only=True)

@@ -98,6 +98,7 @@ class InstrumentRow(Protocol):
     notional_min: Decimal
     order_count_max: int
     filters_version: int
+    filters: Mapping[str, Any]
 
     @property
     def pk(self) -> int:

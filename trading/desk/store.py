@@ -21,6 +21,7 @@ from trading.desk.rows import (
 )
 from trading.ledger import Leg, Pocket
 from trading.orders import TradeReport
+from trading.risk import RiskRoom
 
 # What a transaction may change of a row; all else is written once.
 INTENT_FIELDS: Final = ("state", "lots", "limit_price", "drop_reason")
@@ -133,8 +134,11 @@ class Store(Protocol):
     def has_had_stop(self, book_id: int, instrument_id: int) -> bool:
         """Say whether a book ever asked for a stop in an instrument."""
 
-    def risk(self) -> Any:
-        """Return what the risk rules must know of the account."""
+    def risk(self) -> RiskRoom | None:
+        """Return what the risk rules must know of the account; none where nothing is limited."""
+
+    def barren_entries(self, book_id: int, instrument_id: int, limit: int) -> int:
+        """Count, up to a limit, the newest entries in a row that ended and brought nothing."""
 
     def order(self, order_id: int) -> OrderRow:
         """Return an order, locked for this transaction."""
