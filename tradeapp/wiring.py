@@ -13,8 +13,10 @@ from django.core.cache import cache
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from exchange import silence
 from marketdata import doorbells as market_doorbells
 from portfolio import doorbells as account_doorbells
+from portfolio.jobs.silence import DatabaseBoard
 from portfolio.models import Account
 from portfolio.writers.accounts import wake_trader
 from stream.publish import publish_on_commit
@@ -38,6 +40,8 @@ def register() -> None:
     _hang(market_doorbells.on_bars, bars_came)
     _hang(market_doorbells.on_marks, marks_came)
     _hang(market_doorbells.on_beat, feed_beats)
+    if settings.TRADEAPP_PROCESS.startswith(("trader", "feed")):
+        silence.hang(DatabaseBoard())
 
 
 def advance_when_synced(*, account_id: int, market_at: datetime) -> None:

@@ -48,6 +48,19 @@ def exact(value: Any) -> Decimal:
     return number
 
 
+def _positive(value: Any) -> Decimal:
+    number = exact(value)
+    if number <= _ZERO:
+        raise ValueError(f"{value!r} is not above zero")
+    return number
+
+
+def _sound(report: OrderReport) -> OrderReport:
+    if not _ZERO <= report.executed_quantity <= report.quantity:
+        raise ValueError(f"{report.executed_quantity} of {report.quantity} is executed")
+    return report
+
+
 def plain(number: Decimal) -> str:
     """Write a Decimal as an exchange wants it: no exponent, no trailing zeros."""
     text = format(number, "f")
@@ -83,18 +96,20 @@ def order_report(raw: Raw) -> OrderReport:
     """Read an order. In the answer to a cancel our own name is the original one."""
     try:
         at = raw.get("transactTime") or raw.get("updateTime") or raw["time"]
-        return OrderReport(
-            client_order_id=str(raw.get("origClientOrderId") or raw["clientOrderId"]),
-            exchange_order_id=str(raw["orderId"]),
-            symbol=raw["symbol"],
-            side=Side(raw["side"].lower()),
-            status=_STATUS[raw["status"]],
-            quantity=exact(raw["origQty"]),
-            executed_quantity=exact(raw["executedQty"]),
-            # Below zero means "not kept" for very old orders: then only the trades tell.
-            executed_quote=max(_ZERO, exact(raw["cummulativeQuoteQty"])),
-            market_at=moment(at),
-            update_id=int(at),
+        return _sound(
+            OrderReport(
+                client_order_id=str(raw.get("origClientOrderId") or raw["clientOrderId"]),
+                exchange_order_id=str(raw["orderId"]),
+                symbol=raw["symbol"],
+                side=Side(raw["side"].lower()),
+                status=_STATUS[raw["status"]],
+                quantity=exact(raw["origQty"]),
+                executed_quantity=exact(raw["executedQty"]),
+                # Below zero means "not kept" for very old orders: then only the trades tell.
+                executed_quote=max(_ZERO, exact(raw["cummulativeQuoteQty"])),
+                market_at=moment(at),
+                update_id=int(at),
+            )
         )
     except _UNREADABLE as error:
         raise unreadable("an order", raw, error) from error
@@ -110,8 +125,8 @@ def trades_of_answer(raw: Raw, report: OrderReport) -> tuple[TradeReport, ...]:
                 exchange_order_id=report.exchange_order_id,
                 client_order_id=report.client_order_id,
                 side=report.side,
-                price=exact(fill["price"]),
-                quantity=exact(fill["qty"]),
+                price=_positive(fill["price"]),
+                quantity=_positive(fill["qty"]),
                 quote_quantity=exact(fill["price"]) * exact(fill["qty"]),
                 fee=exact(fill["commission"]),
                 fee_asset=fill["commissionAsset"],
@@ -133,9 +148,9 @@ def trade_report(raw: Raw) -> TradeReport:
             exchange_order_id=str(raw["orderId"]),
             client_order_id=None,
             side=Side.BUY if raw["isBuyer"] else Side.SELL,
-            price=exact(raw["price"]),
-            quantity=exact(raw["qty"]),
-            quote_quantity=exact(raw["quoteQty"]),
+            price=_positive(raw["price"]),
+            quantity=_positive(raw["qty"]),
+            quote_quantity=_positive(raw["quoteQty"]),
             fee=exact(raw["commission"]),
             fee_asset=raw["commissionAsset"],
             is_maker=bool(raw["isMaker"]),
@@ -187,15 +202,16 @@ def listings(raw: Any) -> list[Listing]:
     """Read every instrument that can be traded on the spot market."""
     try:
         rows = [row for row in raw["symbols"] if row.get("isSpotTradingAllowed", True)]
+        of_all = {row["filterType"]: row for row in raw.get("exchangeFilters", ())}
     except _UNREADABLE as error:
         raise unreadable("listings", raw, error) from error
-    return [listing(row) for row in rows]
+    return [listing(row, of_all) for row in rows]
 
 
-def listing(raw: Raw) -> Listing:
-    """Read an instrument with its filters."""
+def listing(raw: Raw, of_all: Mapping[str, Any] | None = None) -> Listing:
+    """Read an instrument with its filters and with those that hold for all symbols together."""
     try:
-        filters = {row["filterType"]: row for row in raw["filters"]}
+        filters = {**(of_all or {}), **{row["filterType"]: row for row in raw["filters"]}}
         lot = filters["LOT_SIZE"]
         notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
         instrument = Instrument(
@@ -257,17 +273,19 @@ def unreadable(what: str, raw: Any, error: Exception) -> ExchangeTrouble:
 def _execution(raw: Raw) -> list[UserEvent]:
     # A cancel carries the name of the cancel itself in `c` and our order's in `C`.
     name = raw["C"] if raw["x"] == "CANCELED" and raw.get("C") else raw["c"]
-    report = OrderReport(
-        client_order_id=str(name),
-        exchange_order_id=str(raw["i"]),
-        symbol=raw["s"],
-        side=Side(raw["S"].lower()),
-        status=_STATUS[raw["X"]],
-        quantity=exact(raw["q"]),
-        executed_quantity=exact(raw["z"]),
-        executed_quote=max(_ZERO, exact(raw["Z"])),
-        market_at=moment(raw["T"]),
-        update_id=int(raw["T"]),
+    report = _sound(
+        OrderReport(
+            client_order_id=str(name),
+            exchange_order_id=str(raw["i"]),
+            symbol=raw["s"],
+            side=Side(raw["S"].lower()),
+            status=_STATUS[raw["X"]],
+            quantity=exact(raw["q"]),
+            executed_quantity=exact(raw["z"]),
+            executed_quote=max(_ZERO, exact(raw["Z"])),
+            market_at=moment(raw["T"]),
+            update_id=int(raw["T"]),
+        )
     )
     if raw["x"] != "TRADE":
         return [report]
@@ -277,9 +295,9 @@ def _execution(raw: Raw) -> list[UserEvent]:
         exchange_order_id=report.exchange_order_id,
         client_order_id=report.client_order_id,
         side=report.side,
-        price=exact(raw["L"]),
-        quantity=exact(raw["l"]),
-        quote_quantity=exact(raw["Y"]),
+        price=_positive(raw["L"]),
+        quantity=_positive(raw["l"]),
+        quote_quantity=_positive(raw["Y"]),
         fee=exact(raw["n"] or 0),
         fee_asset=raw["N"] or "",
         is_maker=bool(raw["m"]),

@@ -44,7 +44,7 @@ def test_a_full_answer_is_read_to_the_last_digit() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", [{"clientOrderId": "other"}, {"symbol": "ETHUSDT"}, {"side": "BUY"}, {"origQty": "9.00000000"}], ids=str
+    "field", [{"clientOrderId": "other"}, {"symbol": "ETHUSDT"}, {"side": "BUY"}, {"origQty": "11.00000000"}], ids=str
 )
 def test_an_answer_that_does_not_repeat_the_order_is_refused(field: dict[str, str]) -> None:
     with pytest.raises(AnswerNotOurs):
