@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _CLIENT_ORDER_ID: Final = re.compile(rf"([A-Za-z0-9]{{1,8}})-([0-9]+)-([{_ALPHABET}]+)-([{_ALPHABET}]{{2}})")
 CLIENT_ORDER_ID_LENGTH_MAX: Final = 36
+# A deploy begins with its family, drawn once for each account; what follows counts how often the books were restored.
+_FAMILY_LENGTH: Final = 6
+_DEPLOY_LENGTH_MAX: Final = 8
 
 
 class Side(StrEnum):
@@ -108,10 +111,36 @@ def parse_client_order_id(name: str) -> ClientOrderId | None:
     match = _CLIENT_ORDER_ID.fullmatch(name)
     if not match or _check(name.rpartition("-")[0]) != match[4]:
         return None
-    seq = 0
-    for letter in match[3]:
-        seq = seq * 32 + _ALPHABET.index(letter)
-    return ClientOrderId(deploy=match[1], book_number=int(match[2]), intent_seq=seq)
+    return ClientOrderId(deploy=match[1], book_number=int(match[2]), intent_seq=_number(match[3]))
+
+
+def same_family(deploy: str, other: str) -> bool:
+    """Say whether two deploys name the same account, before or after its books were restored from a backup."""
+    return _family(deploy) == _family(other)
+
+
+def generation(deploy: str) -> int:
+    """Return how often the books behind a deploy were restored."""
+    return _number(deploy[_FAMILY_LENGTH:])
+
+
+def raise_deploy(deploy: str, *, beyond: int = 0) -> str:
+    """Name the next life of the same account, later than this one and than any generation that was seen elsewhere."""
+    raised = _family(deploy) + _base32(max(generation(deploy), beyond) + 1)
+    if len(raised) > _DEPLOY_LENGTH_MAX:
+        raise ValueError(f"Deploy {deploy!r} was restored too often: open a new account")
+    return raised
+
+
+def _family(deploy: str) -> str:
+    return deploy[:_FAMILY_LENGTH].ljust(_FAMILY_LENGTH, "0")
+
+
+def _number(letters: str) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 32 + max(_ALPHABET.find(letter), 0)
+    return number
 
 
 def _base32(number: int) -> str:

@@ -24,7 +24,7 @@ from portfolio.writers import accounts, fills, flows, orders, releases
 from portfolio.writers.ledger import EXTERNAL
 from portfolio.writers.orders import ORDER_ADOPTED
 from trading import order_status
-from trading.orders import OrderReport, TradeReport, parse_client_order_id
+from trading.orders import OrderReport, TradeReport, parse_client_order_id, same_family
 
 ORDER_NOT_ON_RECORD: Final = "ORDER_NOT_ON_RECORD"
 SENDING: Final = order_status.SENDING
@@ -435,7 +435,8 @@ def _post(account: Account, trades: Sequence[TradeReport], posted: Posted, *, no
     for trade in unknown:
         posted.orders_unknown.add((trade.symbol, trade.exchange_order_id))
         name = parse_client_order_id(trade.client_order_id or "")
-        if name is not None and name.deploy == account.deploy:
+        if name is not None and same_family(name.deploy, account.deploy):
+            # A lost row, or a second installation that was made from a backup of this one (E44, O07).
             accounts.halt_entries(account, ORDER_NOT_ON_RECORD, now=now)
 
 

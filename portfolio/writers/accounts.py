@@ -13,6 +13,8 @@ from portfolio.writers import audit
 from stream.publish import publish_on_commit
 
 RECONCILE_RESIDUAL = "RECONCILE_RESIDUAL"
+# The books come from a backup: nothing is sent before a person has them reopened.
+RESTORED = "RESTORED"
 
 
 def lock(account_id: int) -> Account:

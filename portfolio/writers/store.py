@@ -14,6 +14,7 @@ from marketdata.models import Instrument, Mark
 from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Lease, Order, Position, Reservation
 from portfolio.writers import changes as writing
 from portfolio.writers import loading
+from portfolio.writers.accounts import RESTORED
 from portfolio.writers.ledger import Pockets
 from portfolio.writers.loading import Loaded
 from trading.desk.claims import Claim
@@ -31,7 +32,7 @@ from trading.desk.rows import (
 )
 from trading.desk.store import Changes, OwnerUnknown, TradeFacts
 from trading.ledger import Pocket
-from trading.orders import TradeReport, parse_client_order_id
+from trading.orders import ClientOrderId, TradeReport, generation, parse_client_order_id, same_family
 
 
 def open_desk(account: Account, *, now: datetime, market_at: datetime | None = None) -> Desk:
@@ -185,9 +186,25 @@ class PostgresStore:
         if not posted and trade.client_order_id is None:
             raise OwnerUnknown(f"Nobody here knows {instrument.symbol} order {trade.exchange_order_id}")
         name = parse_client_order_id(trade.client_order_id or "")
-        if not posted and name is not None and name.deploy == self.account.deploy:
+        if posted or name is None or not same_family(name.deploy, self.account.deploy):
+            return TradeFacts(None, cast("InstrumentRow", instrument), None, is_posted=posted, newest=None)
+        return self._of_lost_order(trade, name, instrument)
+
+    def _of_lost_order(self, trade: TradeReport, name: ClientOrderId, instrument: Instrument) -> TradeFacts:
+        """Answer for a trade of an order that these books have lost: only while they are reopened after a restore."""
+        is_earlier_life = generation(name.deploy) < generation(self.account.deploy)
+        book = Book.objects.filter(account=self.account, number=name.book_number).first()
+        if self.account.state_reason != RESTORED or not is_earlier_life or book is None:
             raise OwnerUnknown(f"No order {trade.client_order_id} is on record, yet the name is ours")
-        return TradeFacts(None, cast("InstrumentRow", instrument), None, is_posted=posted, newest=None)
+        newest = Fill.objects.filter(book=book, instrument=instrument).order_by("-traded_at", "-trade_id").first()
+        return TradeFacts(
+            order=None,
+            instrument=cast("InstrumentRow", instrument),
+            position=cast("PositionRow | None", Position.objects.filter(book=book, instrument=instrument).first()),
+            is_posted=False,
+            newest=None if newest is None else (newest.traded_at, newest.trade_id),
+            heir_id=book.pk,
+        )
 
 
 def claim_order(order_id: int, claim: Claim) -> bool:

@@ -55,11 +55,11 @@ def post_fill(desk: Desk, trade: TradeReport) -> FillRow | None:
     if facts.is_posted or name in desk.posted:
         return None
     desk.market_at = trade.traded_at
-    order, book_id = facts.order, facts.order.book_id if facts.order else None
+    order, book_id = facts.order, facts.order.book_id if facts.order else facts.heir_id
     desk.journal.narrow(() if book_id is None else (book_id,))
     if order is not None:
         order = _take_in(desk, order, trade)
-    settlement = settle(_terms(desk, facts.instrument, order, trade), desk.journal.balance)
+    settlement = settle(_terms(desk, facts.instrument, order, book_id, trade), desk.journal.balance)
     movement = desk.journal.post(
         kind="fill",
         reference=f"{facts.instrument.venue_symbol}:{trade.trade_id}",
@@ -67,7 +67,7 @@ def post_fill(desk: Desk, trade: TradeReport) -> FillRow | None:
         market_at=trade.traded_at,
         facts=_ledger_facts(trade, order, settlement),
     )
-    fill = _fill(desk, facts.instrument, order, trade, settlement.fact)
+    fill = _fill(desk, facts.instrument, order, book_id, trade, settlement.fact)
     if book_id is not None:
         _fold(desk, book_id, facts, fill, settlement.fact, trade)
         desk.touch_book(book_id)
@@ -103,7 +103,7 @@ def _take_in(desk: Desk, order: OrderRow, trade: TradeReport) -> OrderRow:
     return order
 
 
-def _terms(desk: Desk, instrument: InstrumentRow, order: OrderRow | None, trade: TradeReport) -> Trade:
+def _terms(desk: Desk, instrument: InstrumentRow, order: OrderRow | None, book_id: int | None, trade: TradeReport) -> Trade:
     reserved = reserved_after = ZERO
     if order is not None:
         reserved = order.reservation.remaining
@@ -113,7 +113,7 @@ def _terms(desk: Desk, instrument: InstrumentRow, order: OrderRow | None, trade:
     if trade.fee and trade.fee_asset not in (instrument.base, instrument.quote):
         fee_mark = desk.store.fee_mark(trade.fee_asset, instrument.quote)
     return Trade(
-        book_id=order.book_id if order else None,
+        book_id=book_id,
         side=trade.side,
         base=instrument.base,
         quote=instrument.quote,
@@ -136,12 +136,14 @@ def _ledger_facts(trade: TradeReport, order: OrderRow | None, settlement: Settle
     return facts
 
 
-def _fill(desk: Desk, instrument: InstrumentRow, order: OrderRow | None, trade: TradeReport, fact: FillFact) -> FillRow:
+def _fill(
+    desk: Desk, instrument: InstrumentRow, order: OrderRow | None, book_id: int | None, trade: TradeReport, fact: FillFact
+) -> FillRow:
     return desk.store.make_fill(
         instrument=instrument,
         trade_id=trade.trade_id,
         order=order,
-        book_id=order.book_id if order else None,
+        book_id=book_id,
         side=trade.side,
         price=trade.price,
         quantity=trade.quantity,

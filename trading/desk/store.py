@@ -72,6 +72,8 @@ class TradeFacts(NamedTuple):
     is_posted: bool
     # The newest fill of the position by (time, number); a trade before it comes late.
     newest: tuple[datetime, int] | None
+    # Whose trade it is although no order of it is on record: the books are older than the trade.
+    heir_id: int | None = None
 
 
 @dataclass(slots=True)
