@@ -32,6 +32,7 @@ from trading.desk.store import AuditNote, Changes, Store
 from trading.ledger import Pocket
 from trading.order_status import LIVE, READY, WITHDRAWN
 from trading.orders import TradeReport, client_order_id
+from trading.risk import RiskRoom
 from trading.settlement import AVAILABLE
 
 MINUTE: Final = timedelta(minutes=1)
