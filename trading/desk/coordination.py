@@ -23,7 +23,6 @@ def coordinate(desk: Desk, proposals: Sequence[Proposal]) -> list[Outcome]:
     Exits come before entries, then the bots' ranks count, then each bot's own order.
     """
     desk.prefetch(proposal.instrument_id for proposal in proposals if _is_action(proposal) and proposal.instrument_id is not None)
-    desk.journal.narrow({proposal.book_id for proposal in proposals})
     outcomes: dict[tuple[int, int], Outcome] = {}
     for proposal in arbitration_order(list(proposals)):
         outcomes[proposal.book_id, proposal.leg] = _decide(desk, proposal)
