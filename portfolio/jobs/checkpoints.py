@@ -48,7 +48,7 @@ def verify_new(account_id: int, *, now: datetime) -> list[Finding]:
         fill_id, fill_count = _count_fills(account, checkpoint)
         if walk.seq >= account.ledger_seq and fill_count != account.trades_posted:
             findings.append(Finding("I-20", f"The account counts {account.trades_posted} trades, its fills are {fill_count}"))
-        findings += _look_again(account, checkpoint, now=now)
+        findings += _look_again(account, checkpoint, news=walk.seq - checkpoint.seq, now=now)
         if not findings:
             checkpoint.seq, checkpoint.hash, checkpoint.balances = walk.seq, walk.hash, _texts(walk.balances)
             checkpoint.fill_id, checkpoint.fill_count, checkpoint.checked_at = fill_id, fill_count, now
@@ -108,13 +108,14 @@ def _count_fills(account: Account, checkpoint: LedgerCheckpoint) -> tuple[int, i
     return (ids[-1] if ids else checkpoint.fill_id), checkpoint.fill_count + len(ids)
 
 
-def _look_again(account: Account, checkpoint: LedgerCheckpoint, *, now: datetime) -> list[Finding]:
+def _look_again(account: Account, checkpoint: LedgerCheckpoint, *, news: int, now: datetime) -> list[Finding]:
     """Walk another slice of what was verified before; at its end the day's look is whole."""
     is_done_today = checkpoint.full_at is not None and now - checkpoint.full_at < timedelta(days=1)
     if checkpoint.seq == 0 or (checkpoint.again_seq == 0 and is_done_today):
         return []
     walk = _Walk(checkpoint.again_seq, checkpoint.again_hash, _amounts(checkpoint.again_balances))
-    count = min(max(_AGAIN_MIN, checkpoint.seq // _CYCLES_A_DAY + 1), checkpoint.seq - walk.seq)
+    # Faster than the journal grows, or the look would never end.
+    count = min(max(_AGAIN_MIN, checkpoint.seq // _CYCLES_A_DAY + 1, 2 * news), checkpoint.seq - walk.seq)
     findings = _walk_on(account, walk, count)
     checkpoint.again_seq, checkpoint.again_hash, checkpoint.again_balances = walk.seq, walk.hash, _texts(walk.balances)
     if not findings and walk.seq >= checkpoint.seq:
