@@ -1,0 +1,154 @@
+"""Everything of one history: the loop, the exchange, the store, and the traders that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from decimal import Decimal
+from random import Random
+from typing import Any, Final
+
+from exchange.ports import OrderTicket
+from tests.simulation.clock import VirtualLoop
+from tests.simulation.exchange import Exchange, Pair
+from tests.simulation.faults import Faults
+from tests.simulation.shells import Shell
+from tests.simulation.trader import CRASHING, SimulatedTrader
+from trading.order_status import SENDING, UNKNOWN
+
+D = Decimal
+BALANCES: Final = {"USDT": D(7000), "BNB": D("1.5")}
+CURRENT: ContextVar[SimulatedTrader | None] = ContextVar("CURRENT", default=None)
+
+
+class Violation(AssertionError):
+    """Raised when an invariant is broken; begins with its number."""
+
+
+class World:
+    """What the parts of a history share."""
+
+    def __init__(self, loop: VirtualLoop, shell: Shell, random: Random, faults: Faults) -> None:
+        self.loop = loop
+        self.shell = shell
+        self.random = random
+        self.faults = faults
+        self.exchange = Exchange(
+            [
+                Pair("BTCUSDT", "BTC", "USDT", D("0.01"), D("0.00001"), D(50000)),
+                Pair("ETHUSDT", "ETH", "USDT", D("0.01"), D("0.0001"), D(2500)),
+                # Nobody trades it here; fees are paid in its base.
+                Pair("BNBUSDT", "BNB", "USDT", D("0.1"), D("0.001"), D(400)),
+            ],
+            dict(BALANCES),
+            random=random,
+            clock=loop.time,
+        )
+        self.exchange.tell = self._tell
+        self.exchange.lag_seconds = self._lag_seconds
+        self.traders: list[SimulatedTrader] = []
+        self.stirs: list[Callable[[], None]] = []
+        self.passed: Counter[str] = Counter()
+        # Set by an exhaustive sweep: die at the k-th pass of a point.
+        self.deadly: dict[tuple[str, int], bool] = {}
+        self.diary: list[str] = []
+        self.sent: Counter[str] = Counter()
+        self.zombie_writes = 0
+        loop.set_task_factory(_owned_task)
+
+    @property
+    def trader(self) -> SimulatedTrader:
+        """Return the newest trader."""
+        return self.traders[-1]
+
+    def note(self, text: str) -> None:
+        """Write into the history's diary."""
+        self.diary.append(f"{self.loop.time():9.3f} {text}")
+
+    @contextmanager
+    def owning(self, trader: SimulatedTrader) -> Iterator[None]:
+        """Have every task that begins here, and all that they begin, belong to a trader."""
+        token = CURRENT.set(trader)
+        try:
+            yield
+        finally:
+            CURRENT.reset(token)
+
+    def start_trader(self) -> SimulatedTrader:
+        """Start a process; it takes the lease."""
+        trader = SimulatedTrader(self)
+        self.traders.append(trader)
+        self.note(f"trader {trader.epoch} starts")
+        trader.start()
+        return trader
+
+    def stir(self) -> None:
+        """Ring the doorbell: whoever listens looks."""
+        for stir in self.stirs[-2:]:
+            stir()
+
+    def dies_at(self, point: str, trader: SimulatedTrader) -> bool:
+        """Say whether a trader dies at this point."""
+        if self.deadly.pop((point, self.passed[point]), False):
+            self.faults.crashed_at[point] += 1
+            self.note(f"trader {trader.epoch} dies at {point}")
+            return True
+        if self.faults.kills_at(point, is_recovering=not trader.is_recovered):
+            self.note(f"trader {trader.epoch} dies at {point}")
+            return True
+        return False
+
+    def note_sent(self, ticket: OrderTicket, trader: SimulatedTrader) -> None:
+        """Check what is about to leave: a claimed order, for the first time (I-12, I-18)."""
+        status, attempt = self.shell.sent_state(ticket.client_order_id)
+        self.sent[ticket.client_order_id] += 1
+        self.note(f"trader {trader.epoch} sends {ticket.client_order_id} {ticket.side} {ticket.type} {ticket.quantity}")
+        if self.sent[ticket.client_order_id] > 1:
+            raise Violation(f"I-12 {ticket.client_order_id} was sent twice")
+        if status not in (SENDING, UNKNOWN) or attempt != 1:
+            raise Violation(f"I-18 {ticket.client_order_id} was sent while {status}, attempt {attempt}")
+
+    def _tell(self, kind: str, what: object) -> None:
+        for trader in self.traders[-2:]:
+            if not trader.is_dead:
+                trader.port.hear(kind, what)
+
+    def _lag_seconds(self) -> float:
+        if self.faults.strikes("lag_short"):
+            return self.random.uniform(0.1, 12.0)
+        if self.faults.strikes("lag_long"):
+            return self.random.uniform(20.0, 200.0)
+        return 0.0
+
+
+def _owned_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **kwargs: Any) -> asyncio.Task[Any]:
+    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **kwargs)
+    trader = CURRENT.get()
+    if trader is not None:
+        trader.tasks.append(task)
+        if trader.is_dead:
+            task.cancel()
+    return task
+
+
+def crash_point(name: str) -> None:
+    """Stand in for the trader's own crash points: the history says where a trader dies."""
+    trader = CURRENT.get()
+    if trader is not None:
+        trader.crash_point(name)
+
+
+@contextmanager
+def crash_points_are_ours() -> Iterator[None]:
+    """Put the simulation's crash points in the place of the real ones."""
+    before = [module.crash_point for module in CRASHING]
+    for module in CRASHING:
+        module.crash_point = crash_point
+    try:
+        yield
+    finally:
+        for module, original in zip(CRASHING, before, strict=True):
+            module.crash_point = original
