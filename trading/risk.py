@@ -193,6 +193,8 @@ class RiskRoom:
     closes: Mapping[int, Decimal] = field(default_factory=dict)
     # Codes of open latches; the key None shuts the whole account.
     latches: Mapping[int | None, str] = field(default_factory=dict)
+    # How many entries in a row gave no position, by book and instrument.
+    barren: Mapping[tuple[int, int], int] = field(default_factory=dict)
     # Pairs of book and instrument that sold a moment ago; asked for only where the policy refuses opposite positions.
     sold_lately: frozenset[tuple[int, int]] = frozenset()
 

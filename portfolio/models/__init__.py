@@ -6,6 +6,7 @@ from portfolio.models.books import Allocation, Book, EquityPoint
 from portfolio.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction
 from portfolio.models.orders import DecisionRecord, Fill, Intent, Order, Position, Reservation
 from portfolio.models.reconciliation import Reconciliation, ReconciliationLine
+from portfolio.models.risk import RiskDay, RiskLatch, RiskLimits
 from portfolio.models.trading import HistoryCursor, HostSilence, LedgerCheckpoint, TraderStart
 
 __all__ = [
@@ -31,5 +32,8 @@ __all__ = [
     "Reconciliation",
     "ReconciliationLine",
     "Reservation",
+    "RiskDay",
+    "RiskLatch",
+    "RiskLimits",
     "TraderStart",
 ]

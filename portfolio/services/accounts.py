@@ -11,7 +11,7 @@ from django.db import transaction
 
 from marketdata.models import Market
 from portfolio.models import Account, Book
-from portfolio.writers import accounts, audit, flows
+from portfolio.writers import accounts, audit, flows, risk
 from trading.ledger import ZERO, exactly
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def open_account(
                     )
             account.opened_at = now
             accounts.changed(account, "opened_at")
+            risk.open_limits(account, equity=account.net_flows, now=now)
         if is_new:
             audit.record(
                 action="account.open",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, cast
 
@@ -12,8 +12,9 @@ from django.db.models.functions import Cast, Concat
 
 from marketdata.models import Instrument, Mark
 from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Lease, Order, Position, Reservation
+from portfolio.selectors import risk as reading
 from portfolio.writers import changes as writing
-from portfolio.writers import loading
+from portfolio.writers import loading, risk
 from portfolio.writers.accounts import RESTORED
 from portfolio.writers.ledger import Pockets
 from portfolio.writers.loading import Loaded
@@ -31,23 +32,26 @@ from trading.desk.rows import (
     PositionRow,
 )
 from trading.desk.store import Changes, OwnerUnknown, TradeFacts
-from trading.ledger import Pocket
+from trading.ledger import ZERO, Pocket
 from trading.orders import ClientOrderId, TradeReport, generation, parse_client_order_id, same_family
+from trading.risk import LIMITS_MISSING, REFUSE, RiskRoom, opening_limits
 
 
 def open_desk(account: Account, *, now: datetime, market_at: datetime | None = None) -> Desk:
     """Open a desk on a locked account; what its rules change is written by `desk.write()`."""
-    store = PostgresStore(account, now=now)
     moment = market_at or account.synced_through_at or now
+    store = PostgresStore(account, market_at=moment, now=now)
     return Desk(store, cast("AccountRow", account), market_at=moment, now=now)
 
 
 class PostgresStore:
     """The port of the rules on PostgreSQL; models are handed out as they are."""
 
-    def __init__(self, account: Account, *, now: datetime) -> None:
+    def __init__(self, account: Account, *, market_at: datetime, now: datetime) -> None:
         self.account = account
+        self.market_at = market_at
         self.now = now
+        self._books: list[Book] | None = None
         self._pockets = Pockets(account)
         self._locked: dict[int, Order] = {}
         self._asked: set[tuple[str | None, str, int]] = set()
@@ -55,7 +59,9 @@ class PostgresStore:
 
     def books(self) -> Iterable[BookRow]:
         """Return all books of the account."""
-        return cast("list[BookRow]", list(Book.objects.filter(account=self.account)))
+        if self._books is None:
+            self._books = list(Book.objects.filter(account=self.account))
+        return cast("list[BookRow]", self._books)
 
     def pockets(self, book_ids: Collection[int] | None) -> Mapping[Pocket, Decimal]:
         """Return the balances of the pools and of these books, or of all."""
@@ -96,9 +102,27 @@ class PostgresStore:
         """Say whether a book ever asked for a stop in an instrument."""
         return Intent.objects.filter(book=book_id, instrument=instrument_id, kind=Intent.Kind.STOP).exists()
 
-    def risk(self) -> Any:
-        """Return what the risk rules must know of the account."""
-        return None
+    def risk(self) -> RiskRoom:
+        """Return what the risk rules must know of the account; the day's start is recorded if nobody has yet."""
+        account = self.account
+        limits, book_limits = reading.limits_in_force(account.pk)
+        starts = reading.day_starts(account.pk, self.market_at.astimezone(UTC).date())
+        books: list[Any] = list(self.books())
+        if not starts.keys() >= {None, *(book.pk for book in books)}:
+            starts = risk.open_day(account, market_at=self.market_at, now=self.now) | starts
+        latches = reading.latched_codes(account.pk)
+        refuses = limits is not None and limits.opposite_positions == REFUSE
+        return RiskRoom(
+            limits=limits or opening_limits(ZERO),
+            book_limits=book_limits,
+            starts=starts,
+            net_flows={None: account.net_flows} | {book.pk: book.net_flows for book in books},
+            prices=reading.prices(account),
+            closes=reading.closes(account, self.market_at),
+            latches=latches if limits is not None else {None: LIMITS_MISSING},
+            barren=reading.barren_entries(account.pk),
+            sold_lately=reading.sold_lately(account.pk, self.market_at) if refuses else frozenset(),
+        )
 
     def order(self, order_id: int) -> OrderRow:
         """Return an order, locked for this transaction."""

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from portfolio import selectors, services
 from portfolio.jobs.coordinate import coordinate
-from portfolio.models import Account, Book, Fill, Order
+from portfolio.models import Account, Book, Fill, Order, RiskLimits
 from portfolio.services import UnableToAllocate
 from portfolio.writers import accounts, fills, orders
 from tests.portfolio.world import MARKET_AT, NOW, World, build
@@ -48,6 +48,7 @@ def test_capital_is_never_granted_twice(shared_world: World) -> None:
     """Promise 3 under concurrency: 4 workers ask for 60 % of one book's cash, again and again."""
     world = shared_world
     Book.objects.update(position_cap_percent=999, orders_per_minute=10_000)
+    RiskLimits.objects.update(fall_percent=1, order_value_max=10_000)
 
     def ask(worker: int) -> int:
         granted = 0
@@ -70,6 +71,7 @@ def test_no_movement_is_lost_when_fills_orders_and_shares_race(shared_world: Wor
     """Lost updates would break I-04, I-05 or I-15."""
     world = shared_world
     Book.objects.update(position_cap_percent=999, orders_per_minute=10_000)
+    RiskLimits.objects.update(fall_percent=1, order_value_max=10_000)
     trades: list[TradeReport] = []
     for book in range(3):
         world.decide(world.propose("enter", book, lots=2000, limit_price=D("50500"), stop_price=D("49000")))

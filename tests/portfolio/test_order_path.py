@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 
 from portfolio import selectors
-from portfolio.models import Account, DecisionRecord, Intent, LedgerAccount, Order, Position, Reservation
+from portfolio.models import Account, DecisionRecord, Intent, LedgerAccount, Order, Position, Reservation, RiskLimits
 from portfolio.writers import fills, orders
 from portfolio.writers.fills import OwnerUnknown
 from tests.portfolio.world import NOW, World
@@ -201,6 +201,7 @@ def test_an_adopted_order_without_money_leaves_its_book_in_debt(world: World) ->
     """I-07's exception and I-08: reserved in full all the same, the debt is the book's, every figure adds up."""
     world.books[0].position_cap_percent = D(100)
     world.books[0].save()
+    RiskLimits.objects.update(fall_percent=1)
     world.decide(world.propose("enter", lots=2000, limit_price=D("50505")))
     lost = world.order(kind="enter")
     orders.mark_sending(lost.pk, epoch=1, now=NOW)
@@ -324,6 +325,7 @@ def test_places_wait_behind_the_cancels_of_their_book(world: World) -> None:
     """A rebuilt ladder uses the capital of the old one only when the old one is proven gone."""
     world.books[2].position_cap_percent = D(100)
     world.books[2].save()
+    RiskLimits.objects.update(fall_percent=1)
     buy = {"side": "buy", "lots": 7000}
     world.decide(world.propose("place", 2, "ETH/USDT", slot=0, limit_price=D("2400"), **buy))
     old = world.send(world.order(kind="place", book=2))

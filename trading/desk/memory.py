@@ -14,7 +14,6 @@ from typing import Any, TypeVar, cast
 from trading.desk.claims import Claim
 from trading.desk.journal import MAY_BE_NEGATIVE
 from trading.desk.plain import Account, Book, Decision, Fill, Instrument, Intent, Order, Position, Reservation, Row
-from trading.desk.repeats import leading_barren
 from trading.desk.reservations import obligation
 from trading.desk.rows import ENTRIES, STOP, WAITING, OrderRow
 from trading.desk.store import (
@@ -175,16 +174,6 @@ class MemoryStore:
     def risk(self) -> RiskRoom | None:
         """Return what the risk rules must know of the account; none where nothing is limited."""
         return self.memory.risk
-
-    def barren_entries(self, book_id: int, instrument_id: int, limit: int) -> int:
-        """Count, up to a limit, the newest entries in a row that ended and brought nothing."""
-        rows = (self.tables.orders[pk] for pk in reversed(self.tables.orders))
-        entries = (
-            row
-            for row in rows
-            if (row.book_id, row.instrument_id, row.side) == (book_id, instrument_id, "buy") and row.intent.kind in ENTRIES
-        )
-        return leading_barren(entries, limit)
 
     def order(self, order_id: int) -> Order:
         """Return an order."""

@@ -27,7 +27,7 @@ def risk_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
         or _rate_refusal(desk, room)
         or _value_refusal(desk, room, intent)
         or _collar_refusal(desk, room, intent)
-        or _repeat_refusal(desk, room, intent)
+        or _repeat_refusal(room, intent)
         or _slot_refusal(desk, intent)
         or _opposite_refusal(desk, room, intent)
         or _loss_refusal(desk, room, intent)
@@ -136,9 +136,9 @@ def _collar_refusal(desk: Desk, room: RiskRoom, intent: IntentRow) -> Refusal | 
     return None if breach is None else Refusal(risk.PRICE_COLLAR, _plain(breach))
 
 
-def _repeat_refusal(desk: Desk, room: RiskRoom, intent: IntentRow) -> Refusal | None:
+def _repeat_refusal(room: RiskRoom, intent: IntentRow) -> Refusal | None:
     limit = limits_of(room, intent.book_id).repeats_max
-    count = desk.store.barren_entries(intent.book_id, intent.instrument_id, limit)
+    count = room.barren.get((intent.book_id, intent.instrument_id), 0)
     if count >= limit:
         return Refusal(risk.REPEATED_EXECUTION, {"entries_without_position": count, "limit": limit})
     return None

@@ -139,9 +139,6 @@ class Store(Protocol):
     def risk(self) -> RiskRoom | None:
         """Return what the risk rules must know of the account; none where nothing is limited."""
 
-    def barren_entries(self, book_id: int, instrument_id: int, limit: int) -> int:
-        """Count, up to a limit, the newest entries in a row that ended and brought nothing."""
-
     def order(self, order_id: int) -> OrderRow:
         """Return an order, locked for this transaction."""
 

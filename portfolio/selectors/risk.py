@@ -1,0 +1,127 @@
+"""Read what limits an account: limits in force, the day's start, open latches, prices to hold orders against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from django.db import connection
+
+from marketdata.models import Candle, Mark
+from portfolio.models import Account, Fill, RiskDay, RiskLatch, RiskLimits
+from trading.risk import REPEATED_EXECUTION, DayStart, Limits, overlay
+
+LIMIT_NAMES: Final = (
+    "soft_loss_percent", "hard_loss_percent", "fall_percent", "collar_percent", "order_value_max", "orders_per_minute",
+    "repeats_max", "opposite_positions",
+)  # fmt: skip
+_CLOSES_INTERVAL: Final = "5m"
+_CLOSES_AGE_MAX: Final = timedelta(hours=1)
+_SOLD_LATELY: Final = timedelta(seconds=60)
+# Of each book the newest entries that have ended. A taker that gave nothing is barren; a buy that rests is often cancelled
+# unfilled by its own bot, so only one that never came to rest is. What never left tells nothing.
+_BARREN: Final = """
+WITH recent AS (
+    SELECT o.id, o.book_id, o.instrument_id, o.created_at,
+           o.filled_quantity = 0 AND (i.kind = 'enter' OR o.status IN ('rejected', 'absent')) AS is_barren
+      FROM portfolio_book b
+     CROSS JOIN LATERAL (
+               SELECT * FROM portfolio_order
+                WHERE book_id = b.id AND side = 'buy'
+                  AND status IN ('filled', 'canceled', 'expired', 'rejected', 'absent')
+                ORDER BY id DESC LIMIT 60
+           ) o
+      JOIN portfolio_intent i ON i.id = o.intent_id
+     WHERE b.account_id = %s
+)
+SELECT book_id, instrument_id, count(*)
+  FROM recent r
+ WHERE is_barren
+   AND NOT EXISTS (
+           SELECT 1 FROM recent f
+            WHERE f.book_id = r.book_id AND f.instrument_id = r.instrument_id AND f.id > r.id AND NOT f.is_barren
+       )
+   AND NOT EXISTS (
+           SELECT 1 FROM portfolio_risklatch l
+            WHERE l.book_id = r.book_id AND l.code = %s AND l.released_at >= r.created_at
+       )
+ GROUP BY book_id, instrument_id
+"""
+
+
+def limits_in_force(account_id: int) -> tuple[Limits | None, dict[int, Limits]]:
+    """Return the account's limits, and those of the books that have some of their own."""
+    rows = {row.book_id: row for row in newest_limits(account_id)}
+    own = rows.pop(None, None)
+    if own is None:
+        return None, {}
+    limits = Limits(**values_of(own))
+    return limits, {book_id: overlay(limits, values_of(row)) for book_id, row in rows.items() if book_id is not None}
+
+
+def newest_limits(account_id: int) -> list[RiskLimits]:
+    """Return the newest version of the account's limits and of each book's."""
+    rows = RiskLimits.objects.filter(account=account_id).select_related("set_by")
+    return list(rows.order_by("book", "-version").distinct("book"))
+
+
+def values_of(row: RiskLimits) -> dict[str, Any]:
+    """Return what a row limits, by name."""
+    return {name: getattr(row, name) for name in LIMIT_NAMES}
+
+
+def day_starts(account_id: int, market_date: date) -> dict[int | None, DayStart]:
+    """Return with what account (None) and books began a day of market time."""
+    rows = RiskDay.objects.filter(account=account_id, market_date=market_date)
+    return {row.book_id: DayStart(row.equity, row.net_flows) for row in rows}
+
+
+def open_latches(account_id: int) -> list[RiskLatch]:
+    """Return what is latched now, oldest first."""
+    return list(RiskLatch.objects.filter(account=account_id, released_at=None).order_by("id"))
+
+
+def latched_codes(account_id: int) -> dict[int | None, str]:
+    """Return why account (None) or books are shut; of several reasons the oldest."""
+    return {row.book_id: row.code for row in reversed(open_latches(account_id))}
+
+
+def prices(account: Account) -> dict[str, Decimal]:
+    """Return the newest price of each asset in the account's quote."""
+    marks = Mark.objects.filter(instrument__market=account.market_id, instrument__quote=account.quote_asset)
+    return dict(marks.values_list("instrument__base", "price")) | {account.quote_asset: Decimal(1)}
+
+
+def closes(account: Account, market_at: datetime) -> dict[int, Decimal]:
+    """Return the close of each instrument's last candle, none older than an hour."""
+    rows = Candle.objects.filter(
+        instrument__market=account.market_id,
+        interval=_CLOSES_INTERVAL,
+        open_at__gte=market_at - _CLOSES_AGE_MAX,
+        open_at__lt=market_at,
+    )
+    newest = rows.order_by("instrument", "-open_at").distinct("instrument")
+    # A candle is a float; its shortest text is the price that was traded.
+    return {instrument_id: Decimal(repr(close)) for instrument_id, close in newest.values_list("instrument_id", "close")}
+
+
+def sold_lately(account_id: int, market_at: datetime) -> frozenset[tuple[int, int]]:
+    """Return which books sold which instruments in the last minute of market time."""
+    rows = Fill.objects.filter(account=account_id, side="sell", traded_at__gt=market_at - _SOLD_LATELY, book__isnull=False)
+    return frozenset(rows.values_list("book_id", "instrument_id"))
+
+
+def barren_entries(account_id: int) -> dict[tuple[int, int], int]:
+    """Count by book and instrument the newest entries in a row that gave no position since a person last let go (S06)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BARREN, [account_id, REPEATED_EXECUTION])
+        return {(book_id, instrument_id): count for book_id, instrument_id, count in cursor.fetchall()}
+
+
+def history(account_id: int, *, limit: int) -> Mapping[str, list[Any]]:
+    """Return the newest changes of limits and the newest latches."""
+    changed = RiskLimits.objects.filter(account=account_id).select_related("set_by", "book").order_by("-id")
+    latched = RiskLatch.objects.filter(account=account_id).select_related("released_by", "book").order_by("-id")
+    return {"limits": list(changed[:limit]), "latches": list(latched[:limit])}
