@@ -333,9 +333,9 @@ class MemoryStore:
 
     def _write_ledger(self, changes: Changes) -> None:
         tables = self.tables
-        for movement in changes.movements:
+        for seq, movement in enumerate(changes.movements, tables.account.ledger_seq + 1):
             reference = (movement.kind, movement.reference)
-            if reference in tables.references or movement.seq != len(tables.movements) + 1:
+            if reference in tables.references or movement.seq != seq:
                 raise ConstraintBroken(f"Transaction {movement.seq} {reference} is posted already")
             tables.references.add(reference)
             tables.movements.append(movement)
