@@ -75,3 +75,84 @@ class BacktestFill(models.Model):
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity} at {self.price}"
+
+
+class Sweep(models.Model):
+    """Many combinations of parameters, asked for once and tried once."""
+
+    class State(models.TextChoices):
+        """Where a sweep stands."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        CANCELLED = "cancelled"
+        FAILED = "failed"
+
+    strategy = models.CharField(max_length=64)
+    grid = models.JSONField(help_text="The values of each parameter, in order")
+    fixed = models.JSONField(default=dict, help_text="Parameters that are the same in every trial")
+    sample = models.PositiveIntegerField(default=0, help_text="Combinations drawn from the grid; 0 for all")
+    seed = models.PositiveIntegerField(default=0)
+    symbol = models.CharField(max_length=32)
+    interval = models.CharField(max_length=4)
+    folder = models.CharField(max_length=500, blank=True, help_text="Folder of Parquet candles; empty for the database")
+    begin_at = models.DateTimeField()
+    end_at = models.DateTimeField()
+    allocation = models.DecimalField(max_digits=38, decimal_places=18)
+    fee = models.DecimalField(max_digits=38, decimal_places=18)
+    half_spread = models.DecimalField(max_digits=38, decimal_places=18)
+    slippage = models.DecimalField(max_digits=38, decimal_places=18)
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of everything above")
+    source_hash = models.CharField(max_length=64, help_text="SHA-256 of the code that decides")
+    data_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the candles, once a worker has read them")
+    trials = models.PositiveIntegerField()
+    state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
+    error = models.TextField(blank=True)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "requested_at"], name="sweep_waiting")]
+        constraints = [
+            models.CheckConstraint(condition=Q(trials__gt=0), name="sweep_trials_positive"),
+            models.CheckConstraint(condition=Q(allocation__gt=0), name="sweep_allocation_positive"),
+            models.CheckConstraint(condition=Q(end_at__gt=models.F("begin_at")), name="sweep_stretch_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.trials} trials of {self.strategy} on {self.symbol} {self.interval} ({self.state})"
+
+
+class SweepChunk(models.Model):
+    """Some trials of a sweep: the row is the queue, and its Parquet bytes are the answer."""
+
+    class State(models.TextChoices):
+        """Where a chunk stands."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+
+    sweep = models.ForeignKey(Sweep, on_delete=models.CASCADE, related_name="chunks")
+    number = models.PositiveIntegerField()
+    begin = models.PositiveIntegerField()
+    end = models.PositiveIntegerField()
+    state = models.CharField(max_length=7, choices=State.choices, default=State.QUEUED)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    # In the database and not in a folder: workers on other hosts share no disk.
+    results = models.BinaryField(null=True)
+
+    class Meta:
+        ordering = ["sweep", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["sweep", "number"], name="sweep_chunk_unique"),
+            models.CheckConstraint(condition=Q(end__gt=models.F("begin")), name="sweep_chunk_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"trials {self.begin} to {self.end} of sweep {self.sweep_id} ({self.state})"

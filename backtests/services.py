@@ -9,9 +9,21 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from backtests import selectors, tasks, writers
-from backtests.models import BacktestRun
+from backtests.models import BacktestRun, Sweep
+from backtests.selectors import sweeps
 from backtests.spec import BacktestSpec
+from backtests.sweep_spec import SweepSpec
 from strategies import registry
+from trading.compilation import sources_hash
+
+# Workers that may be at one sweep at a time; each doorbell keeps ringing until no chunk is left.
+DOORBELLS = 4
+
+
+class UnableToSteer(Exception):
+    """The sweep is not in a state in which this can be done."""
+
+    code = "SWEEP_IS_OVER"
 
 
 def request_backtest(*, spec: BacktestSpec, by: User | None, now: datetime) -> BacktestRun:
@@ -28,3 +40,30 @@ def record_backtest(*, spec: BacktestSpec, by: User | None, now: datetime) -> Ba
     selectors.known_instrument(checked.symbol)
     source_hash = registry.definition(checked.strategy).source_hash
     return writers.add_run(spec=checked, source_hash=source_hash, by=by, now=now)
+
+
+def request_sweep(*, spec: SweepSpec, by: User | None, now: datetime) -> Sweep:
+    """Queue a sweep; raises ValueError with the reason when it could not run."""
+    with transaction.atomic():
+        sweep = record_sweep(spec=spec, by=by, now=now)
+        for _ in range(min(DOORBELLS, sweep.chunks.count())):
+            transaction.on_commit(partial(tasks.run_sweep.delay, sweep_id=sweep.id))
+    return sweep
+
+
+def record_sweep(*, spec: SweepSpec, by: User | None, now: datetime) -> Sweep:
+    """Store what is asked for without ringing for a worker: the caller runs it, or it is found."""
+    checked = spec.checked()
+    if not checked.is_fast:
+        selectors.known_instrument(checked.symbol)
+    sweeps.candles(checked)
+    with transaction.atomic():
+        return writers.add_sweep(spec=checked, source_hash=sources_hash(), by=by, now=now)
+
+
+def cancel_sweep(*, sweep_id: int, now: datetime) -> Sweep:
+    """Stop a sweep; the chunk under way is the last, and what was found stays."""
+    if not writers.cancel_sweep(sweep_id=sweep_id, now=now):
+        found = sweeps.sweep(sweep_id)
+        raise UnableToSteer(f"Sweep {sweep_id} is {found.state} already")
+    return sweeps.sweep(sweep_id)

@@ -6,6 +6,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from backtests import jobs
+from backtests.selectors import sweeps
 
 
 @shared_task(queue="backtests")
@@ -18,3 +19,18 @@ def run_backtest(*, run_id: int, **_later: object) -> None:
 def run_waiting_backtests(**_later: object) -> None:
     """Run what a lost message left behind."""
     jobs.run_waiting(clock=timezone.now)
+
+
+@shared_task(queue="backtests")
+def run_sweep(*, sweep_id: int, **_later: object) -> None:
+    """Try one chunk of a sweep and ring for the next, so that other work comes in between."""
+    if jobs.run_sweep_chunk(sweep_id=sweep_id, clock=timezone.now):
+        run_sweep.delay(sweep_id=sweep_id)
+
+
+@shared_task(name="backtests.sweep", queue="backtests")
+def find_waiting(**_later: object) -> None:
+    """Find backtests and sweeps whose doorbell was lost, or whose worker was."""
+    jobs.run_waiting(clock=timezone.now)
+    for sweep_id in sweeps.stalled_sweeps(now=timezone.now()):
+        run_sweep.delay(sweep_id=sweep_id)

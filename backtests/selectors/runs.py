@@ -1,4 +1,4 @@
-"""What can be read about backtests, and the candles and filters they need."""
+"""What can be read about single backtests, and the candles and filters they need."""
 
 from __future__ import annotations
 
@@ -71,18 +71,22 @@ def spec_of(found: BacktestRun) -> BacktestSpec:
 
 def candles(spec: BacktestSpec) -> Candles:
     """Load the base candles of a backtest."""
-    begin, end = milliseconds(spec.begin_at) or 0, milliseconds(spec.end_at) or 0
-    if spec.folder:
-        folder = Path(spec.folder)
-        return candle_files.read_candles(folder, symbol=spec.symbol, interval=spec.base_interval, begin=begin, end=end)
-    stored = StoredInstrument.objects.filter(symbol=spec.symbol).order_by("-market_id").first()
-    if stored is None:
-        raise candle_files.NoCandles(f"No market in the database lists {spec.symbol}")
-    panel = marketdata.candle_panel(
-        instrument_ids=[stored.id], interval=spec.base_interval, begin_at=spec.begin_at, end_at=spec.end_at
+    return load_candles(
+        folder=spec.folder, symbol=spec.symbol, interval=spec.base_interval, begin_at=spec.begin_at, end_at=spec.end_at
     )
+
+
+def load_candles(*, folder: str, symbol: str, interval: str, begin_at: datetime, end_at: datetime) -> Candles:
+    """Load candles from a folder of Parquet files, or from the database."""
+    if folder:
+        begin, end = milliseconds(begin_at) or 0, milliseconds(end_at) or 0
+        return candle_files.read_candles(Path(folder), symbol=symbol, interval=interval, begin=begin, end=end)
+    stored = StoredInstrument.objects.filter(symbol=symbol).order_by("-market_id").first()
+    if stored is None:
+        raise candle_files.NoCandles(f"No market in the database lists {symbol}")
+    panel = marketdata.candle_panel(instrument_ids=[stored.id], interval=interval, begin_at=begin_at, end_at=end_at)
     there = ~np.isnan(panel.values[0, 0])
     if not there.any():
-        raise candle_files.NoCandles(f"The database has no {spec.base_interval} candles of {spec.symbol} in that stretch")
+        raise candle_files.NoCandles(f"The database has no {interval} candles of {symbol} in that stretch")
     values = np.ascontiguousarray(panel.values[:, 0, there])
-    return Candles(interval_milliseconds(spec.base_interval), panel.times[there], values)
+    return Candles(interval_milliseconds(interval), panel.times[there], values)
