@@ -3,17 +3,24 @@
 from portfolio.services.accounts import kill, open_account, release_kill
 from portfolio.services.allocations import UnableToAllocate, preview_allocations, set_allocations
 from portfolio.services.fee_pool import UnableToFund, fund_fee_pool
+from portfolio.services.recovery import UnableToResume, resume_trading
+from portfolio.services.risk import UnableToLimit, release_latches, set_limits
 from portfolio.services.suspense import UnableToExplain, explain_suspense
 
 __all__ = [
     "UnableToAllocate",
     "UnableToExplain",
     "UnableToFund",
+    "UnableToLimit",
+    "UnableToResume",
     "explain_suspense",
     "fund_fee_pool",
     "kill",
     "open_account",
     "preview_allocations",
     "release_kill",
+    "release_latches",
+    "resume_trading",
     "set_allocations",
+    "set_limits",
 ]

@@ -12,7 +12,7 @@ import structlog
 
 from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
 from exchange.ports import FlowReport, StreamGap, StreamOpen, UserEvent
-from portfolio.trader import records
+from portfolio.trader import notes, records
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.session import Session
 from trading.orders import FINAL_STATUSES, OrderReport, TradeReport
@@ -130,7 +130,7 @@ class Intake:
         newest = {trade.symbol: trade.trade_id for trade in found}
         session.cursors.update(newest)
         if is_whole:
-            await session.database.run(records.move_cursors, session.account_id, session.epoch, newest, now=session.now())
+            await session.database.run(notes.move_cursors, session.account_id, session.epoch, newest, now=session.now())
         return count
 
     async def _names_of(self, orders: set[tuple[str, str]]) -> dict[tuple[str, str], str]:

@@ -10,12 +10,26 @@ from django.conf import settings
 from exchange import connect, secrets
 from exchange.ports import TradingPort
 from portfolio.models import Account, Credential
+from portfolio.writers.accounts import RESTORED
 
 Role = Credential.Role
 
 
 class UnableToTrade(Exception):
     """Raised when this account cannot be traded until a person has changed something."""
+
+
+class AwaitsReopening(Exception):
+    """Raised when the books come from a backup and no person has had them compared with the exchange yet."""
+
+
+def demand_open_books(account_id: int) -> None:
+    """Refuse to act for an account that was restored and not reopened: its first installation may still be alive."""
+    name, reason = Account.objects.values_list("name", "state_reason").get(id=account_id)
+    if reason == RESTORED:
+        raise AwaitsReopening(
+            f"{name} was restored from a backup: run `python manage.py reopen --account {name} --confirm {name}`."
+        )
 
 
 def open_port(account: Account, key: str, secret: str) -> TradingPort:

@@ -81,7 +81,8 @@ class Outbox:
     async def _send_ready(self, agenda: Agenda) -> bool:
         claimed_any = False
         in_flight = self._session.in_flight
-        sendable = [outgoing for outgoing in agenda.ready if outgoing.ticket.client_order_id not in in_flight]
+        ready = [row for row in agenda.ready if row.is_flatten or not self._session.is_safe_mode]
+        sendable = [outgoing for outgoing in ready if outgoing.ticket.client_order_id not in in_flight]
         while sendable:
             if self._session.is_stopping or self._is_silent():
                 break

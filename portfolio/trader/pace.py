@@ -70,6 +70,8 @@ class Pace:
         while True:
             posted = await session.database.run(records.count_if_quiet, session.account_id, market_at)
             if posted is not None:
+                if session.look_before_going_on is not None and await session.look_before_going_on():
+                    continue
                 await self._reconcile_when_due(market_at)
                 crash_point("before_ack")
                 behind = await pacer.acknowledge(hold_ms=hold_ms, trades={session.uid: posted})

@@ -15,17 +15,17 @@ import structlog
 from django.conf import settings
 
 from exchange import connect
-from exchange.errors import ExchangeTrouble, Outcome
+from exchange.errors import ExchangeTrouble, KeyRefused, Outcome
 from exchange.pacing import Pacer, VenueUnreachable
 from portfolio.models import Account, Reconciliation
 from portfolio.services import kill
-from portfolio.trader import keys, lease, records
+from portfolio.trader import keys, lease, life, notes, records
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.database import Database, DatabaseGone, listen
 from portfolio.trader.guard import Guard
 from portfolio.trader.intake import Intake
-from portfolio.trader.keys import UnableToTrade
-from portfolio.trader.lease import LeaseHeld
+from portfolio.trader.keys import AwaitsReopening, UnableToTrade
+from portfolio.trader.lease import LeaseHeld, LeaseLost
 from portfolio.trader.outbox import Outbox
 from portfolio.trader.pace import Pace
 from portfolio.trader.resolver import Resolver
@@ -62,6 +62,7 @@ class Trader:
         self._database = Database()
         self._claims, self._answers, self._auditor = Database(), Database(), Database()
         self._work: Work | None = None
+        self._life: int | None = None
         name = settings.TRADEAPP_PROCESS
         self._process = name if name.startswith("trader") else f"trader {account_id}"
 
@@ -71,8 +72,10 @@ class Trader:
         while True:
             began = time.monotonic()
             try:
+                if self._life is None:
+                    self._life = await self._database.run(life.begin, self._account_id, self._process, now=self._clock())
                 await self._hold_session()
-            except* (DatabaseGone, VenueUnreachable, ExchangeTrouble, LeaseHeld) as group:
+            except* (DatabaseGone, VenueUnreachable, ExchangeTrouble, LeaseHeld, AwaitsReopening) as group:
                 error = first(group)
                 log.warning("trader.begins_again", account=self._account_id, error=str(error)[:300], seconds=pause)
                 is_dead_key = isinstance(error, ExchangeTrouble) and error.outcome == Outcome.KEY_INVALID
@@ -81,6 +84,14 @@ class Trader:
                 log.error("trader.halted", account=self._account_id, error=str(first(group))[:300])  # noqa: TRY400
                 await asyncio.sleep(_HALTED_SECONDS)
             pause = min(2 * pause, _RETRY_SECONDS_MAX) if time.monotonic() - began < _STEADY_SECONDS else _RETRY_SECONDS
+
+    async def end(self) -> None:
+        """Note that this life ends as it should."""
+        if self._life is not None:
+            try:
+                await self._database.run(life.end, self._life, now=self._clock())
+            except DatabaseGone:
+                log.warning("trader.end_not_noted", account=self._account_id)
 
     async def close(self) -> None:
         """Let go of the database."""
@@ -99,6 +110,7 @@ class Trader:
             log.warning("trader.drain_ended", account=self._account_id)
 
     async def _hold_session(self) -> None:
+        await self._database.run(keys.demand_open_books, self._account_id)
         epoch = await self._database.run(lease.acquire, self._account_id, now=self._clock())
         session = await self._open(epoch)
         self._work = Work(session)
@@ -118,6 +130,7 @@ class Trader:
             account_id=self._account_id,
             epoch=epoch,
             uid=account.venue_uid,
+            deploy=account.deploy,
             process=self._process,
             port=keys.open_port(account, key, secret),
             profile=connect.profile(is_local=bool(market.control_url)),
@@ -163,6 +176,7 @@ class Work:
             group.create_task(self._intake.follow_stream())
             group.create_task(self._intake.apply_stream())
             await self._recover()
+            group.create_task(self._guard.run())
             group.create_task(self._pace.run())
             group.create_task(self._reconcile_from_time_to_time())
             group.create_task(self._upkeep.run())
@@ -178,6 +192,12 @@ class Work:
         session = self._session
         account, epoch = session.account_id, session.epoch
         await session.database.run(records.begin_recovery, account, epoch, now=session.now())
+        session.is_safe_mode = await session.database.run(life.is_safe_mode, account)
+        if await session.database.run(life.is_older_than_marked, account):
+            raise UnableToTrade(
+                "This database is older than what this machine has seen of it: it was restored from a backup behind our back. "
+                "Restore it with `python -m tradeapp restore`, so that order names stay unique."
+            )
         await self._check_exchange()
         crash_point("in_recovery")
         while not session.is_stream_open:
@@ -246,8 +266,9 @@ class Work:
 
     async def _beat(self) -> None:
         session = self._session
+        session.is_safe_mode = await session.database.run(life.is_safe_mode, session.account_id)
         facts = {"pid": os.getpid(), **session.facts()}
-        await session.database.run(records.beat, session.process, facts, now=session.clock())
+        await session.database.run(notes.beat, session.process, facts, now=session.clock())
 
     async def _reconcile_from_time_to_time(self) -> None:
         session, ear = self._session, self._session.ear()
@@ -281,7 +302,13 @@ async def _run_until_stopped(trader: Trader) -> None:
     try:
         await task
     except asyncio.CancelledError:
+        await trader.end()
         log.info("trader.stopped")
+    except BaseExceptionGroup as group:
+        if isinstance(first(group), (UnableToTrade, KeyRefused, LeaseLost)):
+            # It stops because it must not go on: that is no crash.
+            await trader.end()
+        raise
     finally:
         await trader.close()
 

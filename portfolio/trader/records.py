@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from django.db import transaction
 from django.db.models import F, Q
 
-from exchange.ports import FlowReport, Listing, OrderTicket
-from marketdata import writers as market_writers
+from exchange.ports import FlowReport, OrderTicket
 from marketdata.models import Instrument, Market
 from portfolio import doorbells
-from portfolio.jobs import fee_settlement
-from portfolio.models import Account, Fill, Heartbeat, HistoryCursor, Intent, LedgerAccount, Order
+from portfolio.models import Account, Fill, HistoryCursor, Intent, LedgerAccount, Order
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.lease import fenced
 from portfolio.writers import accounts, fills, flows, orders, releases
@@ -40,6 +38,8 @@ class Outgoing:
     order_id: int
     ticket: OrderTicket
     is_entry: bool
+    # Asked for by a person.
+    is_flatten: bool
     created_at: datetime
 
 
@@ -116,7 +116,8 @@ def agenda(account_id: int) -> Agenda:
             found.is_kill_pending = True
         if row.status == order_status.READY:
             is_entry = row.intent.kind in (Intent.Kind.ENTER, Intent.Kind.PLACE) and row.side == "buy"
-            found.ready.append(Outgoing(row.pk, _ticket(row), is_entry, row.created_at))
+            is_flatten = row.intent.kind == Intent.Kind.FLATTEN
+            found.ready.append(Outgoing(row.pk, _ticket(row), is_entry, is_flatten, row.created_at))
         elif row.cancel_requested_at is not None and row.status in _CANCELLABLE:
             found.cancels.append((_watched(row), row.cancel_sent_at))
     return found
@@ -344,46 +345,6 @@ def ledger_totals(account_id: int) -> dict[str, Decimal]:
     return {asset: total for asset, total in totals.items() if total}
 
 
-def read_cursors(account_id: int) -> dict[str, int]:
-    """Return up to which trade of each symbol the history was read without a gap."""
-    return dict(HistoryCursor.objects.filter(account=account_id).values_list("symbol", "trade_id"))
-
-
-def move_cursors(account_id: int, epoch: int, newest: Mapping[str, int], *, now: datetime) -> None:
-    """Note that every trade of these symbols up to these is posted; a cursor never moves back."""
-    with fenced(account_id, epoch):
-        known = read_cursors(account_id)
-        moved = [
-            HistoryCursor(account_id=account_id, symbol=symbol, trade_id=trade_id, read_at=now)
-            for symbol, trade_id in sorted(newest.items())
-            if trade_id > known.get(symbol, -1)
-        ]
-        HistoryCursor.objects.bulk_create(
-            moved, update_conflicts=True, unique_fields=["account", "symbol"], update_fields=["trade_id", "read_at"]
-        )
-
-
-def refresh_listings(account_id: int, listings: Sequence[Listing], *, now: datetime) -> set[str]:
-    """Store the filters in force of the instruments we know; answer which of them cannot be traded now."""
-    market_id = Account.objects.values_list("market_id", flat=True).get(id=account_id)
-    listed = {listing.venue_symbol: listing for listing in listings}
-    blocked = set()
-    for symbol in Instrument.objects.filter(market=market_id).values_list("venue_symbol", flat=True):
-        listing = listed.get(symbol)
-        if listing is None or not listing.is_trading:
-            blocked.add(symbol)
-        if listing is not None:
-            market_writers.upsert_instrument(
-                market_id=market_id,
-                venue_symbol=symbol,
-                filters=listing.instrument,
-                raw=listing.filters,
-                order_count_max=listing.order_count_max,
-                now=now,
-            )
-    return blocked
-
-
 def lift(account_id: int, epoch: int, reason: str, *, now: datetime) -> None:
     """End a halt of entries for a reason that is gone; what is unexplained still keeps them halted."""
     with fenced(account_id, epoch) as account:
@@ -395,15 +356,9 @@ def lift(account_id: int, epoch: int, reason: str, *, now: datetime) -> None:
             accounts.set_state(account, Account.State.ACTIVE, "", now=now)
 
 
-def settle_fees(account_id: int, epoch: int, *, now: datetime) -> int:
-    """Charge books for the fees that the pool has paid for them."""
-    with fenced(account_id, epoch) as account:
-        return fee_settlement.settle_pending(account, now=now)
-
-
-def beat(process: str, facts: Mapping[str, Any], *, now: datetime) -> None:
-    """Give a sign of life."""
-    Heartbeat.objects.update_or_create(process=process, defaults={"beat_at": now, "facts": dict(facts)})
+def read_cursors(account_id: int) -> dict[str, int]:
+    """Return up to which trade of each symbol the history was read without a gap."""
+    return dict(HistoryCursor.objects.filter(account=account_id).values_list("symbol", "trade_id"))
 
 
 def _record(account: Account, answer: Answer, *, now: datetime) -> Recorded:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
-from portfolio.trader import records
+from portfolio.trader import identity, records
 from portfolio.trader.intake import Intake
 from portfolio.trader.records import Recorded, Watched
 from portfolio.trader.session import Session
@@ -209,6 +209,7 @@ class Resolver:
     async def _watch_the_dead(self, listed: dict[str, OrderReport], living: set[str]) -> None:
         """Look for orders that were called dead: one that turns up is taken in, and what is left of it is cancelled."""
         session = self._session
+        await identity.halt_if_not_alone(session, listed.keys() - living)
         dead = await session.database.run(records.dead_orders, session.account_id, list(listed.keys() - living))
         for order in dead:
             log.error("order.adopted", order=order.client_order_id)

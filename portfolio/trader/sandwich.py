@@ -11,7 +11,7 @@ import structlog
 
 from portfolio.jobs import reconcile
 from portfolio.models import Reconciliation
-from portfolio.trader import metrics, records
+from portfolio.trader import identity, metrics, records
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.intake import Intake
 from portfolio.trader.session import Session
@@ -44,6 +44,8 @@ class Sandwich:
         session, began = self._session, self._session.monotonic()
         async with self._comparing:
             cut = await self._cut()
+            if cut is not None and not cut.is_exact:
+                await identity.refuse_if_reset(session)
             crash_point("during_reconcile")
             market_at = await session.database.run(records.synced_through, session.account_id)
             row = await session.database.run(

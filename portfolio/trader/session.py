@@ -35,6 +35,7 @@ class Session:
     account_id: int
     epoch: int
     uid: str
+    deploy: str
     process: str
     port: TradingPort
     profile: VenueProfile
@@ -53,6 +54,8 @@ class Session:
     opened_at: datetime | None = None
     # Trade id per symbol up to which the exchange's history has been read without a gap.
     cursors: dict[str, int] = field(default_factory=dict)
+    # Set by the guard: market time goes on when it has looked and has had nothing to do.
+    look_before_going_on: Callable[[], Awaitable[bool]] | None = None
     # Orders between T2 and T3: what the stream says of them waits until the answer is recorded.
     in_flight: set[str] = field(default_factory=set)
     # Reason codes of everything that forbids new entries at this moment (I-46); exits, stops and cancels always go.
@@ -61,6 +64,8 @@ class Session:
     blocked: set[str] = field(default_factory=set)
     # Orders that nobody has answered for, and for how many seconds: what an operator is shown.
     unresolved: dict[str, int] = field(default_factory=dict)
+    # After a crash loop nothing goes out but cancels and what a person has asked for.
+    is_safe_mode: bool = False
     is_recovered: bool = False
     is_stream_open: bool = False
     # Since when the stream is whole; each gap moves it.
@@ -137,6 +142,7 @@ class Session:
             "epoch": self.epoch,
             "cursors": dict(self.cursors),
             "is_recovered": self.is_recovered,
+            "is_safe_mode": self.is_safe_mode,
             "is_stream_open": self.is_stream_open,
             "in_flight": len(self.in_flight),
             "entry_stops": sorted(self.entry_stops),

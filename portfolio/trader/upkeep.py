@@ -10,7 +10,7 @@ import structlog
 from exchange import clock
 from exchange.errors import ExchangeTrouble
 from portfolio.jobs import checkpoints
-from portfolio.trader import records
+from portfolio.trader import life, notes
 from portfolio.trader.session import Session
 
 log = structlog.get_logger()
@@ -75,7 +75,7 @@ class Upkeep:
         session = self._session
         session.is_listing_wanted = False
         listings = await session.port.instruments()
-        session.blocked = await session.database.run(records.refresh_listings, session.account_id, listings, now=session.clock())
+        session.blocked = await session.database.run(notes.refresh_listings, session.account_id, listings, now=session.clock())
         self._listed_at = session.monotonic()
         session.entry_stops.discard(FILTERS_OLD)
         if session.blocked:
@@ -93,10 +93,13 @@ class Upkeep:
                 log.error("books.broken", account=session.account_id, invariant=finding.invariant, message=finding.message)
             session.entry_stops.add(LEDGER_BROKEN)
             await session.halt(LEDGER_BROKEN)
+            return
+        session.entry_stops.discard(LEDGER_BROKEN)
+        await session.auditor.run(life.mark_head, session.account_id)
 
     async def _settle_fees(self) -> None:
         session = self._session
-        await session.answers.run(records.settle_fees, session.account_id, session.epoch, now=session.clock())
+        await session.answers.run(notes.settle_fees, session.account_id, session.epoch, now=session.clock())
 
     def _call_early(self) -> None:
         """Bring forward what an exchange's answer has asked for."""
