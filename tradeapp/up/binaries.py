@@ -38,11 +38,17 @@ class PostgresPrograms:
         }
 
 
+def postgres_tools() -> PostgresPrograms:
+    """Return PostgreSQL's programs as the wheel brings them, for tools that run under our own account."""
+    package = _package_folder(POSTGRES_PACKAGE)
+    return PostgresPrograms(package / POSTGRES_FOLDER / "bin", package.with_name(f"{POSTGRES_PACKAGE}.libs"))
+
+
 def postgres_programs(*, places: ServerPlaces, account: ServerAccount) -> PostgresPrograms:
     """Return PostgreSQL's programs, copied out of the virtual environment if the account cannot run them there."""
     package = _package_folder(POSTGRES_PACKAGE)
-    libraries = package.with_name(f"{POSTGRES_PACKAGE}.libs")
-    programs = PostgresPrograms(package / POSTGRES_FOLDER / "bin", libraries)
+    programs = postgres_tools()
+    libraries = programs.libraries
     if _can_run([str(programs.bin / "postgres"), "--version"], account, programs.environment()):
         return programs
     target = places.binaries / f"postgres-{_fingerprint(programs.bin / 'postgres')}"
