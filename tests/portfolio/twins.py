@@ -63,7 +63,7 @@ class Twins:
         """Do one random thing in both shells."""
         verbs: list[Callable[[], bool]] = [
             *[self.decide] * 6, *[self.send] * 5, self.lose, self.lose, *[self.trade] * 6, *[self.deliver] * 4, self.deliver_page,
-            self.redeliver, *[self.end] * 3, self.report, self.withdraw, self.cancel_book, self.find_dead, self.find_dead, self.calm,
+            self.redeliver, *[self.end] * 3, self.report, self.withdraw, self.cancel_book, *[self.find_dead] * 2, self.calm,
         ]  # fmt: skip
         verb = self.dice.choice(verbs)
         if verb():
@@ -234,7 +234,8 @@ class Twins:
     def _affordable(self, order: Order) -> bool:
         """Say whether the exchange would take the order: after an adoption the money may be gone there too."""
         asset = order.instrument.quote if order.side == "buy" else order.instrument.base
-        return self.exchange.free[asset] >= order.quantity * (order.price or 1 if order.side == "buy" else 1)
+        needed = order.quantity * order.price if order.side == "buy" and order.price is not None else order.quantity
+        return bool(self.exchange.free[asset] >= needed)
 
     def _fee(self, row: Resting, quantity: Decimal, price: Decimal) -> tuple[Decimal, str]:
         if row.side == Side.BUY:
