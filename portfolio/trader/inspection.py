@@ -17,7 +17,7 @@ from django.db.models import Count, Max
 from exchange.ports import TradingPort
 from portfolio import selectors
 from portfolio.jobs import reconcile
-from portfolio.models import Credential, LedgerTransaction, Reconciliation
+from portfolio.models import Credential, LedgerEntry, Reconciliation
 from portfolio.trader import keys, records
 from trading.ledger import plain
 
@@ -175,6 +175,7 @@ def _report(row: Reconciliation, snapshot: _Snapshot) -> Report:
         trades_posted=account.trades_posted if snapshot.trades_posted < 0 else snapshot.trades_posted,
         lines=lines,
         outcomes={entry["outcome"]: entry["count"] for entry in found},
-        suspense_movements=LedgerTransaction.objects.filter(account=account, kind="suspense").count(),
+        # Whatever moved it: a comparison, a withdrawal that nobody could cover, a person who explained it.
+        suspense_movements=LedgerEntry.objects.filter(ledger_account__account=account, ledger_account__kind="suspense").count(),
         newest_at=max((entry["newest"] for entry in found), default=None),
     )
