@@ -197,6 +197,8 @@ class RiskRoom:
     barren: Mapping[tuple[int, int], int] = field(default_factory=dict)
     # Pairs of book and instrument that sold a moment ago; asked for only where the policy refuses opposite positions.
     sold_lately: frozenset[tuple[int, int]] = frozenset()
+    # Whether the day's start is on record; a reader cannot record it.
+    is_day_open: bool = True
 
 
 class ExchangeCaps(NamedTuple):

@@ -203,11 +203,17 @@ class Migration(migrations.Migration):
                         condition=models.Q(
                             models.Q(
                                 ("collar_percent__gt", 0),
+                                ("collar_percent__isnull", False),
                                 ("fall_percent__gt", 0),
+                                ("fall_percent__isnull", False),
                                 ("fall_percent__lte", 100),
+                                ("hard_loss_percent__isnull", False),
                                 ("order_value_max__gt", 0),
+                                ("order_value_max__isnull", False),
                                 ("orders_per_minute__isnull", False),
                                 ("repeats_max__gt", 0),
+                                ("repeats_max__isnull", False),
+                                ("soft_loss_percent__isnull", False),
                             ),
                             ("book__isnull", False),
                             _connector="OR",

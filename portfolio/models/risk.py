@@ -49,7 +49,14 @@ class RiskLimits(models.Model):
             ),
             # G11: there is no account without a largest order, and no word for "unlimited".
             models.CheckConstraint(
+                # A comparison with NULL is neither true nor false, and so would pass.
                 condition=Q(
+                    soft_loss_percent__isnull=False,
+                    hard_loss_percent__isnull=False,
+                    order_value_max__isnull=False,
+                    fall_percent__isnull=False,
+                    collar_percent__isnull=False,
+                    repeats_max__isnull=False,
                     order_value_max__gt=0,
                     fall_percent__gt=0,
                     fall_percent__lte=100,

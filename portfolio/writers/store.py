@@ -37,18 +37,19 @@ from trading.orders import ClientOrderId, TradeReport, generation, parse_client_
 from trading.risk import LIMITS_MISSING, REFUSE, RiskRoom, opening_limits
 
 
-def open_desk(account: Account, *, now: datetime, market_at: datetime | None = None) -> Desk:
-    """Open a desk on a locked account; what its rules change is written by `desk.write()`."""
+def open_desk(account: Account, *, now: datetime, market_at: datetime | None = None, is_locked: bool = True) -> Desk:
+    """Open a desk on a locked account; what its rules change is written by `desk.write()`. Unlocked, it is for reading."""
     moment = market_at or account.synced_through_at or now
-    store = PostgresStore(account, market_at=moment, now=now)
+    store = PostgresStore(account, market_at=moment, now=now, is_locked=is_locked)
     return Desk(store, cast("AccountRow", account), market_at=moment, now=now)
 
 
 class PostgresStore:
     """The port of the rules on PostgreSQL; models are handed out as they are."""
 
-    def __init__(self, account: Account, *, market_at: datetime, now: datetime) -> None:
+    def __init__(self, account: Account, *, market_at: datetime, now: datetime, is_locked: bool) -> None:
         self.account = account
+        self.is_locked = is_locked
         self.market_at = market_at
         self.now = now
         self._books: list[Book] | None = None
@@ -108,7 +109,9 @@ class PostgresStore:
         limits, book_limits = reading.limits_in_force(account.pk)
         starts = reading.day_starts(account.pk, self.market_at.astimezone(UTC).date())
         books: list[Any] = list(self.books())
-        if not starts.keys() >= {None, *(book.pk for book in books)}:
+        is_day_open = starts.keys() >= {None, *(book.pk for book in books)}
+        if not is_day_open and self.is_locked:
+            is_day_open = True
             starts = risk.open_day(account, market_at=self.market_at, now=self.now) | starts
         latches = reading.latched_codes(account.pk)
         refuses = limits is not None and limits.opposite_positions == REFUSE
@@ -116,6 +119,7 @@ class PostgresStore:
             limits=limits or opening_limits(ZERO),
             book_limits=book_limits,
             starts=starts,
+            is_day_open=is_day_open,
             net_flows={None: account.net_flows} | {book.pk: book.net_flows for book in books},
             prices=reading.prices(account),
             closes=reading.closes(account, self.market_at),

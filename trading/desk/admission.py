@@ -19,9 +19,9 @@ def entry_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
         or rate_refusal(desk, intent)
         or filter_refusal(desk.instrument(intent.instrument_id), lots=intent.lots, price=intent.limit_price)
         or _order_count_refusal(desk, intent)
+        or risk_refusal(desk, intent)
         or _cap_refusal(desk, intent)
         or _capital_refusal(desk, intent)
-        or risk_refusal(desk, intent)
         or _crossing_refusal(desk, intent)
     )
 

@@ -1,0 +1,356 @@
+"""The caps on the real tables: what the coordinator refuses, what the day begins with, what the guard latches and sells."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from marketdata.models import Candle, Instrument, Mark
+from portfolio import services
+from portfolio.jobs import risk
+from portfolio.jobs.risk import RiskLook
+from portfolio.models import Account, AuditEntry, Book, EquityPoint, Order, Position, RiskDay, RiskLatch, RiskLimits
+from portfolio.services import UnableToLimit
+from portfolio.writers import flows, orders
+from tests.portfolio.test_coordinate import codes, enter
+from tests.portfolio.world import BAR, NOW, World
+from trading.orders import ExchangeStatus
+from trading.risk import HARD_STOP, REPEATED_EXECUTION
+
+D = Decimal
+
+
+def price(world: World, value: str, symbol: str = "BTC/USDT") -> None:
+    """Move the mark."""
+    Mark.objects.filter(instrument=world.instruments[symbol]).update(price=D(value))
+
+
+def act(world: World) -> RiskLook:
+    """Have the guard look and act once, at the market's time."""
+    Account.objects.filter(pk=world.account_id).update(synced_through_at=world.market_at)
+    with transaction.atomic():
+        return risk.act(world.account(), now=NOW)
+
+
+def hold(world: World, book: int = 0, *, lots: int = 380, stop: str | None = None) -> Position:
+    """Have a book hold coins bought at 50,000."""
+    (outcome,) = world.decide(
+        world.propose("enter", book, lots=lots, limit_price=D("50505"), stop_price=None if stop is None else D(stop))
+    )
+    assert outcome.is_accepted, outcome
+    order = world.send(world.order(kind="enter", book=book))
+    world.fill(order, f"{D(lots) / 100_000:f}", "50000", fee="0", fee_asset="BTC")
+    return world.position(book)
+
+
+def limit(world: World, book: int | None = None, **changes: Any) -> None:
+    """Set limits as an administrator."""
+    services.set_limits(
+        account_id=world.account_id,
+        book_id=None if book is None else world.books[book].pk,
+        changes=changes,
+        reason="test",
+        may_raise=True,
+        by=None,
+        now=NOW,
+    )
+
+
+def test_an_account_opens_with_limits_and_none_is_unlimited(world: World) -> None:
+    """G11."""
+    row = RiskLimits.objects.get(account=world.account_id)
+    assert (row.version, row.order_value_max, row.soft_loss_percent, row.hard_loss_percent) == (1, D("2470.57"), 5, 7)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        RiskLimits.objects.filter(pk=row.pk).update(order_value_max=None)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        RiskLimits.objects.filter(pk=row.pk).update(hard_loss_percent=10)
+    RiskLimits.objects.all().delete()
+    assert enter(world) == "RISK_LIMITS_MISSING"
+
+
+def test_new_limits_hold_for_the_next_order_of_their_book_alone(world: World) -> None:
+    limit(world, 0, order_value_max=D(100))
+    assert [enter(world, 0), enter(world, 1)] == ["RISK_ORDER_VALUE", "accepted"]
+    limit(world, 0, order_value_max=D(200))
+    assert enter(world, 0) == "accepted"
+    assert RiskLimits.objects.filter(book=world.books[0]).count() == 2
+
+
+def test_the_entry_that_would_plan_beyond_the_cap_is_refused(world: World) -> None:
+    """1,976.46 at 5 % are 98.82; each 190 USDT without a stop may lose 19: five fit, the sixth does not."""
+    Book.objects.update(position_cap_percent=100)
+    answers = [enter(world) for _ in range(6)]
+    assert answers == ["accepted"] * 5 + ["RISK_DAILY_LOSS_CAP"]
+    refused = world.decide(world.propose("enter", lots=380, limit_price=D("50505")))[0].facts
+    assert (refused["of"], refused["cap"], refused["worst_case_open"]) == ("book", "98.823", "95.9595")
+    # The same capital with a stop one percent below risks a tenth of that.
+    (guarded,) = world.decide(world.propose("enter", lots=190, limit_price=D("50505"), stop_price=D("50000")))
+    assert guarded.is_accepted
+
+
+def test_an_order_of_unknown_fate_counts_at_full_size(world: World) -> None:
+    """I-32."""
+    Book.objects.update(position_cap_percent=100)
+    for _ in range(5):
+        assert enter(world) == "accepted"
+        order = world.order(kind="enter")
+        orders.mark_sending(order.pk, epoch=1, now=NOW)
+        orders.mark_unknown(order.pk, "TIMEOUT", "no answer", now=NOW)
+    assert enter(world) == "RISK_DAILY_LOSS_CAP"
+
+
+def test_the_account_has_a_cap_of_its_own(world: World) -> None:
+    """Five books, each within its own cap, are together beyond the account's."""
+    limit(world, soft_loss_percent=D("0.5"))
+    for book in range(5):
+        limit(world, book, soft_loss_percent=D(5))
+    Book.objects.update(position_cap_percent=100)
+    # 9,882.31 at 0.5 % are 49.41.
+    assert [enter(world, book) for book in (0, 1, 2)] == ["accepted", "accepted", "RISK_DAILY_LOSS_CAP"]
+
+
+def test_a_bot_may_always_sell_what_it_holds(world: World) -> None:
+    hold(world)
+    RiskLatch.objects.create(
+        account_id=world.account_id, book=world.books[0], code=HARD_STOP, market_at=world.market_at, latched_at=NOW
+    )
+    assert enter(world) == HARD_STOP
+    (outcome,) = world.decide(world.propose("exit"))
+    assert outcome.is_accepted
+
+
+def test_the_rate_of_the_account_counts_all_books(world: World) -> None:
+    limit(world, orders_per_minute=2)
+    proposals = [world.propose("enter", book, lots=100, limit_price=D("50505")) for book in range(3)]
+    assert codes(world.decide(*proposals)) == ["accepted", "accepted", "RISK_ORDER_RATE"]
+
+
+def test_a_price_is_held_against_mark_and_last_close(world: World) -> None:
+    """M05: a spike of one tick moves the mark and not the close."""
+    instrument: Instrument = world.instruments["BTC/USDT"]
+    Candle.objects.create(
+        instrument=instrument, interval="5m", open_at=world.market_at, open=50000, high=50000, low=50000, close=50000, volume=1
+    )
+    price(world, "75000")
+    assert enter(world, lots=200, limit=D("75700")) == "FILTER_PRICE_COLLAR"
+    price(world, "50000")
+    assert enter(world) == "accepted"
+    Mark.objects.all().delete()
+    Candle.objects.all().delete()
+    assert enter(world, 1) == "DATA_STALE"
+
+
+def test_entries_that_never_give_a_position_stop_their_book_until_a_person_lets_go(world: World) -> None:
+    """S06: the tenth in a row is the last; an exit passes, and so does every other book."""
+    limit(world, repeats_max=3)
+    for _ in range(3):
+        assert enter(world) == "accepted"
+        world.end(world.send(world.order(kind="enter")), ExchangeStatus.EXPIRED)
+    assert [enter(world), enter(world, 1)] == [REPEATED_EXECUTION, "accepted"]
+
+    act(world)
+    latch = RiskLatch.objects.get(book=world.books[0])
+    assert (latch.code, latch.facts) == (REPEATED_EXECUTION, {"entries_without_position": 3})
+    act(world)
+    assert RiskLatch.objects.count() == 1
+
+    book = world.books[0].pk
+    later = datetime.now(UTC) + timedelta(hours=1)
+    released = services.release_latches(account_id=world.account_id, book_id=book, reason="filter mended", by=None, now=later)
+    assert released == [REPEATED_EXECUTION]
+    assert enter(world) == "accepted"
+    assert AuditEntry.objects.filter(action="risk.release").count() == 1
+
+
+def test_a_fill_ends_the_row_of_barren_entries(world: World) -> None:
+    limit(world, repeats_max=3)
+    Book.objects.update(position_cap_percent=100)
+    for _ in range(2):
+        assert enter(world, lots=30) == "accepted"
+        world.end(world.send(world.order(kind="enter")), ExchangeStatus.EXPIRED)
+    hold(world, lots=30)
+    for _ in range(3):
+        assert enter(world, lots=30) == "accepted"
+        world.end(world.send(world.order(kind="enter")), ExchangeStatus.EXPIRED)
+    assert enter(world, lots=30) == REPEATED_EXECUTION
+
+
+def test_a_book_beyond_its_hard_cap_is_sold_and_shut_and_the_others_keep_theirs(world: World) -> None:
+    """7 % of 1,976.46 are 138.35; no bot's loss flattens another's position."""
+    limit(world, fall_percent=D(1))
+    Book.objects.update(position_cap_percent=100)
+    hold(world, 0, lots=3000)
+    hold(world, 1, lots=300)
+    assert codes(world.decide(world.propose("place", 0, side="buy", lots=100, limit_price=D("45000")))) == ["accepted"]
+    assert not act(world).beyond
+
+    price(world, "45300")
+    looked = act(world)
+
+    assert looked.beyond == [world.books[0].pk]
+    place, sell = world.order(kind="place"), world.order(kind="flatten")
+    assert (place.status, sell.type, sell.quantity) == ("withdrawn", "MARKET", D("0.03"))
+    assert not Order.objects.filter(intent__kind="flatten", book=world.books[1]).exists()
+    assert enter(world, 0) == HARD_STOP
+    act(world)
+    assert Order.objects.filter(intent__kind="flatten").count() == 1
+
+    world.fill(world.send(sell), "0.03", "45300")
+    assert world.position(0).quantity == 0
+    assert world.verify() == []
+
+
+def test_a_hard_stop_survives_the_day_and_is_let_go_of_by_a_person_alone(world: World) -> None:
+    limit(world, fall_percent=D(1))
+    Book.objects.update(position_cap_percent=100)
+    hold(world, lots=3000)
+    price(world, "45300")
+    act(world)
+    world.fill(world.send(world.order(kind="flatten")), "0.03", "45300")
+    price(world, "50000")
+    book = world.books[0].pk
+    with pytest.raises(UnableToLimit) as refused:
+        services.release_latches(account_id=world.account_id, book_id=book, reason="too early", by=None, now=NOW)
+    assert refused.value.code == HARD_STOP
+
+    world.market_at += timedelta(days=1)
+    assert enter(world) == HARD_STOP
+    Account.objects.filter(pk=world.account_id).update(synced_through_at=world.market_at)
+    services.release_latches(account_id=world.account_id, book_id=book, reason="a new day", by=None, now=NOW)
+    assert enter(world) == "accepted"
+
+
+def test_the_account_beyond_its_hard_cap_sells_every_book(world: World) -> None:
+    limit(world, fall_percent=D("0.5"))
+    Book.objects.update(position_cap_percent=100)
+    for book in range(5):
+        hold(world, book, lots=3800)
+    act(world)
+    price(world, "46000")
+    assert None in act(world).beyond
+    assert Order.objects.filter(intent__kind="flatten").count() == 5
+    assert enter(world, 3) == HARD_STOP
+
+
+def test_what_cannot_be_sold_keeps_its_stop(world: World) -> None:
+    """Dust under the minimum notional stays protected as it was."""
+    hold(world, 0, lots=380, stop="49000")
+    stop = world.send(world.order(kind="stop"))
+    Instrument.objects.update(notional_min=D(1000))
+    RiskLatch.objects.create(account_id=world.account_id, code=HARD_STOP, market_at=world.market_at, latched_at=NOW)
+    assert act(world).still_holding == []
+    stop.refresh_from_db()
+    assert (stop.status, stop.cancel_requested_at) == ("open", None)
+
+
+def test_the_day_begins_once_and_a_restart_finds_its_start_again(world: World) -> None:
+    limit(world, fall_percent=D(1))
+    Book.objects.update(position_cap_percent=100)
+    hold(world, lots=3000)
+    act(world)
+    first = RiskDay.objects.get(book=None)
+    price(world, "49000")
+    act(world)
+    assert list(RiskDay.objects.filter(book=None)) == [first]
+    assert risk.look(world.account_id, now=NOW).standings[world.books[0].pk].loss == D(30)
+
+    world.market_at += timedelta(days=1)
+    assert enter(world, 1) == "accepted"
+    assert RiskDay.objects.filter(book=None).count() == 2
+    newest = RiskDay.objects.filter(book=world.books[0]).latest("market_date")
+    # The loss of yesterday is not today's.
+    assert newest.equity == D("1976.46") - 30
+
+
+def test_who_was_away_at_midnight_begins_with_the_last_point_before_it(world: World) -> None:
+    """A restart in the morning does not forgive what was lost since midnight."""
+    world.market_at = datetime(2024, 3, 4, 9, 0, tzinfo=UTC)
+    Account.objects.filter(pk=world.account_id).update(synced_through_at=world.market_at)
+    for book, equity in ((None, "9900"), (world.books[0], "2100")):
+        EquityPoint.objects.create(
+            account_id=world.account_id,
+            book=book,
+            market_at=datetime(2024, 3, 3, 23, 55, tzinfo=UTC),
+            equity=D(equity),
+            realised=0,
+            unrealised=0,
+            fees=0,
+            net_flows=world.books[0].net_flows if book else D("9882.31"),
+        )
+    found = act(world).standings
+    assert found[None].loss == D("9900") - D("9882.31")
+    assert found[world.books[0].pk].loss == D(2100) - D("1976.46")
+    assert found[world.books[1].pk].loss == 0
+
+
+def test_a_deposit_in_the_day_is_no_gain(world: World) -> None:
+    act(world)
+    with transaction.atomic():
+        flows.record_flow(world.account(), asset="USDT", amount=D(1000), reference="deposit", market_at=world.market_at, now=NOW)
+    found = risk.look(world.account_id, now=NOW).standings[None]
+    assert (found.loss, found.base) == (D(0), D("10882.31"))
+
+
+def test_a_reader_records_nothing(world: World) -> None:
+    assert risk.look(world.account_id, now=NOW).wants_action
+    assert not RiskDay.objects.exists()
+
+
+def test_an_operator_lowers_and_an_administrator_raises(world: World) -> None:
+    asked: dict[str, Any] = {"account_id": world.account_id, "reason": "quiet week", "by": None, "now": NOW}
+    services.set_limits(changes={"soft_loss_percent": D(3)}, may_raise=False, **asked)
+    with pytest.raises(UnableToLimit) as refused:
+        services.set_limits(changes={"soft_loss_percent": D(4)}, may_raise=False, **asked)
+    assert refused.value.code == "RISK_RAISE_NEEDS_ADMIN"
+    with pytest.raises(UnableToLimit) as refused:
+        services.set_limits(changes={"hard_loss_percent": D(12)}, may_raise=True, **asked)
+    assert refused.value.code == "LIMIT_INVALID"
+    services.set_limits(changes={"soft_loss_percent": D(4)}, may_raise=True, **asked)
+    entries = AuditEntry.objects.filter(action__startswith="risk.").order_by("id")
+    assert [(entry.action, entry.before) for entry in entries] == [
+        ("risk.lower_limits", {"soft_loss_percent": "5"}),
+        ("risk.raise_limits", {"soft_loss_percent": "3"}),
+    ]
+
+
+def test_slots_of_the_exchange_are_counted_for_all_bots(world: World) -> None:
+    """E24: refused before sending, and nobody's protective order is touched."""
+    instrument = world.instruments["BTC/USDT"]
+    instrument.filters = {
+        "EXCHANGE_MAX_NUM_ORDERS": {"maxNumOrders": 4},
+        "MAX_NUM_ALGO_ORDERS": {"maxNumAlgoOrders": 1},
+        "MAX_POSITION": {"maxPosition": "0.006"},
+    }
+    instrument.save()
+    with_stop: dict[str, Any] = {"lots": 100, "limit_price": D("50505"), "stop_price": D("49000")}
+    assert codes(world.decide(world.propose("enter", 0, **with_stop))) == ["accepted"]
+    assert codes(world.decide(world.propose("enter", 1, **with_stop))) == ["FILTER_MAX_NUM_ALGO_ORDERS"]
+    assert enter(world, 2, lots=390) == "accepted"
+    assert enter(world, 3, lots=390) == "FILTER_MAX_POSITION"
+    assert [enter(world, book, lots=20) for book in (3, 4)] == ["accepted", "accepted"]
+    assert enter(world, 1, lots=20) == "FILTER_EXCHANGE_MAX_NUM_ORDERS"
+
+
+def test_the_operator_may_refuse_opposite_positions(world: World) -> None:
+    """Table 2.4: allowed unless asked for otherwise, entries only, and never one's own sale."""
+    hold(world, 0)
+    world.decide(world.propose("place", 0, side="sell", lots=100, limit_price=D("60000")))
+    assert enter(world, 1) == "accepted"
+    limit(world, opposite_positions="refuse")
+    assert enter(world, 2) == "CONFLICT_OPPOSITE_POSITION"
+    (outcome,) = world.decide(world.propose("exit", 0))
+    assert outcome.is_accepted
+
+
+def test_a_sale_counts_for_a_minute_of_market_time(world: World) -> None:
+    limit(world, opposite_positions="refuse")
+    hold(world, 0)
+    world.decide(world.propose("exit", 0))
+    world.fill(world.send(world.order(kind="exit")), "0.0038", "50000")
+    world.market_at -= BAR
+    assert enter(world, 1) == "CONFLICT_OPPOSITE_POSITION"
+    assert enter(world, 1) == "accepted"
