@@ -95,11 +95,12 @@ def build_month(store: Store, series: Series, month: str, sources: Sequence[Path
 
 def merge(tables: Sequence[pa.Table]) -> pa.Table:
     """Put candles together; of two for the same time the later table's is kept."""
-    if not tables:
+    filled = [table for table in tables if table.num_rows]
+    if not filled:
         return SCHEMA.empty_table()
-    if len(tables) == 1:
-        return tables[0]
-    both = pa.concat_tables(tables).combine_chunks()
+    if len(filled) == 1:
+        return filled[0]
+    both = pa.concat_tables(filled).combine_chunks()
     times = both["open_time"].to_numpy()
     order = np.argsort(times, kind="stable")
     is_last = np.append(np.diff(times[order]) > 0, True)

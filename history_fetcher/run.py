@@ -247,10 +247,10 @@ class Run:
                 page = " A web page came instead." if looks_like.lstrip()[:1] == b"<" else ""
                 raise BadArchive(f"{archive.stem} is not what its CHECKSUM says.{page}")
         size = part.stat().st_size
-        with writing(path):
-            part.replace(path)
         with whole(path.with_name(f"{path.name}.CHECKSUM")) as beside:
             beside.write_bytes(content)
+        with writing(path):
+            part.replace(path)
         return wanted, size
 
     def _fetch_tails(self, manifest: Manifest) -> None:

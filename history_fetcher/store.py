@@ -84,10 +84,11 @@ class Store:
             os.close(descriptor)
 
     def _sweep(self) -> None:
-        # Half-fetched archives in raw/ stay: a transfer goes on where it ended.
-        for name in _FOLDERS[1:]:
+        # Half-fetched archives stay: a transfer goes on where it ended.
+        for name in _FOLDERS:
             for path in (self.root / name).rglob(f"*{PART}"):
-                path.unlink(missing_ok=True)
+                if not path.name.endswith(f".zip{PART}"):
+                    path.unlink(missing_ok=True)
         self.manifest.with_name(self.manifest.name + PART).unlink(missing_ok=True)
 
 
