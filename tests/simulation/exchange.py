@@ -156,18 +156,23 @@ class Exchange:
         """Have the market go to a price: what rests on its way trades, at most in part where the market is thin."""
         pair = self.pairs[symbol]
         pair.price = price
+        if self.is_halted:
+            return
+        # Nobody trades beyond a price before everything that rests at it is taken; stops follow what trades.
         for order in list(pair.orders.values()):
-            if order.is_final or self.is_halted:
+            if order.is_final or order.price is None or order.type.startswith("STOP"):
                 continue
-            if order.type == "STOP_LOSS":
-                assert order.stop_price is not None
-                if price <= order.stop_price:
-                    order.stop_price = None
-                    order.type = "STOP_LOSS_TRIGGERED"
-                    self._take(pair, order)
-            elif order.price is not None and (price < order.price if order.side == "buy" else price > order.price):
-                part = order.left if self._random.random() < 0.6 else self._part(pair, order.left)
-                self._trade(pair, order, part, order.price, is_maker=True)
+            if price < order.price if order.side == "buy" else price > order.price:
+                if self._random.random() < 0.3:
+                    self._trade(pair, order, self._part(pair, order.left), order.price, is_maker=True)
+                if not order.is_final:
+                    self._trade(pair, order, order.left, order.price, is_maker=True)
+            elif price == order.price:
+                self._trade(pair, order, self._part(pair, order.left), order.price, is_maker=True)
+        for order in list(pair.orders.values()):
+            if order.type == "STOP_LOSS" and not order.is_final and order.stop_price is not None and price <= order.stop_price:
+                order.stop_price, order.type = None, "STOP_LOSS_TRIGGERED"
+                self._take(pair, order)
 
     def flow(self, asset: str, amount: Decimal) -> None:
         """Have something come from outside, or leave; never more than is free."""

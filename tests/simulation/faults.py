@@ -19,7 +19,7 @@ CLASSES: Final[dict[str, tuple[float, str]]] = {
     "lag_long": (0.08, "E30"),
     "list_omits": (0.15, "E31"),
     "read_stale": (0.15, "E32"),
-    "read_fails": (0.05, "E09 E46"),
+    "read_fails": (0.008, "E09 E46"),
     "cancel_request_lost": (0.15, "E27"),
     "cancel_response_lost": (0.20, "E27 E25"),
     "stream_cut": (0.05, "U01 U06"),
@@ -38,8 +38,8 @@ CLASSES: Final[dict[str, tuple[float, str]]] = {
     "crash_in_recovery": (0.25, "C01-C12 twice"),
     "crash_anywhere": (0.015, "C04 C18"),
     "zombie": (0.015, "C20 R13"),
-    "database_lost": (0.004, "D03"),
-    "commit_unknown": (0.004, "D04"),
+    "database_lost": (0.002, "D03"),
+    "commit_unknown": (0.002, "D04"),
 }
 # The places of the order path at which a trader can die.
 POINTS: Final = (

@@ -70,6 +70,7 @@ class SimulatedPort:
         if self._faults.strikes("request_expired"):
             delay = RECEIVE_WINDOW_SECONDS + self._random.uniform(0.1, 3.0)
         if not self._faults.strikes("request_lost"):
+            self._world.wire_busy_until = max(self._world.wire_busy_until, written_at + delay)
             loop.call_later(delay, self._arrive, ticket, written_at, answer, is_late)
         self._trader.crash_point("request_written")
         return await self._answer(answer)

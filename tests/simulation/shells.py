@@ -12,7 +12,7 @@ from trading.desk import coordination
 from trading.desk.desk import Desk
 from trading.desk.memory import Memory, Tables
 from trading.desk.plain import Account, Book, Instrument
-from trading.ledger import ZERO, Leg, Pocket
+from trading.ledger import ZERO, Leg, Pocket, take
 from trading.proposals import Outcome, Proposal
 
 D = Decimal
@@ -59,6 +59,9 @@ class Shell(Protocol):
 
     def reopen(self, *, now: datetime) -> None:
         """Have a person lift every halt."""
+
+    def explain(self, *, now: datetime) -> None:
+        """Have a person say that what is in suspense came to the operator, or left him."""
 
     def set_mark(self, instrument: int, price: Decimal) -> None:
         """Note the newest price."""
@@ -155,6 +158,22 @@ class MemoryShell:
                 reference = f"allocation-{desk.account.ledger_seq + 1}"
                 desk.journal.post(kind="allocation", reference=reference, legs=legs, market_at=now)
                 desk.write()
+
+    def explain(self, *, now: datetime) -> None:
+        """Have a person say that what is in suspense came to the operator, or left him; a bot's share makes up for the rest."""
+        with self.memory.transaction() as store:
+            desk = Desk(store, store.account, market_at=now, now=now)
+            for pocket, amount in desk.journal.balances().items():
+                if pocket.kind != "suspense" or not amount:
+                    continue
+                operator = Pocket("unallocated", None, pocket.asset)
+                split = take(-amount, [(operator, desk.journal.balance(operator))]) if amount < ZERO else None
+                moved = amount if split is None else amount + split.missing
+                if moved:
+                    reference = f"{pocket.asset}:{desk.account.ledger_seq + 1}"
+                    legs = [Leg(pocket, -moved), Leg(operator, moved)]
+                    desk.journal.post(kind="explained", reference=reference, legs=legs, market_at=now)
+            desk.write()
 
     def set_mark(self, instrument: int, price: Decimal) -> None:
         """Note the newest price."""

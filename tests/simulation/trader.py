@@ -93,10 +93,11 @@ class SimulatedTrader:
     async def _run(self) -> None:
         world = self.world
         claims, answers, chores, auditor = (cast("Database", SimulatedDatabase(self)) for _ in range(4))
-        session = Session(
+        session = Session(  # type: ignore[call-arg]
             account_id=world.shell.account_id, epoch=self.epoch, uid="1", process="trader", port=self.port, profile=PROFILE,
             pacer=None, claims=claims, answers=answers, database=chores, auditor=auditor, clock=world.loop.now, monotonic=world.loop.time,
             sleep=self.sleep, cursors=world.shell.cursors(),
+            **({"deploy": "s1"} if "deploy" in Session.__slots__ else {}),
         )  # fmt: skip
         session.keep_lease()
         try:

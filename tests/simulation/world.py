@@ -56,7 +56,8 @@ class World:
         self.deadly: dict[tuple[str, int], bool] = {}
         self.diary: list[str] = []
         self.sent: Counter[str] = Counter()
-        self.zombie_writes = 0
+        # Until then a request may still be on its way to the exchange.
+        self.wire_busy_until = 0.0
         loop.set_task_factory(_owned_task)
 
     @property
@@ -120,7 +121,7 @@ class World:
         if self.faults.strikes("lag_short"):
             return self.random.uniform(0.1, 12.0)
         if self.faults.strikes("lag_long"):
-            return self.random.uniform(20.0, 200.0)
+            return self.random.uniform(20.0, 120.0)
         return 0.0
 
 
