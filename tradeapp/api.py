@@ -11,6 +11,8 @@ from django.utils import timezone
 from ninja import NinjaAPI, Router, Status
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from backtests.api import router as backtests_router
+from backtests.services import UnableToSteer
 from bots.api import router as bots_router
 from bots.services import ModeNotBuilt, UnableToOperate
 from marketdata.api import router as marketdata_router
@@ -27,7 +29,7 @@ from tradeapp.schemas import EventOut, HealthOut, MeOut, NewTokenOut, ReadyOut, 
 log = structlog.get_logger(__name__)
 router = Router(tags=["installation"])
 # What a service says no to: the request was understood and cannot be done now.
-REFUSALS = (UnableToAllocate, UnableToExplain, UnableToOperate, tokens.UnableToMakeToken)
+REFUSALS = (UnableToAllocate, UnableToExplain, UnableToOperate, tokens.UnableToMakeToken, UnableToSteer)
 
 api = NinjaAPI(
     title="tradeapp",
@@ -97,6 +99,7 @@ def events(request: HttpRequest) -> dict[str, Any]:
 api.add_router("", router)
 api.add_router("", portfolio_router)
 api.add_router("", bots_router)
+api.add_router("", backtests_router)
 api.add_router("", marketdata_router)
 
 

@@ -19,6 +19,7 @@ SCOPES: Final = {
     "mode": "trade",
     "kill": "risk",
     "reconciliation": "risk",
+    "sweeps": "bots:write",
     "tokens": "admin",
 }
 # Lifting a halt is more than setting it.

@@ -125,7 +125,7 @@ def best(table: pa.Table, *, figure: str, limit: int) -> list[dict[str, Any]]:
     values = table.column(figure).to_numpy(zero_copy_only=False)
     order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[:limit]
     known = [place for place in order if np.isfinite(values[place])]
-    return [_readable(row) for row in table.take(known).to_pylist()]
+    return [_readable(row) for row in table.take(pa.array(known, type=pa.int64())).to_pylist()]
 
 
 def heat_map(table: pa.Table, *, grid: dict[str, list[Any]], x: str, y: str, figure: str) -> HeatMap:

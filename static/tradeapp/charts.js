@@ -248,7 +248,7 @@ function choose(ranges, button) {
   chart.draw();
 }
 
-function template(element) {
+export function template(element) {
   const axis = { gridcolor: colour("--grid"), zeroline: false, linecolor: colour("--line"), tickfont: { color: colour("--faint"), size: 11 }, automargin: true };
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "Inter, sans-serif", size: 12, color: colour("--text") },
@@ -297,7 +297,7 @@ function toggle(element, name) {
   localStorage.setItem(`hidden:${element.id}`, JSON.stringify([...names]));
 }
 
-function empty(element, words) {
+export function empty(element, words) {
   let note = element.querySelector(".chart-empty");
   if (!note) {
     note = document.createElement("p");
@@ -307,11 +307,11 @@ function empty(element, words) {
   note.textContent = words;
 }
 
-function colour(name) {
+export function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-async function get(address) {
+export async function get(address) {
   const answer = await fetch(address);
   if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
   return answer.json();

@@ -53,6 +53,8 @@ def test_every_change_names_its_scope(db: None) -> None:
         "POST bots/{bot_id}/resume": "bots:write",
         "POST bots/{bot_id}/flatten": "bots:write",
         "PUT mode": "trade",
+        "POST sweeps": "bots:write",
+        "POST sweeps/{sweep_id}/cancel": "bots:write",
     }
 
 

@@ -40,7 +40,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 @ensure_csrf_cookie
 def bot(request: HttpRequest, bot_id: int) -> HttpResponse:
     """Show one bot: its chart, its equity, its decisions and trades."""
-    context = _context(request, "bot")
+    context = page_context(request, "bot")
     line = _line(context["lines"], bot_id)
     state = BotState.objects.filter(bot=line.bot).first()
     context |= {
@@ -95,7 +95,7 @@ def part(request: HttpRequest, name: str) -> HttpResponse:
     """Return one part of a page, as it is now."""
     if name not in PARTS:
         raise Http404("There is no such part.")
-    context = _context(request, "")
+    context = page_context(request, "")
     bot_id = request.GET.get("bot", "")
     if bot_id:
         context["line"] = _line(context["lines"], int(bot_id) if bot_id.isdigit() else 0)
@@ -105,10 +105,10 @@ def part(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _page(request: HttpRequest, name: str) -> HttpResponse:
-    return render(request, f"pages/{name}.html", _context(request, name))
+    return render(request, f"pages/{name}.html", page_context(request, name))
 
 
-def _context(request: HttpRequest, page: str) -> dict[str, Any]:
+def page_context(request: HttpRequest, page: str) -> dict[str, Any]:
     """Gather what every page shows: the account, its figures, its bots and the health bar."""
     account = reading.chosen_account(_number(request, "account"))
     now = timezone.now()

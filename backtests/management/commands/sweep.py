@@ -15,11 +15,11 @@ from django.utils import timezone
 
 from backtests import jobs, services, sweep_runs
 from backtests.models import Sweep
+from backtests.schemas import NO_PROMISE
 from backtests.selectors import sweeps
 from backtests.sweep_spec import SweepSpec, parse_grid
 
 BASIS_POINT = Decimal("0.0001")
-NO_PROMISE = "The best of many trials looks good by luck alone: it is a candidate to test, not a promise."
 
 
 class Command(BaseCommand):
