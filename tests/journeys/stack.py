@@ -165,7 +165,8 @@ class Stack:
 
     def environment(self, name: str) -> dict[str, str]:
         """Point a child at the servers and the database of this run."""
-        return os.environ | {
+        # A drill kills more often than a crash loop is allowed to.
+        return {"TRADER_CRASHES_MAX": "1000"} | os.environ | {
             "DJANGO_SETTINGS_MODULE": "tradeapp.settings",
             "DATABASE_URL": database_url(),
             "VENUE_URL": f"http://127.0.0.1:{self.venue_port}",
