@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 
+from exchange.errors import ExchangeTrouble, Outcome
 from exchange.ports import TradingPort
 from portfolio.jobs import reconcile
 from portfolio.models import Account, HistoryCursor, Order, Reconciliation
@@ -94,6 +95,7 @@ class _Reopening:
         port = keys.open_port(account, key, secret)
         try:
             await self._demand_solitude(port, watch_seconds)
+            await self._look_at_orders(port)
             cancelled = await self._cancel_strangers(port)
             posted = await self._take_in(port, await sync_to_async(records.symbols_ever)(account.pk))
             residuals = await self._compare(port)
@@ -136,6 +138,20 @@ class _Reopening:
     async def _newest_trade(self, port: TradingPort, symbol: str) -> int:
         trades = await port.trades_since(symbol, (await sync_to_async(self._cursors)()).get(symbol, -1) + 1)
         return trades[-1].trade_id if trades else -1
+
+    async def _look_at_orders(self, port: TradingPort) -> None:
+        """Record what became of the orders that lived when the copy was taken: what they held back pays for later trades."""
+        for order in await sync_to_async(records.watched_orders)(self._account.pk):
+            try:
+                report = await port.order_by_client_id(order.symbol, order.client_order_id)
+            except ExchangeTrouble as trouble:
+                if trouble.outcome != Outcome.NOT_VISIBLE:
+                    raise
+                # It may never have been sent; the trader proves that, or finds it.
+                continue
+            await sync_to_async(records.record_answer)(
+                self._account.pk, self._epoch, order.order_id, report, (), now=self._clock()
+            )
 
     async def _cancel_strangers(self, port: TradingPort) -> list[str]:
         """Cancel what rests under a name of an earlier life that these books have lost."""

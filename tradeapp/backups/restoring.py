@@ -13,7 +13,7 @@ from django.db import connection, connections, transaction
 
 from portfolio.models import Account, Lease, Order
 from portfolio.trader import lease
-from portfolio.writers import accounts, audit, orders
+from portfolio.writers import accounts, audit, orders, releases
 from tradeapp import server_addresses
 from tradeapp.backups import archive, database, state
 from tradeapp.backups.archive import Manifest
@@ -61,7 +61,7 @@ def begin_new_life(account_id: int, *, now: datetime) -> str:
     """Halt a restored account under a new deploy; answer it.
 
     An order that waited to be sent when the copy was taken may have been sent since: nobody knows, so it is never sent, only
-    looked for.
+    looked for. What waited for a cancel was decided for a market that is gone.
     """
     # The row was copied with the books; whoever holds the real one is another matter.
     Lease.objects.filter(name=f"trader:{account_id}").update(expires_at=now, holder="")
@@ -73,6 +73,7 @@ def begin_new_life(account_id: int, *, now: datetime) -> str:
         for order_id in list(waiting):
             if orders.mark_sending(order_id, epoch=epoch, now=now):
                 orders.mark_unknown(order_id, MAYBE_SENT, "Restored from a backup; it may have been sent since.", now=now)
+        releases.drop_waiting(account, accounts.RESTORED)
         accounts.set_state(account, Account.State.HALTED, accounts.RESTORED, now=now)
         audit.record(
             action="account.restore",
