@@ -8,6 +8,7 @@ from trading.desk.admission import expected_price
 from trading.desk.desk import Desk
 from trading.desk.placing import new_stop, place, replace_stop
 from trading.desk.refusals import Refusal
+from trading.desk.releases import call_off, note_lost_stop
 from trading.desk.rows import ENTER, EXIT, FLATTEN, PLACE, DecisionRow, IntentRow
 from trading.ledger import exactly
 from trading.proposals import Outcome, Proposal, ProposalKind, arbitration_order
@@ -32,12 +33,12 @@ def coordinate(desk: Desk, proposals: Sequence[Proposal]) -> list[Outcome]:
 @exactly
 def flatten(desk: Desk, book_id: int, *, reason: str) -> int:
     """Cancel everything of a book and sell all it holds once the cancels are proven; answer how many sells."""
-    for order in list(desk.live):
-        if order.book_id == book_id:
-            desk.cancel(order)
-    for waiting in list(desk.waiting):
-        if waiting.book_id == book_id:
-            desk.drop(waiting, reason)
+    lost = call_off(
+        desk,
+        [order for order in desk.live if order.book_id == book_id],
+        [waiting for waiting in desk.waiting if waiting.book_id == book_id],
+        reason=reason,
+    )
     count = 0
     for position in desk.positions_of(book_id):
         intent = desk.store.make_intent(
@@ -54,6 +55,8 @@ def flatten(desk: Desk, book_id: int, *, reason: str) -> int:
             desk.forget(intent)
         else:
             count += 1
+    for place_lost in sorted(lost):
+        note_lost_stop(desk, *place_lost)
     desk.touch_book(book_id)
     return count
 

@@ -18,6 +18,7 @@ from trading.desk.rows import (
     SELLS_OF_EXIT,
     STOP,
     STOP_LOSS,
+    InstrumentRow,
     IntentRow,
     OrderRow,
 )
@@ -120,34 +121,41 @@ def _nothing_to_sell(desk: Desk, intent: IntentRow, live: list[OrderRow]) -> Ref
     instrument = desk.instrument(intent.instrument_id)
     held = desk.available(intent.book_id, instrument.base)
     held += sum((order.quantity - order.filled_quantity for order in live if order.side == "sell"), ZERO)
-    if held < instrument.lot_size:
-        return Refusal("POSITION_EMPTY", {"held": plain(held)})
-    return None
+    return _sale_refusal(desk, intent, _lots_to_sell(intent, instrument, held), held)
 
 
 def _sell_at_market(desk: Desk, intent: IntentRow) -> Refusal | None:
     instrument = desk.instrument(intent.instrument_id)
-    there = desk.lots_available(intent.book_id, instrument)
-    lots = min(intent.lots, there) if intent.lots else there
-    lots = min(lots, int(instrument.quantity_max // instrument.lot_size))
-    if lots <= 0:
-        return Refusal("POSITION_EMPTY", {"available": plain(desk.available(intent.book_id, instrument.base))})
-    mark = desk.mark(intent.instrument_id)
-    refusal = filter_refusal(instrument, lots=lots, price=None)
-    if refusal is None and mark is not None and lots * instrument.lot_size * mark < instrument.notional_min:
-        refusal = Refusal("FILTER_MIN_NOTIONAL", {"notional": plain(lots * instrument.lot_size * mark)})
-    if refusal:
+    available = desk.available(intent.book_id, instrument.base)
+    lots = _lots_to_sell(intent, instrument, available)
+    if refusal := _sale_refusal(desk, intent, lots, available):
         return refusal
     bids = _rival_bids(desk, intent)
     quantity = lots * instrument.lot_size
     if bids:
         # A market sell could reach another book's bid; one tick above it, it cannot (I-39). Exits are never refused for it.
-        desk.order(
-            intent, order_type=LIMIT, time_in_force=IMMEDIATE_OR_CANCEL, quantity=quantity, price=max(bids) + instrument.tick_size
-        )
+        price = max(bids) + instrument.tick_size
+        desk.order(intent, order_type=LIMIT, time_in_force=IMMEDIATE_OR_CANCEL, quantity=quantity, price=price)
     else:
         desk.order(intent, order_type=MARKET, quantity=quantity)
     return None
+
+
+def _lots_to_sell(intent: IntentRow, instrument: InstrumentRow, held: Decimal) -> int:
+    there = int(held // instrument.lot_size)
+    lots = min(intent.lots, there) if intent.lots else there
+    return min(lots, int(instrument.quantity_max // instrument.lot_size))
+
+
+def _sale_refusal(desk: Desk, intent: IntentRow, lots: int, held: Decimal) -> Refusal | None:
+    instrument = desk.instrument(intent.instrument_id)
+    if lots <= 0:
+        return Refusal("POSITION_EMPTY", {"held": plain(held)})
+    mark = desk.mark(intent.instrument_id)
+    refusal = filter_refusal(instrument, lots=lots, price=None)
+    if refusal is None and mark is not None and lots * instrument.lot_size * mark < instrument.notional_min:
+        refusal = Refusal("FILTER_MIN_NOTIONAL", {"notional": plain(lots * instrument.lot_size * mark)})
+    return refusal
 
 
 def _rival_bids(desk: Desk, intent: IntentRow) -> list[Decimal]:
@@ -226,8 +234,9 @@ def _note_stop(desk: Desk, stop: IntentRow, refusal: Refusal | None) -> None:
     desk.touch_position(position)
 
 
-def is_protected(desk: Desk, order: OrderRow) -> bool:
-    """Say whether a stop replaces or follows this one."""
-    live = desk.live_of(order.book_id, order.instrument_id, side="sell")
-    waiting = desk.waiting_of(order.book_id, order.instrument_id)
-    return any(is_stop(row) for row in live) or any(row.kind == STOP for row in waiting)
+def is_looked_after(desk: Desk, book_id: int, instrument_id: int) -> bool:
+    """Say whether a stop of the position stands or follows, or its exit is on the way."""
+    live = desk.live_of(book_id, instrument_id, side="sell")
+    waiting = desk.waiting_of(book_id, instrument_id)
+    kinds = {order.intent.kind for order in live} | {intent.kind for intent in waiting}
+    return not kinds.isdisjoint(SELLS_OF_EXIT | {STOP})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from trading.desk.desk import Desk, is_stop
-from trading.desk.placing import attach_stop, is_protected, release_waiting
-from trading.desk.rows import ENTER, SELLS_OF_EXIT, OrderRow
+from trading.desk.placing import attach_stop, is_looked_after, release_waiting
+from trading.desk.rows import ENTER, SELLS_OF_EXIT, STOP, IntentRow, OrderRow
 from trading.ledger import ZERO, exactly
-from trading.order_status import FILLED
+from trading.order_status import FILLED, WITHDRAWN
 
 
 @exactly
@@ -26,7 +28,34 @@ def after_end(desk: Desk, order: OrderRow) -> None:
         attach_stop(desk, order.intent)
     release_waiting(desk)
     if lost_stop:
-        _note_lost_stop(desk, order)
+        note_lost_stop(desk, order.book_id, order.instrument_id)
+
+
+def call_off(desk: Desk, orders: Iterable[OrderRow], intents: Iterable[IntentRow], *, reason: str) -> set[tuple[int, int]]:
+    """Ask for the cancel of orders and give intents up; answer the positions that thereby lost a stop at once.
+
+    Where the exchange must first take a cancel, its answer tells.
+    """
+    lost = set()
+    for order in list(orders):
+        desk.cancel(order)
+        if is_stop(order) and order.status == WITHDRAWN:
+            lost.add((order.book_id, order.instrument_id))
+    for intent in list(intents):
+        desk.drop(intent, reason)
+        if intent.kind == STOP:
+            lost.add((intent.book_id, intent.instrument_id))
+    return lost
+
+
+def note_lost_stop(desk: Desk, book_id: int, instrument_id: int) -> None:
+    """Mark a position that has lost its stop, unless another stands or follows, or its exit is on the way (I-47)."""
+    position = desk.position(book_id, instrument_id)
+    if position is None or is_looked_after(desk, book_id, instrument_id):
+        return
+    if position.quantity // desk.instrument(instrument_id).lot_size > ZERO:
+        position.is_unprotected = True
+        desk.touch_position(position)
 
 
 def _leaves_something_to_protect(order: OrderRow) -> bool:
@@ -38,14 +67,3 @@ def _leaves_something_to_protect(order: OrderRow) -> bool:
 def _took_a_stop_away(desk: Desk, order: OrderRow) -> bool:
     """Say whether an exit that did not sell all may have cost the position its stop."""
     return order.intent.kind in SELLS_OF_EXIT and desk.store.has_had_stop(order.book_id, order.instrument_id)
-
-
-def _note_lost_stop(desk: Desk, order: OrderRow) -> None:
-    """Mark a position that has lost its stop, unless another stands or follows; a stop we cancelled is not lost."""
-    position = desk.position(order.book_id, order.instrument_id)
-    was_asked_for = is_stop(order) and order.cancel_requested_at is not None
-    if position is None or was_asked_for or is_protected(desk, order):
-        return
-    if position.quantity // desk.instrument(order.instrument_id).lot_size > ZERO:
-        position.is_unprotected = True
-        desk.touch_position(position)

@@ -8,8 +8,8 @@ from typing import Final
 from trading.desk import reservations
 from trading.desk.claims import MESSAGE_LENGTH_MAX, REASON_LENGTH_MAX
 from trading.desk.desk import Desk
-from trading.desk.releases import after_end
-from trading.desk.rows import OrderRow
+from trading.desk.releases import after_end, call_off, note_lost_stop
+from trading.desk.rows import ENTRIES, IntentRow, OrderRow
 from trading.ledger import ZERO, exactly, plain
 from trading.order_status import (
     ABSENT,
@@ -97,23 +97,26 @@ def withdraw(desk: Desk, order_id: int, reason: str) -> bool:
 
 
 @exactly
-def request_cancels(desk: Desk, *, book_ids: Collection[int] | None = None, entries_only: bool = False) -> int:
+def request_cancels(
+    desk: Desk, *, book_ids: Collection[int] | None = None, entries_only: bool = False, spares_exits: bool = False
+) -> int:
     """Ask for the cancel of live orders; with `entries_only` resting sells and protective stops stay.
 
+    With `spares_exits` resting sells go too, but protective stops and exits stay: a kill leaves nobody unprotected.
     Orders never sent are withdrawn at once. Waiting intents of the same kind are dropped. Answers how many.
     """
-    count = 0
-    for order in list(desk.live):
-        if (book_ids is None or order.book_id in book_ids) and (not entries_only or order.side == "buy"):
-            desk.cancel(order)
-            count += 1
-    for intent in list(desk.waiting):
-        if (book_ids is None or intent.book_id in book_ids) and (not entries_only or intent.side == "buy"):
-            desk.drop(intent, "CANCEL_REQUESTED")
-            count += 1
-    if count:
+
+    def is_meant(row: OrderRow | IntentRow, kind: str) -> bool:
+        is_spared = (entries_only and row.side != "buy") or (spares_exits and kind not in ENTRIES)
+        return not is_spared and (book_ids is None or row.book_id in book_ids)
+
+    orders = [row for row in desk.live if is_meant(row, row.intent.kind)]
+    intents = [row for row in desk.waiting if is_meant(row, row.kind)]
+    for position in sorted(call_off(desk, orders, intents, reason="CANCEL_REQUESTED")):
+        note_lost_stop(desk, *position)
+    if orders or intents:
         desk.touch_account()
-    return count
+    return len(orders) + len(intents)
 
 
 def end_if_complete(desk: Desk, order: OrderRow) -> bool:

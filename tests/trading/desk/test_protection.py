@@ -1,0 +1,108 @@
+"""A position says the truth about its protection, whoever took its stop away (I-47)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from tests.trading.desk.world import NOW, World, build
+from trading.desk import coordination, reports
+from trading.desk.desk import Desk
+
+D = Decimal
+
+
+@pytest.fixture
+def world() -> World:
+    """A book that holds 0.0038 BTC, with a protective stop that is written and not sent."""
+    world = build()
+    world.decide(world.propose("enter", lots=380, limit_price=D("50505"), stop_price=D("49000")))
+    world.fill(world.send(world.order("enter")), "0.0038", "50000")
+    return world
+
+
+def cancel_everything(world: World) -> None:
+    """Ask for the cancel of all that the first book has."""
+    with world.memory.transaction() as store:
+        desk = Desk(store, store.account, market_at=world.market_at, now=NOW)
+        assert reports.request_cancels(desk, book_ids=[1]) == 1
+        desk.write()
+
+
+def flatten(world: World) -> int:
+    """Have the first book sold out."""
+    with world.memory.transaction() as store:
+        desk = Desk(store, store.account, market_at=world.market_at, now=NOW)
+        count = coordination.flatten(desk, 1, reason="TEST")
+        desk.write()
+    return count
+
+
+def test_a_cancelled_stop_that_nothing_follows_is_lost(world: World) -> None:
+    """A kill cancels stops too: from the proof on, the position says that it is unprotected, not before."""
+    stop = world.send(world.order("stop"))
+    cancel_everything(world)
+    assert not world.position().is_unprotected
+    world.end(stop)
+    assert world.position().is_unprotected
+
+
+def test_a_stop_withdrawn_before_it_was_sent_is_lost_at_once(world: World) -> None:
+    """No answer will come for it."""
+    cancel_everything(world)
+    assert world.now(world.order("stop")).status == "withdrawn"
+    assert world.position().is_unprotected
+
+
+def test_a_waiting_stop_that_is_dropped_is_lost(world: World) -> None:
+    """It waited for the cancel of the old one; now neither stands."""
+    old = world.send(world.order("stop"))
+    world.decide(world.propose("move_stop", stop_price=D(48000)))
+    with world.memory.transaction() as store:
+        desk = Desk(store, store.account, market_at=world.market_at, now=NOW)
+        assert reports.request_cancels(desk, book_ids=[1]) == 2
+        desk.write()
+    world.end(old)
+    assert world.position().is_unprotected
+
+
+def test_a_stop_that_an_exit_replaced_is_not_lost(world: World) -> None:
+    """The exit is on its way; only when it has not sold all is the position bare."""
+    stop = world.send(world.order("stop"))
+    world.decide(world.propose("exit"))
+    world.end(stop)
+    assert not world.position().is_unprotected
+    world.end(world.send(world.order("exit")))
+    assert world.position().is_unprotected
+
+
+def test_an_exit_that_the_exchange_would_not_take_leaves_the_stop(world: World) -> None:
+    """Refused before any cancel is asked for: an old stop is better than none."""
+    world.memory.marks[1] = D(1)
+    (outcome,) = world.decide(world.propose("exit"))
+    assert outcome.code == "FILTER_MIN_NOTIONAL"
+    assert world.now(world.order("stop")).status == "ready"
+    assert not world.position().is_unprotected
+
+
+def test_a_flatten_that_cannot_sell_leaves_the_position_marked(world: World) -> None:
+    """The stop went, and the exchange would not take the sale: somebody must look."""
+    world.memory.marks[1] = D(1)
+    assert flatten(world) == 0
+    assert world.now(world.order("stop")).status == "withdrawn"
+    assert world.position().is_unprotected
+
+
+def test_a_flatten_that_sells_leaves_no_mark(world: World) -> None:
+    """Its exit is on the way."""
+    assert flatten(world) == 1
+    assert not world.position().is_unprotected
+
+
+def test_a_new_stop_takes_the_mark_away(world: World) -> None:
+    """Protected again, and the position says so."""
+    cancel_everything(world)
+    world.decide(world.propose("move_stop", stop_price=D(48000)))
+    assert not world.position().is_unprotected
+    assert world.order("stop").stop_price == D(48000)
