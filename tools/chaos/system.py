@@ -101,6 +101,8 @@ class System:
             "TRADEAPP_DATA_DIR": str(self.data_dir),
             "TRADEAPP_PROCESS": process,
             "PYTHONUNBUFFERED": "1",
+            # Every crash here is made; a loop of them would rightly halt the account.
+            "TRADER_CRASHES_MAX": "1000000",
         }
 
     def wait(self, done: Callable[[], bool], what: str, *, seconds: float, every: float = 0.05) -> float:

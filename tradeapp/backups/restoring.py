@@ -53,6 +53,7 @@ def restore(*, source: Path, place: Place, now: datetime) -> Restored:
                 kept_database = database.set_aside(server, now)
                 database.load(dump, url)
                 deploys = _live_again(url, now)
+        state.forget_heads(place.data_dir)
         kept_files = state.put_back(Path(folder) / archive.STATE, place.data_dir)
     return Restored(manifest, deploys, kept_database, kept_files)
 

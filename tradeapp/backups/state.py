@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 # Servers are copied by their own tools, logs and caches are made anew, and downloaded history can be downloaded again.
-LEFT_OUT: Final = frozenset({"servers", "logs", "numba", "run", "history", "backups", "addresses.json", "up.lock"})
+LEFT_OUT: Final = frozenset(
+    {"servers", "logs", "numba", "run", "history", "backups", "ledger-heads", "addresses.json", "up.lock"}
+)
 # The keys in the database are sealed with it: whoever finds a backup must not find this beside it.
 MASTER_KEY: Final = "master.key"
 _STORE_SUFFIXES: Final = (".sqlite", ".sqlite3", ".db")
@@ -26,6 +28,11 @@ def copy_out(data_dir: Path, folder: Path) -> None:
             _copy_store(path, target)
         else:
             shutil.copy2(path, target)
+
+
+def forget_heads(data_dir: Path) -> None:
+    """Forget how far the books of this place had come: from here on the restored ones count, and they say that they were."""
+    shutil.rmtree(data_dir / "ledger-heads", ignore_errors=True)
 
 
 def put_back(folder: Path, data_dir: Path) -> list[str]:
