@@ -6,6 +6,7 @@ import sys
 from venue import server
 from venue.config import read_options
 from venue.exchange import Exchange
+from venue.faults.rules import UnusableFaults
 from venue.market.replay import ReplayMarket
 from venue.market.source import UnusableMarket
 from venue.store import StoreUnusable
@@ -19,7 +20,7 @@ def main() -> int:
     options = read_options(sys.argv[1:])
     try:
         exchange = Exchange(options)
-    except (UnusableMarket, StoreUnusable) as error:
+    except (UnusableMarket, StoreUnusable, UnusableFaults) as error:
         print(f"venue: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
     if isinstance(exchange.source, ReplayMarket) and exchange.source.left_out:

@@ -1,6 +1,7 @@
 """Accounts and their balances, in units."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from venue.orders import Order
 
@@ -25,9 +26,22 @@ class Account:
     # Fills ever booked for this account: what pacing clients compare with.
     trade_count: int = 0
     update_time: int = 0
+    # Whether fees are taken in BNB, as long as there is some.
+    pays_in_bnb: bool = False
+    # Maker and taker rate in millionths; empty means what everybody pays.
+    fee_rates: tuple[int, int] | tuple[()] = ()
     balances: dict[str, Balance] = field(default_factory=dict)
     open_orders: dict[tuple[str, int], Order] = field(default_factory=dict)
     open_client_ids: dict[tuple[str, str], Order] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what was set for this account."""
+        return {"pays_in_bnb": self.pays_in_bnb, "fee_rates": list(self.fee_rates)}
+
+    def restore_settings(self, written: dict[str, Any]) -> None:
+        """Set what was set before a restart."""
+        self.pays_in_bnb = written["pays_in_bnb"]
+        self.fee_rates = tuple(written["fee_rates"])
 
     def balance(self, asset: str) -> Balance:
         """Return the balance of an asset, empty if it was never held."""

@@ -52,10 +52,12 @@ class MarketClock:
         position: Position | None,
         *,
         wanted: Callable[[str], bool] = lambda _stream: True,
+        after_step: Callable[[], None] = lambda: None,
     ) -> None:
         """Open the market, or take it up where it was left. `wanted` tells which streams have listeners."""
         self.source = source
         self._wanted = wanted
+        self._after_step = after_step
         self.engine = engine
         self._bars: dict[str, Bar] = {}
         fresh = position is None
@@ -84,6 +86,7 @@ class MarketClock:
             self._walk_symbol(symbol, bar, start, end)
         self.position.progress = end
         self.engine.now = max(self.engine.now, self._time(end))
+        self._after_step()
         self._note_position()
 
     def turn(self) -> bool:
@@ -130,6 +133,7 @@ class MarketClock:
             book.open_bar(bar.open, bar.volume)
             self.engine.move(symbol, bar.open, bar.open, lambda _level: open_time)
             self._print(symbol, bar, 0)
+        self._after_step()
         self._note_position()
 
     def _resume(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from venue.amounts import IllegalAmount, TooPrecise, parse_rate
+from venue.faults.rules import Rule, UnusableFaults, read_file
 from venue.matching.terms import PPM, Terms
 
 DEFAULT_PORT: Final = 8020
@@ -34,6 +35,8 @@ class Options:
     order_limit: int
     paused: bool
     wait_for_client: bool
+    faults: tuple[Rule, ...] = ()
+    fault_seed: int | None = None
 
 
 def read_options(words: list[str]) -> Options:
@@ -55,6 +58,10 @@ def read_options(words: list[str]) -> Options:
             parser.error(f"--{name} must be from 0 to {PPM // 10 - 1}.")
     if not 0 < given.participation_ppm <= PPM:
         parser.error(f"--participation-ppm must be above 0 and at most {PPM}.")
+    try:
+        fault_seed, faults = read_file(given.faults) if given.faults else (None, [])
+    except UnusableFaults as error:
+        parser.error(str(error))
     return Options(
         data_dir=given.data_dir,
         host=given.host,
@@ -72,6 +79,8 @@ def read_options(words: list[str]) -> Options:
         order_limit=given.order_limit,
         paused=given.paused,
         wait_for_client=given.wait_for_client,
+        faults=tuple(faults),
+        fault_seed=fault_seed,
     )
 
 
@@ -97,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--order-limit", type=int, default=ORDER_LIMIT, help="orders per ten seconds (default: %(default)s)")
     add("--paused", action="store_true", help="open the market but let no time pass until told to")
     add("--wait-for-client", action="store_true", help="let no time pass while no pacing client is registered")
+    add("--faults", type=Path, help="arm the faults of this file, one JSON rule to a line (docs/venue.md)")
     return parser
 
 

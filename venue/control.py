@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any, Final, TypeGuard
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from venue.accounts import Account
 from venue.amounts import IllegalAmount, TooPrecise, parse, parse_signed, text
 from venue.errors import ApiError
 from venue.exchange import Exchange
+from venue.faults.rules import Rule, UnusableFaults, read_rule, read_seed
 
 HOLD_SECONDS_MAX: Final = 60.0
 SPEED_MAX: Final = 1_000_000.0
@@ -39,6 +41,10 @@ class Control:
             web.post("/control/accounts", _with_body(self._open_account)),
             web.post("/control/faucet", _with_body(self._faucet)),
             web.get("/control/books/{uid}", self._books),
+            web.get("/control/faults", self._show_faults),
+            web.post("/control/faults", _with_body(self._arm)),
+            web.delete("/control/faults", self._disarm),
+            web.delete("/control/faults/{number}", self._disarm),
         ]
 
     async def _clock(self, _request: web.Request) -> web.Response:
@@ -134,6 +140,37 @@ class Control:
         await self._exchange.durable()
         return web.json_response(self._exchange.dump(account))
 
+    async def _arm(self, body: Body) -> web.Response:
+        rules = body.get("rules", [body] if "action" in body else None)
+        if not isinstance(rules, list) or (set(body) - {"seed", "rules"} and "action" not in body):
+            return _refuse('the body must be {"seed": 7, "rules": [...]} or one rule')
+        try:
+            seed = read_seed(body["seed"]) if "seed" in body else None
+            armed = self._exchange.arm([_read_numbered(number, rule) for number, rule in enumerate(rules, 1)], seed=seed)
+        except UnusableFaults as error:
+            return _refuse(str(error))
+        await self._exchange.durable()
+        return web.json_response({"armed": [item.written() for item in armed]})
+
+    async def _show_faults(self, _request: web.Request) -> web.Response:
+        faults = self._exchange.faults
+        answer = {
+            "seed": faults.seed,
+            "rules": [item.written() for item in faults.armed],
+            "counts": dict(faults.counts),
+            "firings": [asdict(firing) for firing in faults.firings],
+        }
+        return web.json_response(answer)
+
+    async def _disarm(self, request: web.Request) -> web.Response:
+        number = request.match_info.get("number")
+        if number is not None and not number.isdecimal():
+            return _refuse("the number of a fault is a whole number")
+        gone = self._exchange.disarm(None if number is None else int(number))
+        if number is not None and not gone:
+            return _refuse(f"no fault has the number {number}", status=404)
+        return web.json_response({"disarmed": gone})
+
     def _account(self, uid: object) -> Account:
         try:
             return self._exchange.engine.accounts[int(str(uid))]
@@ -163,6 +200,13 @@ def _with_body(handler: Callable[[Body], Awaitable[web.Response]]) -> Callable[[
         return await handler(body)
 
     return read_and_handle
+
+
+def _read_numbered(number: int, given: object) -> Rule:
+    try:
+        return read_rule(given)
+    except UnusableFaults as error:
+        raise UnusableFaults(f"rule {number}: {error}") from None
 
 
 def _is_whole(value: object) -> TypeGuard[int]:

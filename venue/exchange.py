@@ -1,19 +1,26 @@
 """The exchange as a whole: engine, clock, store and listeners, wired together."""
 
 import hashlib
+import json
 import secrets
 import string
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from venue import outside
 from venue.accounts import Account
 from venue.amounts import text
 from venue.clock import POSITION, MarketClock, Position
 from venue.config import Options
-from venue.errors import ApiError
+from venue.faults.book import Armed, Faults
+from venue.faults.conditions import Conditions
+from venue.faults.rules import Rule
+from venue.faults.streams import StreamFaults
+from venue.faults.world import World, restore_terms
 from venue.hub import Hub
-from venue.journal import Flow, Journal, UserEvent
+from venue.journal import Journal
 from venue.limits import Limits
 from venue.market.replay import ReplayMarket
 from venue.market.source import MarketSource
@@ -22,7 +29,6 @@ from venue.matching.engine import Engine
 from venue.orders import Order, Trade
 from venue.pacing import Pace, Pacer
 from venue.payloads import order_row, trade_row
-from venue.reports import account_position, balance_update
 from venue.store import Committer, Store
 
 STORE_FILE: Final = "venue.sqlite3"
@@ -46,15 +52,42 @@ class Exchange:
         self.hub = Hub()
         self.limits = Limits(options.weight_limit, options.order_limit)
         self.engine = Engine(self.source.listings, options.terms, wall_ms=wall_ms)
+        self.conditions = Conditions()
+        self.faults = Faults(wall_ms=wall_ms, market_time=lambda: self.engine.now, log=True)
+        self.world = World(self.engine, self.faults, self.conditions, keep=self._keep, reset=self._reset)
+        self.hub.faults = StreamFaults(self.faults, self.world)
         facts = self.store.facts()
         self._restore_engine()
+        restore_terms(self.engine, facts)
         position = Position.decode(facts[POSITION]) if POSITION in facts else None
-        self.clock = MarketClock(self.source, self.engine, position, wanted=self.hub.is_wanted)
+        self.clock = MarketClock(self.source, self.engine, position, wanted=self.hub.is_wanted, after_step=self._meet_faults)
         self.pace = _pace(options, facts)
         self.store.write_now(self._take_journal())
         self.committer = Committer(self.store, self._take_journal, self.hub.publish)
         self.pacer = Pacer(self.clock, self.committer, self.pace, self.store.clients())
         self.by_key = {account.api_key: account for account in self.engine.accounts.values()}
+        self.arm(options.faults, seed=options.fault_seed)
+
+    def protocol_ms(self) -> int:
+        """Return the time that signed requests are measured against."""
+        return wall_ms() + self.conditions.skew_ms
+
+    def arm(self, rules: Sequence[Rule], *, seed: int | None) -> list[Armed]:
+        """Arm faults, all or none; what is due at once happens at once."""
+        for rule in rules:
+            self.world.check(rule)
+        if seed is not None:
+            self.faults.sow(seed)
+        fresh = self.faults.arm(rules)
+        self.world.settle_hooks()
+        self._meet_faults()
+        return fresh
+
+    def disarm(self, number: int | None) -> int:
+        """Forget one fault or all of them."""
+        gone = self.faults.disarm(number)
+        self.world.settle_hooks()
+        return gone
 
     async def durable(self) -> None:
         """Wait until everything that has happened so far is on disk."""
@@ -82,16 +115,7 @@ class Exchange:
 
     def move_outside(self, account: Account, asset: str, amount: int) -> None:
         """Book money from outside, or to there when the amount is below zero."""
-        balance = account.balance(asset)
-        if balance.free + amount < 0:
-            raise ApiError(-2010, "Account has insufficient balance for requested action.")
-        balance.free += amount
-        now = account.update_time = self.engine.now
-        journal = self.engine.journal
-        journal.flows.append(Flow(account.uid, asset, amount, now, wall_ms()))
-        journal.touch_balance(account, asset)
-        journal.events.append(UserEvent(account.uid, balance_update(asset, amount, now)))
-        journal.events.append(UserEvent(account.uid, account_position(account, (asset,), now)))
+        outside.move(self.engine, account, asset, amount, wall_ms=wall_ms())
 
     def keep_pace(self) -> None:
         """Have a change of speed or pause survive a restart with the same command line."""
@@ -148,6 +172,17 @@ class Exchange:
         """Write what is left and close the store."""
         self.store.write_now(self._take_journal())
         self.store.close()
+
+    def _meet_faults(self) -> None:
+        if self.faults.on_world:
+            self.world.act_due()
+
+    def _keep(self, name: str, value: Any) -> None:
+        self.engine.journal.facts[name] = json.dumps(value)
+
+    def _reset(self, balances: dict[str, int]) -> None:
+        self.engine.reset(balances)
+        self.hub.cut_accounts()
 
     def _take_journal(self) -> Journal:
         journal = self.engine.take_journal()

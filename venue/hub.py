@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
 
+from venue.faults.streams import StreamFaults, Told
 from venue.journal import MarketEvent, UserEvent
 
 # A listener that falls this far behind is cut off, as the exchange would do.
@@ -40,6 +41,7 @@ class Hub:
     def __init__(self) -> None:
         self._by_stream: defaultdict[str, set[Listener]] = defaultdict(set)
         self._by_account: defaultdict[int, set[Listener]] = defaultdict(set)
+        self.faults: StreamFaults | None = None
 
     def is_wanted(self, stream: str) -> bool:
         """Tell whether anybody listens to a stream."""
@@ -83,7 +85,36 @@ class Hub:
             self.unfollow(listener, uid)
 
     def publish(self, events: list[UserEvent | MarketEvent]) -> None:
-        """Tell everybody concerned."""
+        """Tell everybody concerned, by way of the faults that are armed."""
+        if self.faults is None or self.faults.is_idle:
+            self._tell_all(events)
+            return
+        self._follow(self.faults.pass_on(events))
+
+    def stir(self) -> None:
+        """Let happen what faults have waiting although nothing is to be told."""
+        if self.faults is not None and not self.faults.is_idle:
+            self._follow(self.faults.on_their_own(self.wanted(), [uid for uid, heard in self._by_account.items() if heard]))
+            self._follow(self.faults.pass_on([]))
+
+    def cut_accounts(self) -> None:
+        """End the connections of everybody who listens to an account."""
+        for listeners in self._by_account.values():
+            for listener in listeners:
+                listener.end()
+
+    def _follow(self, told: Told) -> None:
+        self._tell_all(told.events)
+        for event in told.cut:
+            for listener in self._heard(event):
+                listener.end()
+
+    def _heard(self, event: UserEvent | MarketEvent) -> set[Listener]:
+        if isinstance(event, UserEvent):
+            return self._by_account.get(event.uid, set())
+        return self._by_stream.get(event.stream, set())
+
+    def _tell_all(self, events: list[UserEvent | MarketEvent]) -> None:
         for event in events:
             if isinstance(event, UserEvent):
                 for listener in self._by_account.get(event.uid, ()):

@@ -1,5 +1,6 @@
 """What has changed since the last commit, and what the world will be told once it is durable."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,12 @@ class Journal:
     days: dict[int, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     events: list[UserEvent | MarketEvent] = field(default_factory=list)
+    # Everything that was written before of orders, fills and balances goes first.
+    is_reset: bool = False
+
+    def settings(self, account: Account) -> None:
+        """Have what was set for an account written."""
+        self.facts[f"account:{account.uid}"] = json.dumps(account.settings())
 
     def touch(self, order: Order) -> None:
         """Have an order written."""
@@ -71,4 +78,5 @@ class Journal:
             or self.days
             or self.facts
             or self.events
+            or self.is_reset
         )

@@ -15,7 +15,7 @@ ORDER_TYPES: Final = (
     "TAKE_PROFIT",
     "TAKE_PROFIT_LIMIT",
 )
-PREVENTION_MODES: Final = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH")
+PREVENTION_MODES: Final = ("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
 MAX_NUM_ORDERS: Final = 200
 MAX_NUM_ALGO_ORDERS: Final = 5
 PRICE_MULTIPLE_UP: Final = 5
@@ -65,6 +65,15 @@ class Listing:
     min_notional: int
     max_notional: int
     max_price: int
+    min_quantity: int = 0
+    max_position: int = 0
+    max_orders: int = MAX_NUM_ORDERS
+    max_algo_orders: int = MAX_NUM_ALGO_ORDERS
+
+    @property
+    def smallest(self) -> int:
+        """Return the smallest quantity of an order."""
+        return self.min_quantity or self.step
 
     def with_tick(self, tick: int) -> "Listing":
         """Give the listing a finer tick, and a coarser step where amounts would not stay whole."""
@@ -102,11 +111,11 @@ def listing(symbol: str) -> Listing:
     return plain.with_tick(plain.tick)
 
 
-def symbol_information(item: Listing) -> dict[str, object]:
+def symbol_information(item: Listing, *, is_halted: bool = False) -> dict[str, object]:
     """Describe a symbol as exchangeInfo does."""
     return {
         "symbol": item.symbol,
-        "status": "TRADING",
+        "status": "BREAK" if is_halted else "TRADING",
         "baseAsset": item.base,
         "baseAssetPrecision": 8,
         "quoteAsset": item.quote,
@@ -135,7 +144,7 @@ def symbol_information(item: Listing) -> dict[str, object]:
 
 
 def _filters(item: Listing) -> list[dict[str, object]]:
-    return [
+    filters: list[dict[str, object]] = [
         {
             "filterType": "PRICE_FILTER",
             "minPrice": text(item.tick),
@@ -144,7 +153,7 @@ def _filters(item: Listing) -> list[dict[str, object]]:
         },
         {
             "filterType": "LOT_SIZE",
-            "minQty": text(item.step),
+            "minQty": text(item.smallest),
             "maxQty": text(item.max_quantity),
             "stepSize": text(item.step),
         },
@@ -170,6 +179,9 @@ def _filters(item: Listing) -> list[dict[str, object]]:
             "applyMaxToMarket": False,
             "avgPriceMins": 5,
         },
-        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": MAX_NUM_ORDERS},
-        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": MAX_NUM_ALGO_ORDERS},
+        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": item.max_orders},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": item.max_algo_orders},
     ]
+    if item.max_position:
+        filters.append({"filterType": "MAX_POSITION", "maxPosition": text(item.max_position)})
+    return filters

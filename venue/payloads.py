@@ -4,7 +4,8 @@ from typing import Any
 
 from venue.accounts import Account
 from venue.amounts import rate_text, text
-from venue.matching.terms import Terms
+from venue.matching.fees import BNB, BNB_DISCOUNT_PPM, Rates
+from venue.matching.terms import PPM
 from venue.orders import Order, Trade
 
 BASIS_POINTS_PPM = 100
@@ -98,7 +99,7 @@ def trade_row(trade: Trade) -> dict[str, Any]:
     }
 
 
-def account_row(account: Account, terms: Terms, *, omit_zero: bool) -> dict[str, Any]:
+def account_row(account: Account, rates: Rates, *, omit_zero: bool) -> dict[str, Any]:
     """Show an account with its balances."""
     balances = [
         {"asset": asset, "free": text(balance.free), "locked": text(balance.locked)}
@@ -106,13 +107,13 @@ def account_row(account: Account, terms: Terms, *, omit_zero: bool) -> dict[str,
         if balance.free or balance.locked or not omit_zero
     ]
     return {
-        "makerCommission": terms.maker_fee_ppm // BASIS_POINTS_PPM,
-        "takerCommission": terms.taker_fee_ppm // BASIS_POINTS_PPM,
+        "makerCommission": rates.maker_fee_ppm // BASIS_POINTS_PPM,
+        "takerCommission": rates.taker_fee_ppm // BASIS_POINTS_PPM,
         "buyerCommission": 0,
         "sellerCommission": 0,
         "commissionRates": {
-            "maker": rate_text(terms.maker_fee_ppm),
-            "taker": rate_text(terms.taker_fee_ppm),
+            "maker": rate_text(rates.maker_fee_ppm),
+            "taker": rate_text(rates.taker_fee_ppm),
             "buyer": text(0),
             "seller": text(0),
         },
@@ -130,20 +131,20 @@ def account_row(account: Account, terms: Terms, *, omit_zero: bool) -> dict[str,
     }
 
 
-def commission_row(symbol: str, terms: Terms) -> dict[str, Any]:
+def commission_row(symbol: str, rates: Rates, *, pays_in_bnb: bool) -> dict[str, Any]:
     """Show what trading a symbol costs."""
     nothing = {"maker": text(0), "taker": text(0), "buyer": text(0), "seller": text(0)}
-    rates = {"maker": rate_text(terms.maker_fee_ppm), "taker": rate_text(terms.taker_fee_ppm)}
+    own = {"maker": rate_text(rates.maker_fee_ppm), "taker": rate_text(rates.taker_fee_ppm)}
     return {
         "symbol": symbol,
-        "standardCommission": {**nothing, **rates},
+        "standardCommission": {**nothing, **own},
         "specialCommission": dict(nothing),
         "taxCommission": dict(nothing),
         "discount": {
-            "enabledForAccount": False,
-            "enabledForSymbol": False,
-            "discountAsset": "BNB",
-            "discount": text(0),
+            "enabledForAccount": pays_in_bnb,
+            "enabledForSymbol": True,
+            "discountAsset": BNB,
+            "discount": rate_text(PPM - BNB_DISCOUNT_PPM),
         },
     }
 

@@ -64,6 +64,11 @@ def account_position(account: Account, assets: tuple[str, ...], at: int) -> dict
     }
 
 
+def lock_update(asset: str, amount: int, at: int) -> dict[str, Any]:
+    """Report what another product of the exchange has locked, or given back when below zero."""
+    return {"e": "externalLockUpdate", "E": at, "a": asset, "d": text(amount), "T": at}
+
+
 def balance_update(asset: str, amount: int, at: int) -> dict[str, Any]:
     """Report money that came from outside or went there."""
     return {"e": "balanceUpdate", "E": at, "a": asset, "d": text(amount), "T": at}

@@ -66,6 +66,8 @@ INSERT INTO trades VALUES (
 """
 WRITE_FLOW: Final = "INSERT INTO flows VALUES (:uid, :asset, :amount, :time, :booked_at_wall_ms)"
 
+FORGET_ALL: Final = ("DELETE FROM orders", "DELETE FROM trades", "DELETE FROM flows", "DELETE FROM balances")
+
 READ_OPEN_ORDERS: Final = "SELECT * FROM orders WHERE status IN ('NEW', 'PARTIALLY_FILLED') ORDER BY symbol, order_id"
 READ_ORDERS_OF_ACCOUNT: Final = "SELECT * FROM orders WHERE uid = ? ORDER BY received_at_wall_ms, symbol, order_id"
 READ_ORDER: Final = "SELECT * FROM orders WHERE uid = ? AND symbol = ? AND order_id = ?"

@@ -216,7 +216,8 @@ def _statements(journal: Journal) -> Iterator[_Statement]:
         (schema.WRITE_CLIENT, [(name, ack) for name, ack in journal.clients.items() if ack != GONE]),
         (schema.REMOVE_CLIENT, [(name,) for name, ack in journal.clients.items() if ack == GONE]),
     ]
-    return (statement for statement in batch if statement[1])
+    gone: list[_Statement] = [(statement, [()]) for statement in schema.FORGET_ALL] if journal.is_reset else []
+    return iter([*gone, *(statement for statement in batch if statement[1])])
 
 
 def _account_row(account: Account) -> dict[str, Any]:

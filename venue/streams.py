@@ -14,7 +14,6 @@ from venue.journal import MarketEvent, UserEvent
 from venue.market.bars import INTERVALS
 from venue.ticker import day_ticker, kline_event, levels, mini_ticker
 
-STREAMS_MAX: Final = 1024
 REFRESH_SECONDS: Final = 0.25
 TICKER_SECONDS: Final = 1.0
 _VARIANTS: Final = "`SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`"
@@ -32,12 +31,12 @@ class Streams:
         self._shown: dict[str, object] = {}
         self._depths: dict[str, tuple[int, dict[str, dict[str, str]]]] = {}
 
-    async def plain(self, request: web.Request) -> web.WebSocketResponse:
+    async def plain(self, request: web.Request) -> web.StreamResponse:
         """Serve /ws and /ws/NAME: messages as they are."""
         names = [name for name in request.match_info.get("names", "").split("/") if name]
         return await self._serve(request, Listener(combined=False), names)
 
-    async def combined(self, request: web.Request) -> web.WebSocketResponse:
+    async def combined(self, request: web.Request) -> web.StreamResponse:
         """Serve /stream?streams=A/B: messages wrapped with the name of their stream."""
         names = [name for name in request.query.get("streams", "").split("/") if name]
         return await self._serve(request, Listener(combined=True), names)
@@ -55,16 +54,21 @@ class Streams:
                 event = self._current(name, with_tickers=with_tickers)
                 if event is not None:
                     events.append(event)
+            self._exchange.hub.stir()
             self._exchange.hub.publish(events)
 
-    async def _serve(self, request: web.Request, listener: Listener, names: list[str]) -> web.WebSocketResponse:
+    async def _serve(self, request: web.Request, listener: Listener, names: list[str]) -> web.StreamResponse:
         exchange = self._exchange
+        if sockets.is_refused(request, exchange.faults):
+            return web.Response()
+        if len(names) > exchange.conditions.streams_max:
+            return web.Response(status=400, text=f"At most {exchange.conditions.streams_max} streams a connection.")
         exchange.hub.subscribe(listener, [name for name in names if self._is_known(name)])
 
         async def on_message(text: str) -> None:
             listener.send(json.dumps(self._command(listener, text)))
 
-        return await sockets.serve(request, exchange.hub, listener, on_message)
+        return await sockets.serve(request, exchange.hub, listener, on_message, conditions=exchange.conditions, is_limited=True)
 
     def _command(self, listener: Listener, text: str) -> dict[str, Any]:
         try:
@@ -85,8 +89,9 @@ class Streams:
         if method == "UNSUBSCRIBE":
             self._exchange.hub.unsubscribe(listener, names)
             return {"result": None, "id": number}
-        if len(listener.streams) + len(names) > STREAMS_MAX:
-            return _refusal(number, 1, f"Invalid value: at most {STREAMS_MAX} streams a connection")
+        most = self._exchange.conditions.streams_max
+        if len(listener.streams) + len(names) > most:
+            return _refusal(number, 1, f"Invalid value: at most {most} streams a connection")
         # Like the exchange: a stream that does not exist is accepted and stays silent.
         self._exchange.hub.subscribe(listener, names)
         return {"result": None, "id": number}

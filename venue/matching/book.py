@@ -20,11 +20,19 @@ class SymbolBook:
     terms: Terms
     price: int = 0
     # False while the recording has no candle for this symbol: nothing trades then.
-    is_trading: bool = False
+    has_candle: bool = False
+    # Stopped by the exchange itself: prices go on, nothing trades.
+    is_halted: bool = False
+    is_delisted: bool = False
     depth: int = 0
     budget: int = 0
     _falling: list[_Entry] = field(default_factory=list)
     _rising: list[_Entry] = field(default_factory=list)
+
+    @property
+    def is_trading(self) -> bool:
+        """Tell whether orders are taken and filled."""
+        return self.has_candle and not self.is_halted
 
     @property
     def ask(self) -> int:
@@ -39,12 +47,12 @@ class SymbolBook:
     def open_bar(self, price: int, volume: int) -> None:
         """Start a new bar: its first price and the depth that its volume allows."""
         self.price = price
-        self.is_trading = True
+        self.has_candle = True
         self.depth = self.budget = self.terms.depth(volume, self.listing.step)
 
     def close_for_outage(self) -> None:
         """Stop trading until there is a candle again."""
-        self.is_trading = False
+        self.has_candle = False
         self.depth = self.budget = 0
 
     def add(self, order: Order) -> None:
@@ -60,6 +68,14 @@ class SymbolBook:
         level, falls = self.trigger_level(order)
         side = self._falling if falls else self._rising
         side.remove((-level if falls else level, order.order_id, order))
+
+    def relist(self, listing: Listing) -> None:
+        """Go on under new filters; what waits keeps its price and is met where the new tick has it."""
+        orders = list(self.waiting())
+        self.listing = listing
+        self._falling, self._rising = [], []
+        for order in orders:
+            self.add(order)
 
     def waiting(self) -> Iterator[Order]:
         """Iterate over all waiting orders."""
@@ -80,6 +96,8 @@ class SymbolBook:
         An order whose level lies behind the start is met at the start. Of two at one level the
         older comes first; what a falling price meets comes before what a rising price meets.
         """
+        if self.is_halted:
+            return None
         low, high = min(start, end), max(start, end)
         for key, _, order in self._falling:
             if -key < low:

@@ -8,6 +8,7 @@ from venue.journal import Journal, MarketEvent, UserEvent
 from venue.listings import Listing
 from venue.matching import settlement
 from venue.matching.book import SymbolBook
+from venue.matching.fees import BNB, Rates, Tariff
 from venue.matching.filters import check_filters
 from venue.matching.taking import Take, plan_quote_take, plan_take
 from venue.matching.terms import Terms
@@ -40,6 +41,9 @@ class Engine:
         self.journal = Journal()
         # Market time, milliseconds: set by the clock, never by the wall.
         self.now = 0
+        self.tariff = Tariff(Rates(terms.maker_fee_ppm, terms.taker_fee_ppm), self._price_of)
+        # How much of a fill really happens: only a fault asks for less than all of it.
+        self.share: Callable[[Order, int], int] | None = None
         self._wall_ms = wall_ms
 
     def book(self, symbol: str) -> SymbolBook:
@@ -67,6 +71,8 @@ class Engine:
     def check(self, account: Account, request: OrderRequest) -> SymbolBook:
         """Refuse an order that could not be accepted now, funds aside."""
         book = self.book(request.symbol)
+        if book.is_delisted:
+            raise invalid_symbol()
         if not book.is_trading:
             raise rejected("Market is closed.")
         check_filters(request, book, account)
@@ -103,6 +109,12 @@ class Engine:
         self._tell_balances(account, self.books[symbol].listing)
         return orders
 
+    def end_order(self, order: Order, status: str) -> None:
+        """End an open order because the exchange wants it so."""
+        account, book = self.accounts[order.uid], self.books[order.symbol]
+        self._end(account, order, book, status)
+        self._tell_balances(account, book.listing)
+
     def find_open(self, account: Account, symbol: str, order_id: int | None, client_order_id: str | None) -> Order | None:
         """Find an open order by its number or by its client's id."""
         if order_id is None:
@@ -133,6 +145,27 @@ class Engine:
         for order in orders:
             self.accounts[order.uid].remember(order)
             self.books[order.symbol].add(order)
+
+    def reset(self, balances: dict[str, int]) -> None:
+        """Replace every order and every balance, as a testnet does once a month; numbers start again at one."""
+        for book in self.books.values():
+            for order in list(book.waiting()):
+                book.remove(order)
+        kept, self.journal = self.journal, Journal(is_reset=True)
+        self.journal.facts, self.journal.clients, self.journal.days = kept.facts, kept.clients, kept.days
+        self.last_order_id = dict.fromkeys(self.books, 0)
+        self.tape.last_id = dict.fromkeys(self.books, 0)
+        for account in self.accounts.values():
+            account.open_orders.clear()
+            account.open_client_ids.clear()
+            account.balances.clear()
+            account.trade_count, account.update_time = 0, self.now
+            self.journal.accounts[account.uid] = account
+            for asset, amount in balances.items():
+                account.balance(asset).free = amount
+                self.journal.touch_balance(account, asset)
+        for symbol in self.books:
+            self._count(symbol)
 
     def _plan(self, account: Account, request: OrderRequest, book: SymbolBook) -> Take:
         """Work out what the order would take now, and refuse a market order that cannot be paid."""
@@ -191,6 +224,7 @@ class Engine:
     def _execute(self, account: Account, order: Order, book: SymbolBook, plan: Take) -> list[Trade]:
         if plan.levels and not self._prevent_self_trade(account, order, book, plan):
             return []
+        plan = self._shared(order, plan)
         return [self._fill(account, order, book, price, quantity, is_maker=False, at=self.now) for price, quantity in plan.levels]
 
     def _finish(self, account: Account, order: Order, book: SymbolBook) -> None:
@@ -209,6 +243,9 @@ class Engine:
             self._trigger(account, order, book, level, at)
             return
         quantity = min(order.remaining, book.budget)
+        if self.share is not None and (part := self._part(order, quantity)) < quantity:
+            # The rest waits for the next bar: this one has given what it was told to give.
+            quantity, book.budget = part, part
         book.budget -= quantity
         self._fill(account, order, book, order.price, quantity, is_maker=True, at=at)
         if order.status == FILLED:
@@ -232,10 +269,14 @@ class Engine:
             account.forget(order)
             self._expire(account, order, book, at)
             return
+        plan = self._shared(order, plan)
         for price, quantity in plan.levels:
             self._fill(account, order, book, price, quantity, is_maker=False, at=at)
-        if order.is_open:
+        if order.is_open and limited:
             book.add(order)
+        elif order.is_open:
+            account.forget(order)
+            self._expire(account, order, book, at)
         else:
             account.forget(order)
             settlement.release(account, order, book.listing, self.journal)
@@ -249,6 +290,7 @@ class Engine:
             order,
             book.listing,
             self.terms,
+            self.tariff,
             trade_id=trade_id,
             price=price,
             quantity=quantity,
@@ -294,13 +336,28 @@ class Engine:
         order.cancel_client_id = cancel_client_id
         settlement.release(account, order, book.listing, self.journal)
         self.journal.touch(order)
-        self._tell(order, "CANCELED" if status == CANCELED else "TRADE_PREVENTION", self.now)
+        self._tell(order, "TRADE_PREVENTION" if status == EXPIRED_IN_MATCH else status, self.now)
 
     def _expire(self, account: Account, order: Order, book: SymbolBook, at: int) -> None:
         order.status, order.update_time = EXPIRED, at
         settlement.release(account, order, book.listing, self.journal)
         self.journal.touch(order)
         self._tell(order, "EXPIRED", at)
+
+    def _shared(self, order: Order, plan: Take) -> Take:
+        if self.share is None or not plan.levels or order.time_in_force == "FOK":
+            return plan
+        return plan.first(self._part(order, plan.quantity))
+
+    def _part(self, order: Order, quantity: int) -> int:
+        """Ask how much of a fill happens: whole lots, at least one."""
+        step = self.books[order.symbol].listing.step
+        wanted = self.share(order, quantity) if self.share is not None else quantity
+        return min(quantity, max(step, wanted // step * step))
+
+    def _price_of(self, symbol: str) -> int:
+        book = self.books.get(symbol)
+        return 0 if book is None else book.price
 
     def _count(self, symbol: str) -> None:
         self.journal.counters[symbol] = (self.last_order_id[symbol], self.tape.last_id[symbol])
@@ -309,7 +366,8 @@ class Engine:
         self.journal.events.append(UserEvent(order.uid, execution_report(order, kind=kind, at=at)))
 
     def _tell_balances(self, account: Account, listing: Listing) -> None:
-        position = account_position(account, (listing.base, listing.quote), self.now)
+        assets = dict.fromkeys((listing.base, listing.quote, *((BNB,) if account.pays_in_bnb else ())))
+        position = account_position(account, tuple(assets), self.now)
         self.journal.events.append(UserEvent(account.uid, position))
 
     def _publish(self, events: Iterable[MarketEvent]) -> None:

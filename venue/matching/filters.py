@@ -3,9 +3,9 @@
 from venue.accounts import Account
 from venue.amounts import product
 from venue.errors import ApiError, filter_failure
-from venue.listings import MAX_NUM_ALGO_ORDERS, MAX_NUM_ORDERS, PRICE_DIVISOR_DOWN, PRICE_MULTIPLE_UP, Listing
+from venue.listings import PRICE_DIVISOR_DOWN, PRICE_MULTIPLE_UP, Listing
 from venue.matching.book import SymbolBook
-from venue.orders import STOP_TYPES, OrderRequest
+from venue.orders import BUY, STOP_TYPES, OrderRequest
 
 
 def check_filters(request: OrderRequest, book: SymbolBook, account: Account) -> None:
@@ -21,7 +21,9 @@ def check_filters(request: OrderRequest, book: SymbolBook, account: Account) -> 
         _check_notional(request, book)
     elif request.quote_quantity and request.quote_quantity < listing.min_notional:
         raise filter_failure("NOTIONAL")
-    _check_counts(request, account)
+    _check_counts(request, account, listing)
+    if listing.max_position and request.side == BUY:
+        _check_position(request, account, listing)
 
 
 def _check_price(price: int, listing: Listing) -> None:
@@ -36,7 +38,7 @@ def _check_price_range(price: int, book: SymbolBook) -> None:
 
 
 def _check_quantity(request: OrderRequest, listing: Listing) -> None:
-    if request.quantity % listing.step or not listing.step <= request.quantity <= listing.max_quantity:
+    if request.quantity % listing.step or not listing.smallest <= request.quantity <= listing.max_quantity:
         raise filter_failure("LOT_SIZE")
     takes_at_once = request.type in ("MARKET", "STOP_LOSS", "TAKE_PROFIT")
     if takes_at_once and request.quantity > listing.market_max_quantity:
@@ -53,9 +55,17 @@ def _check_notional(request: OrderRequest, book: SymbolBook) -> None:
         raise filter_failure("NOTIONAL")
 
 
-def _check_counts(request: OrderRequest, account: Account) -> None:
+def _check_counts(request: OrderRequest, account: Account, listing: Listing) -> None:
     mine = [order for (symbol, _), order in account.open_orders.items() if symbol == request.symbol]
-    if len(mine) >= MAX_NUM_ORDERS:
+    if len(mine) >= listing.max_orders:
         raise filter_failure("MAX_NUM_ORDERS")
-    if request.type in STOP_TYPES and sum(order.type in STOP_TYPES for order in mine) >= MAX_NUM_ALGO_ORDERS:
+    if request.type in STOP_TYPES and sum(order.type in STOP_TYPES for order in mine) >= listing.max_algo_orders:
         raise filter_failure("MAX_NUM_ALGO_ORDERS")
+
+
+def _check_position(request: OrderRequest, account: Account, listing: Listing) -> None:
+    """Refuse a purchase that could bring more coins than one may hold, what is already being bought included."""
+    held = account.balance(listing.base)
+    bought = sum(order.remaining for order in account.open_orders.values() if order.symbol == request.symbol and order.is_buy)
+    if held.free + held.locked + bought + request.quantity > listing.max_position:
+        raise filter_failure("MAX_POSITION")

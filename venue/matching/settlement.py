@@ -5,6 +5,7 @@ from venue.amounts import product
 from venue.errors import insufficient_balance
 from venue.journal import Journal
 from venue.listings import Listing
+from venue.matching.fees import Tariff
 from venue.matching.terms import Terms
 from venue.orders import FILLED, PARTIALLY_FILLED, Order, Trade
 
@@ -53,6 +54,7 @@ def settle(
     order: Order,
     listing: Listing,
     terms: Terms,
+    tariff: Tariff,
     *,
     trade_id: int,
     price: int,
@@ -66,18 +68,20 @@ def settle(
     quote = product(price, quantity)
     paid_asset, received_asset = (listing.quote, listing.base) if order.is_buy else (listing.base, listing.quote)
     paid, gross = (quote, quantity) if order.is_buy else (quantity, quote)
-    fee = terms.fee(gross, is_maker=is_maker)
     order.executed += quantity
     order.executed_quote += quote
     order.status = FILLED if order.quantity and order.remaining == 0 else PARTIALLY_FILLED
     order.update_time = at
     _pay(account, order, paid_asset, paid, listing, terms)
-    account.balance(received_asset).free += gross - fee
+    fee = tariff.charge(account, listing, bought=order.is_buy, quantity=quantity, quote=quote, is_maker=is_maker)
+    account.balance(received_asset).free += gross
+    account.balance(fee.asset).free -= fee.amount
     account.trade_count += 1
     account.update_time = at
     journal.touch(order)
     journal.touch_balance(account, paid_asset)
     journal.touch_balance(account, received_asset)
+    journal.touch_balance(account, fee.asset)
     trade = Trade(
         symbol=order.symbol,
         trade_id=trade_id,
@@ -88,8 +92,8 @@ def settle(
         price=price,
         quantity=quantity,
         quote=quote,
-        fee=fee,
-        fee_asset=received_asset,
+        fee=fee.amount,
+        fee_asset=fee.asset,
         is_maker=is_maker,
         time=at,
         booked_at_wall_ms=wall_ms,

@@ -22,6 +22,15 @@ class Take:
         """Return what it costs or brings."""
         return sum(product(price, quantity) for price, quantity in self.levels)
 
+    def first(self, quantity: int) -> "Take":
+        """Return the best part of it, up to a quantity."""
+        levels, left = [], quantity
+        for price, offered in self.levels:
+            if part := min(offered, left):
+                levels.append((price, part))
+                left -= part
+        return Take(tuple(levels))
+
 
 def plan_take(book: SymbolBook, *, bought: bool, quantity: int, limit: int | None) -> Take:
     """Walk the book for a quantity, as far as the limit allows."""

@@ -17,7 +17,7 @@ async def account(call: Call) -> dict[str, Any]:
     omit_zero = _flag(call.parameters, "omitZeroBalances")
     call.parameters.refuse_unread()
     await call.exchange.durable()
-    return account_row(call.account, call.exchange.options.terms, omit_zero=omit_zero)
+    return account_row(call.account, call.exchange.engine.tariff.rates(call.account), omit_zero=omit_zero)
 
 
 async def commission(call: Call) -> dict[str, Any]:
@@ -25,7 +25,8 @@ async def commission(call: Call) -> dict[str, Any]:
     symbol = call.parameters.symbol()
     call.parameters.refuse_unread()
     call.exchange.engine.book(symbol)
-    return commission_row(symbol, call.exchange.options.terms)
+    rates = call.exchange.engine.tariff.rates(call.account)
+    return commission_row(symbol, rates, pays_in_bnb=call.account.pays_in_bnb)
 
 
 async def query_order(call: Call) -> dict[str, Any]:
@@ -116,7 +117,7 @@ async def trade_fee(call: Call) -> list[dict[str, str]]:
     call.parameters.refuse_unread()
     if symbol is not None:
         call.exchange.engine.book(symbol)
-    rates = commission_row("", call.exchange.options.terms)["standardCommission"]
+    rates = commission_row("", call.exchange.engine.tariff.rates(call.account), pays_in_bnb=False)["standardCommission"]
     symbols = call.exchange.engine.books if symbol is None else [symbol]
     return [{"symbol": name, "makerCommission": rates["maker"], "takerCommission": rates["taker"]} for name in symbols]
 

@@ -1,6 +1,6 @@
 """The one way into the exchange over HTTP: weigh, recognise, check, answer.
 
-Every REST request passes through `answer`, so this is also where a fault engine will stand.
+Every REST request passes through `answer`; while faults about requests are armed it goes by way of `faulty`.
 """
 
 import json
@@ -10,15 +10,14 @@ from typing import Final
 from aiohttp import web
 
 from venue.errors import ApiError, illegal_text, missing_parameter
-from venue.exchange import Exchange, wall_ms
+from venue.exchange import Exchange
 from venue.parameters import Parameters, read_pairs
-from venue.rest import account, public, trade
+from venue.rest import account, faulty, public, trade
 from venue.rest.call import Call, Endpoint
 from venue.signing import account_of_key, check_signature, check_time, signed_payload
 
 ENDPOINTS: Final = public.ENDPOINTS | trade.ENDPOINTS | account.ENDPOINTS
 BODY_BYTES_MAX: Final = 1 << 20
-KEY_HEADER: Final = "X-MBX-APIKEY"
 
 
 class Gate:
@@ -27,8 +26,17 @@ class Gate:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, whatever it is."""
+        if not self._exchange.faults.on_requests:
+            return await self._answer(request)
+        try:
+            body = await _body(request)
+        except ApiError:
+            return await self._answer(request)
+        return await faulty.answer(self._exchange, request, body, self._answer)
+
+    async def _answer(self, request: web.Request) -> web.Response:
         endpoint = ENDPOINTS.get((request.method, request.path))
         address = request.remote or ""
         headers: dict[str, str] = {}
@@ -50,13 +58,13 @@ class Gate:
         exchange.limits.use_weight(address, endpoint.weight(values), time.time())
         if not endpoint.is_signed:
             return await endpoint.answer(Call(exchange, Parameters(values), None))
-        caller = account_of_key(request.headers.get(KEY_HEADER), exchange.by_key)
+        caller = account_of_key(request.headers.get(faulty.KEY_HEADER), exchange.by_key)
         signature = values.pop("signature", "")
         if not signature:
             raise missing_parameter("signature")
         check_signature(caller, signed_payload(query, body), signature)
         parameters = Parameters(values)
-        check_time(parameters, wall_ms())
+        check_time(parameters, exchange.protocol_ms())
         if endpoint.is_order:
             short, long = exchange.limits.use_order(caller.uid, time.time())
             headers |= {"X-MBX-ORDER-COUNT-10S": str(short), "X-MBX-ORDER-COUNT-1D": str(long)}

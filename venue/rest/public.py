@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from venue.amounts import text
 from venue.errors import ApiError, illegal_characters, invalid_symbol, missing_parameter
-from venue.exchange import wall_ms
 from venue.listings import symbol_information
 from venue.market.bars import INTERVALS
 from venue.matching.book import SymbolBook
@@ -28,7 +27,7 @@ async def ping(call: Call) -> dict[str, Any]:
 async def server_time(call: Call) -> dict[str, Any]:
     """Tell wall time."""
     call.parameters.refuse_unread()
-    return {"serverTime": wall_ms()}
+    return {"serverTime": call.exchange.protocol_ms()}
 
 
 async def exchange_info(call: Call) -> dict[str, Any]:
@@ -41,10 +40,14 @@ async def exchange_info(call: Call) -> dict[str, Any]:
     books = call.exchange.engine.books
     return {
         "timezone": "UTC",
-        "serverTime": wall_ms(),
+        "serverTime": call.exchange.protocol_ms(),
         "rateLimits": call.exchange.limits.rules(),
         "exchangeFilters": [],
-        "symbols": [symbol_information(books[symbol].listing) for symbol in symbols],
+        "symbols": [
+            symbol_information(books[symbol].listing, is_halted=books[symbol].is_halted)
+            for symbol in symbols
+            if not books[symbol].is_delisted
+        ],
     }
 
 
