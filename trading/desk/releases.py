@@ -21,7 +21,8 @@ def after_fills(desk: Desk) -> None:
 def after_end(desk: Desk, order: OrderRow) -> None:
     """Do what the end of an order calls for: most ends call for nothing."""
     has_stop = order.intent.stop_price is not None and _leaves_something_to_protect(order)
-    lost_stop = order.status != FILLED and (is_stop(order) or _took_a_stop_away(desk, order))
+    # A stop that filled has done its work, unless the position had grown beyond it.
+    lost_stop = is_stop(order) or (order.status != FILLED and _took_a_stop_away(desk, order))
     if not (has_stop or lost_stop or desk.waiting_of(order.book_id, order.instrument_id)):
         return
     if has_stop:

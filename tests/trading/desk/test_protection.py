@@ -100,6 +100,23 @@ def test_a_flatten_that_sells_leaves_no_mark(world: World) -> None:
     assert not world.position().is_unprotected
 
 
+def test_a_stop_that_fills_less_than_the_position_leaves_it_bare(world: World) -> None:
+    """The position grew after the stop was placed: what is left has none, and says so."""
+    stop = world.send(world.order("stop"))
+    world.decide(world.propose("place", side="buy", lots=300, limit_price=D(49500), slot=1))
+    world.fill(world.send(world.order("place")), "0.003", "49500")
+    world.fill(stop, "0.0038", "48900")
+    assert world.now(stop).status == "filled"
+    assert (world.position().quantity, world.position().is_unprotected) == (D("0.003"), True)
+
+
+def test_a_stop_that_sells_all_leaves_no_mark(world: World) -> None:
+    """It has done its work."""
+    stop = world.send(world.order("stop"))
+    world.fill(stop, "0.0038", "48900")
+    assert (world.position().quantity, world.position().is_unprotected) == (0, False)
+
+
 def test_a_new_stop_takes_the_mark_away(world: World) -> None:
     """Protected again, and the position says so."""
     cancel_everything(world)
