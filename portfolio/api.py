@@ -13,6 +13,7 @@ from marketdata.schemas import Cursor, Limit, Moment, RowId
 from portfolio import selectors, services
 from portfolio.figures import allocations_view, pnl_view, position_view
 from portfolio.models import Account, Book
+from portfolio.risk_view import risk_view
 from portfolio.schemas import (
     AccountOut,
     AllocationsIn,
@@ -25,12 +26,15 @@ from portfolio.schemas import (
     KillIn,
     KillOut,
     LedgerOut,
+    LimitsIn,
     OrderOut,
     PageOut,
     PnlOut,
     PositionOut,
     ReconciliationsOut,
+    ReleaseIn,
     ReservationOut,
+    RiskOut,
     TradeOut,
 )
 from portfolio.selectors import lists
@@ -203,6 +207,36 @@ def replace_allocations(request: HttpRequest, payload: AllocationsIn) -> dict[st
 def set_allocations(request: HttpRequest, payload: AllocationsIn) -> dict[str, Any]:
     """Set shares, once per Idempotency-Key."""
     return _set_allocations(request, payload)
+
+
+@router.get("/risk", response=RiskOut)
+def risk(request: HttpRequest, account: RowId | None = None) -> dict[str, Any]:
+    """Say what account and bots may still lose today, their limits, and what keeps entries out."""
+    return risk_view(_account(account).pk, now=timezone.now())
+
+
+@router.post("/risk/limits", response=RiskOut)
+def set_limits(request: HttpRequest, payload: LimitsIn) -> dict[str, Any]:
+    """Set limits; the next order is held against them. Lowering is the operator's, raising the administrator's."""
+    account = _account(payload.account)
+    changes = payload.dict(exclude={"reason", "account", "book"}, exclude_none=True)
+    services.set_limits(
+        account_id=account.pk,
+        book_id=payload.book,
+        changes=changes,
+        reason=payload.reason,
+        may_raise="admin" in getattr(request, "scopes", ()),
+        **_asked(request),
+    )
+    return risk_view(account.pk, now=timezone.now())
+
+
+@router.post("/risk/release", response=RiskOut)
+def release_latches(request: HttpRequest, payload: ReleaseIn) -> dict[str, Any]:
+    """Let a bot, or the whole account, enter again after it was shut."""
+    account = _account(payload.account)
+    services.release_latches(account_id=account.pk, book_id=payload.book, reason=payload.reason, **_asked(request))
+    return risk_view(account.pk, now=timezone.now())
 
 
 @router.get("/kill", response=PageOut[KillOut])

@@ -18,7 +18,7 @@ from bots.services import ModeNotBuilt, UnableToOperate
 from marketdata.api import router as marketdata_router
 from portfolio.api import router as portfolio_router
 from portfolio.schemas import PageOut
-from portfolio.services import UnableToAllocate, UnableToExplain
+from portfolio.services import UnableToAllocate, UnableToExplain, UnableToLimit
 from tradeapp import problems, readiness, tokens
 from tradeapp.doorkeeper import SessionAuth, TokenAuth
 from tradeapp.models import ApiToken
@@ -29,7 +29,7 @@ from tradeapp.schemas import EventOut, HealthOut, MeOut, NewTokenOut, ReadyOut, 
 log = structlog.get_logger(__name__)
 router = Router(tags=["installation"])
 # What a service says no to: the request was understood and cannot be done now.
-REFUSALS = (UnableToAllocate, UnableToExplain, UnableToOperate, tokens.UnableToMakeToken, UnableToSteer)
+REFUSALS = (UnableToAllocate, UnableToExplain, UnableToLimit, UnableToOperate, tokens.UnableToMakeToken, UnableToSteer)
 
 api = NinjaAPI(
     title="tradeapp",

@@ -18,12 +18,13 @@ SCOPES: Final = {
     "allocations": "trade",
     "mode": "trade",
     "kill": "risk",
+    "risk": "risk",
     "reconciliation": "risk",
     "sweeps": "bots:write",
     "tokens": "admin",
 }
 # Lifting a halt is more than setting it.
-STRICTER: Final = {"kill/release": "admin"}
+STRICTER: Final = {"kill/release": "admin", "risk/release": "admin"}
 
 
 class TokenAuth(HttpBearer):
@@ -72,3 +73,5 @@ def demand_scope(request: HttpRequest, scopes: frozenset[str]) -> None:
     needed = scope_needed(request.method or "", request.path.partition("/api/v1/")[2])
     if needed not in scopes:
         raise Problem(403, "SCOPE_MISSING", f"This needs the scope {needed}.")
+    # What an address does may depend on more than its name: lowering a limit is less than raising it.
+    request.scopes = scopes  # type: ignore[attr-defined]

@@ -33,6 +33,7 @@ from portfolio.schemas.orders import (
     ReservationOut,
     TradeOut,
 )
+from portfolio.schemas.risk import LimitsIn, ReleaseIn, RiskOut
 
 __all__ = [
     "AccountOut",
@@ -50,6 +51,7 @@ __all__ = [
     "KillIn",
     "KillOut",
     "LedgerOut",
+    "LimitsIn",
     "LineOut",
     "OrderOut",
     "PageOut",
@@ -58,7 +60,9 @@ __all__ = [
     "PositionOut",
     "ReconciliationOut",
     "ReconciliationsOut",
+    "ReleaseIn",
     "ReservationOut",
+    "RiskOut",
     "ShareIn",
     "ShareOut",
     "TradeOut",

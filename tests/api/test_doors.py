@@ -47,6 +47,8 @@ def test_every_change_names_its_scope(db: None) -> None:
         "POST allocations": "trade",
         "POST kill": "risk",
         "POST kill/release": "admin",
+        "POST risk/limits": "risk",
+        "POST risk/release": "admin",
         "POST bots/{bot_id}/start": "bots:write",
         "POST bots/{bot_id}/stop": "bots:write",
         "POST bots/{bot_id}/pause": "bots:write",

@@ -1,0 +1,95 @@
+"""How limits and what is left to lose look in JSON."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from ninja import Schema
+from pydantic import Field
+
+from marketdata.schemas import Amount, AmountIn, Payload, RowId, Text
+
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class LimitsOut(Schema):
+    """The limits in force."""
+
+    soft_loss_percent: Amount
+    hard_loss_percent: Amount
+    fall_percent: Amount
+    collar_percent: Amount
+    order_value_max: Amount
+    orders_per_minute: int
+    repeats_max: int
+    opposite_positions: str
+
+
+class StandingOut(Schema):
+    """Where an account or a book stands today; `shut_by` is the reason code that keeps entries out."""
+
+    book: int | None
+    name: str
+    day_start: Amount
+    base: Amount
+    equity: Amount
+    lost_today: Amount
+    worst_open: Amount
+    soft_cap: Amount
+    hard_cap: Amount
+    left: Amount
+    lost_percent: Amount
+    worst_percent: Amount
+    left_percent: Amount
+    shut_by: str
+    remedy: str
+    is_latched: bool
+    unpriced: list[str]
+    has_own_limits: bool
+    limits: LimitsOut
+
+
+class UnprotectedOut(Schema):
+    """A position that should have a protective stop and has none."""
+
+    book: int
+    instrument: int
+
+
+class RiskOut(Schema):
+    """What is left to lose on this day of market time."""
+
+    account: int
+    quote_asset: str
+    market_at: datetime
+    market_date: date
+    is_killed: bool
+    never_percent: Amount
+    total: StandingOut
+    books: list[StandingOut]
+    unprotected: list[UnprotectedOut]
+
+
+class LimitsIn(Payload):
+    """Limits asked for; those that are not named stay. Without `book` they are the account's."""
+
+    reason: Text
+    account: RowId | None = None
+    book: RowId | None = None
+    soft_loss_percent: AmountIn | None = None
+    hard_loss_percent: AmountIn | None = None
+    fall_percent: AmountIn | None = None
+    collar_percent: AmountIn | None = None
+    order_value_max: AmountIn | None = None
+    orders_per_minute: Count | None = None
+    repeats_max: Annotated[int, Field(ge=1, le=1000)] | None = None
+    opposite_positions: Literal["allow", "refuse"] | None = None
+
+
+class ReleaseIn(Payload):
+    """Whose latch is let go of, and why."""
+
+    reason: Text
+    account: RowId | None = None
+    book: RowId | None = None
