@@ -22,6 +22,7 @@ from portfolio.writers import accounts, fills, flows, orders, releases
 from portfolio.writers.ledger import EXTERNAL
 from portfolio.writers.orders import ORDER_ADOPTED
 from trading import order_status
+from trading.desk.rows import ENTRIES
 from trading.orders import OrderReport, TradeReport, parse_client_order_id, same_family
 
 ORDER_NOT_ON_RECORD: Final = "ORDER_NOT_ON_RECORD"
@@ -113,7 +114,7 @@ def agenda(account_id: int) -> Agenda:
     for row in rows.select_related("instrument", "intent", "account").order_by("intent__seq"):
         killed_at = row.account.killed_at if row.account.is_killed else None
         if killed_at is not None and row.cancel_requested_at is None and row.created_at <= killed_at:
-            found.is_kill_pending = True
+            found.is_kill_pending |= row.intent.kind in ENTRIES
         if row.status == order_status.READY:
             is_entry = row.intent.kind in (Intent.Kind.ENTER, Intent.Kind.PLACE) and row.side == "buy"
             is_flatten = row.intent.kind == Intent.Kind.FLATTEN
@@ -288,13 +289,13 @@ def end_recovery(account_id: int, epoch: int, *, now: datetime) -> str:
 
 
 def cancel_after_kill(account_id: int, epoch: int, *, now: datetime) -> int:
-    """Ask for the cancel of everything that lived when the account was killed."""
+    """Ask for the cancel of everything that lived when the account was killed, but protective stops and exits."""
     killed = Account.objects.filter(id=account_id, is_killed=True)
     lived = Order.objects.filter(account__in=killed, status__in=order_status.LIVE, cancel_requested_at__isnull=True)
-    if not lived.filter(created_at__lte=F("account__killed_at")).exists():
+    if not lived.filter(intent__kind__in=ENTRIES, created_at__lte=F("account__killed_at")).exists():
         return 0
     with fenced(account_id, epoch) as account:
-        return orders.request_cancels(account, now=now)
+        return orders.request_cancels(account, now=now, spares_exits=True)
 
 
 def mark_synced(account_id: int, epoch: int, market_at: datetime, *, expected: int) -> bool:

@@ -84,13 +84,15 @@ def request_cancels(
     now: datetime,
     book_ids: Collection[int] | None = None,
     entries_only: bool = False,
+    spares_exits: bool = False,
     market_at: datetime | None = None,
 ) -> int:
     """Ask for the cancel of live orders; with `entries_only` resting sells and protective stops stay.
 
-    Orders never sent are withdrawn at once. Waiting intents of the same kind are dropped. Answers how many.
+    With `spares_exits` resting sells go too, but protective stops and exits stay. Orders never sent are withdrawn at once.
+    Waiting intents of the same kind are dropped. Answers how many.
     """
     desk = open_desk(account, market_at=market_at, now=now)
-    count = reports.request_cancels(desk, book_ids=book_ids, entries_only=entries_only)
+    count = reports.request_cancels(desk, book_ids=book_ids, entries_only=entries_only, spares_exits=spares_exits)
     desk.write()
     return count

@@ -34,15 +34,18 @@ def test_kill_cancels_everything_within_five_seconds_and_only_a_person_releases(
     began = time.monotonic()
     said = desk.run("kill", "--reason", "drill")
     assert said.returncode == 0, said.stderr
-    desk.wait(lambda: live(desk) == 0, "nothing is live", 5)
+    desk.wait(lambda: live(desk) == 1, "nothing is live but the stop", 5)
     assert time.monotonic() - began < 10
+    # I-47: what was bought stays protected.
+    stop = Order.objects.get(account=desk.account_id, status__in=Order.LIVE)
+    assert (stop.type, stop.status, stop.cancel_requested_at) == ("STOP_LOSS", "open", None)
     assert desk.decide("place", expect=False, side="buy", lots=100, limit_price=Decimal(30_000)).code
     desk.check_books()
 
     assert desk.run("kill", "--release").returncode != 0
     assert desk.run("kill", "--release", "--reason", "drill over").returncode == 0
     desk.place(quote="50")
-    desk.wait(lambda: Order.objects.filter(status="open").count() == 1, "it trades again")
+    desk.wait(lambda: Order.objects.filter(status="open").count() == 2, "it trades again")
 
 
 def test_kill_without_a_trader_is_kept_and_obeyed_by_the_next_one(desk: Desk) -> None:
