@@ -114,7 +114,7 @@ def test_a_stop_that_sells_all_leaves_no_mark(world: World) -> None:
     """It has done its work."""
     stop = world.send(world.order("stop"))
     world.fill(stop, "0.0038", "48900")
-    assert (world.position().quantity, world.position().is_unprotected) == (0, False)
+    assert (world.position().quantity, world.position().is_unprotected) == (D(0), False)
 
 
 def test_a_new_stop_takes_the_mark_away(world: World) -> None:
