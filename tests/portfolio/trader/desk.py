@@ -48,6 +48,8 @@ class Desk:
     uid: str = ""
     account_id: int = 0
     rest_port: int = 0
+    # Whether the market waits for the trader, as only the local venue's does.
+    is_paced: bool = True
     books: list[Book] = field(default_factory=list)
     legs: int = 0
     # Where the coming traders die, one after the other, and where they have died.
@@ -221,7 +223,7 @@ class Desk:
         clock = venue_control.read_clock(stack.control_url)
         market = Market.objects.create(
             exchange="binance", epoch=clock["epoch"], label=clock["label"], created_at=now,
-            rest_url=rest, stream_url=stream, control_url=stack.control_url,
+            rest_url=rest, stream_url=stream, control_url=stack.control_url if self.is_paced else "",
         )  # fmt: skip
         direct = f"http://127.0.0.1:{stack.venue_port}"
         listings = venue_control.read_listings(exchange="binance", rest_url=direct, stream_url=stream)
@@ -260,6 +262,6 @@ def venue_json(stack: Stack, path: str) -> Any:
         return json.load(answer)
 
 
-def new_desk(directory: Path, **fields: Any) -> Desk:
-    """Make a desk over a fast synthetic market."""
-    return Desk(Stack(directory, ["--market", "synthetic", "--speed", "6000"]), **fields)
+def new_desk(directory: Path, *, speed: int = 6000, **fields: Any) -> Desk:
+    """Make a desk over a synthetic market, a fast one unless told otherwise."""
+    return Desk(Stack(directory, ["--market", "synthetic", "--speed", str(speed)]), **fields)
