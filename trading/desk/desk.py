@@ -61,6 +61,7 @@ class Desk:
         self._fills: dict[tuple[int, int], FillRow] = {}
         self._instruments: dict[int, InstrumentRow] = {}
         self._marks: Mapping[int, Decimal] | None = None
+        self._entries_new: dict[int, int] = {}
 
     @cached_property
     def books(self) -> dict[int, BookRow]:
@@ -175,8 +176,7 @@ class Desk:
 
     def entries_last_minute(self, book_id: int) -> int:
         """Count the entries a book was granted in the last minute of market time."""
-        new = sum(order.book_id == book_id and order.intent.kind in ENTRIES for order in self.changes.orders)
-        return self._entry_counts.get(book_id, 0) + new
+        return self._entry_counts.get(book_id, 0) + self._entries_new.get(book_id, 0)
 
     def live_of(self, book_id: int, instrument_id: int, *, side: str = "") -> list[OrderRow]:
         """Return the live orders of a book in an instrument, oldest first."""
@@ -260,6 +260,8 @@ class Desk:
         self.changes.orders.append(order)
         self._orders[order.client_order_id] = order
         self.live.append(order)
+        if intent.kind in ENTRIES:
+            self._entries_new[intent.book_id] = self._entries_new.get(intent.book_id, 0) + 1
         self.wake("orders")
         return order
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from trading import risk
@@ -39,12 +39,12 @@ def limits_of(room: RiskRoom, book_id: int) -> Limits:
     return room.book_limits.get(book_id, room.limits)
 
 
-def standings(desk: Desk, room: RiskRoom) -> dict[int | None, Standing]:
-    """Return where the account (None) and each book stand today, everything in flight counted at full size (I-32)."""
+def standings(desk: Desk, room: RiskRoom, keys: Collection[int | None] | None = None) -> dict[int | None, Standing]:
+    """Return where the account (None) and its books stand today, everything in flight counted at full size (I-32)."""
     equities, unpriced = _equities(desk, room)
     open_now = exposures(desk)
     found: dict[int | None, Standing] = {}
-    for key in (None, *desk.books):
+    for key in (None, *desk.books) if keys is None else keys:
         limits = room.limits if key is None else limits_of(room, key)
         equity, flows = equities.get(key, ZERO), room.net_flows.get(key, ZERO)
         missing = {asset for book_id, asset in unpriced if key in (None, book_id)}
@@ -184,7 +184,7 @@ def _opposite_refusal(desk: Desk, room: RiskRoom, intent: IntentRow) -> Refusal 
 
 def _loss_refusal(desk: Desk, room: RiskRoom, intent: IntentRow) -> Refusal | None:
     """Lost today + the worst case of what is open + the worst case of this entry <= cap, for book and account."""
-    all_standings, exposure = standings(desk, room), _exposure(desk, intent)
+    all_standings, exposure = standings(desk, room, (intent.book_id, None)), _exposure(desk, intent)
     for key, whose in ((intent.book_id, "book"), (None, "account")):
         standing = all_standings[key]
         if standing.unpriced:
