@@ -24,7 +24,7 @@ from portfolio.trader.resolver import Resolver
 from portfolio.trader.sandwich import Sandwich
 from portfolio.trader.session import Session
 from tests.portfolio.world import NOW, World
-from trading.orders import FINAL_STATUSES, BalanceReport, OrderReport, TradeReport
+from trading.orders import FINAL_STATUSES, BalanceReport, ExchangeStatus, OrderReport, TradeReport
 
 
 @dataclass(slots=True)
@@ -43,10 +43,14 @@ class LaggingPort:
     omitted: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
     canceled: list[str] = field(default_factory=list)
+    # Orders that a person has made elsewhere: the name of each number.
+    by_hand: dict[str, str] = field(default_factory=dict)
     reader: Database | None = None
 
     def shows(self, name: str) -> bool:
-        return name in self.world.exchange.orders and self.elapsed >= self.visible_from.get(name, 0.0)
+        """Say whether readers see an order and its trades."""
+        is_due = name in self.world.exchange.orders and self.elapsed >= self.visible_from.get(name, 0.0)
+        return is_due or name in self.by_hand.values()
 
     def _note(self, method: str) -> None:
         self.calls[method] += 1
@@ -86,6 +90,13 @@ class LaggingPort:
         return self.world.exchange.report(client_order_id)
 
     async def order_by_exchange_id(self, symbol: str, exchange_order_id: str) -> OrderReport:
+        self._note("order_by_exchange_id")
+        if exchange_order_id in self.by_hand:
+            (trade,) = [row for row in self.world.exchange.trades if row.exchange_order_id == exchange_order_id]
+            return OrderReport(
+                self.by_hand[exchange_order_id], exchange_order_id, symbol, trade.side, ExchangeStatus.FILLED,
+                trade.quantity, trade.quantity, trade.quote_quantity, trade.traded_at,
+            )  # fmt: skip
         names = {row.number: name for name, row in self.world.exchange.orders.items() if row.symbol == symbol}
         return self.world.exchange.report(names[exchange_order_id])
 
