@@ -12,7 +12,7 @@ from venue.accounts import Account
 from venue.amounts import IllegalAmount, TooPrecise, parse, parse_signed, text
 from venue.errors import ApiError
 from venue.exchange import Exchange
-from venue.faults.rules import Rule, UnusableFaults, read_rule, read_seed
+from venue.faults.rules import UnusableFaults, read_seed
 
 HOLD_SECONDS_MAX: Final = 60.0
 SPEED_MAX: Final = 1_000_000.0
@@ -200,13 +200,6 @@ def _with_body(handler: Callable[[Body], Awaitable[web.Response]]) -> Callable[[
         return await handler(body)
 
     return read_and_handle
-
-
-def _read_numbered(number: int, given: object) -> Rule:
-    try:
-        return read_rule(given)
-    except UnusableFaults as error:
-        raise UnusableFaults(f"rule {number}: {error}") from None
 
 
 def _is_whole(value: object) -> TypeGuard[int]:

@@ -29,6 +29,8 @@ class Rule:
     match: dict[str, Any] = field(default_factory=dict)
     when: dict[str, Any] = field(default_factory=dict)
     words: dict[str, Any] = field(default_factory=dict)
+    # Where it was written, for whoever is told that it makes no sense.
+    place: str = ""
 
     @property
     def seam(self) -> str:
@@ -41,8 +43,31 @@ class Rule:
         return {"id": self.id, "action": self.action, "match": match, "when": self.when, "times": self.times, "with": self.words}
 
 
-def read_rule(given: Any) -> Rule:
-    """Read a rule, or say what is wrong with it."""
+def read_rule(given: Any, place: str = "") -> Rule:
+    """Read a rule, or say where what is wrong with it."""
+    try:
+        return _rule(given, place)
+    except UnusableFaults as error:
+        raise UnusableFaults(_at(place, str(error))) from None
+
+
+def read_numbered(given: Any) -> list[Rule]:
+    """Read a list of rules, or say which makes no sense."""
+    if not isinstance(given, list):
+        raise UnusableFaults("rules must be a list of rules")
+    return [read_rule(rule, f"rule {number}") for number, rule in enumerate(given, 1)]
+
+
+def refuse(rule: Rule, why: str) -> UnusableFaults:
+    """Say where a rule was written that cannot be armed here."""
+    return UnusableFaults(_at(rule.place, why))
+
+
+def _at(place: str, why: str) -> str:
+    return f"{place}: {why}" if place else why
+
+
+def _rule(given: Any, place: str) -> Rule:
     if not isinstance(given, dict):
         raise UnusableFaults('a rule is an object such as {"id": "E03", "action": "drop_answer"}')
     _refuse_unknown(given, _WORDS, "a rule")
@@ -62,7 +87,7 @@ def read_rule(given: Any) -> Rule:
     _check_action(name, action, words)
     if endpoints and action.seam == STREAM:
         raise UnusableFaults(f"{name} acts on streams: match stream, event or execution instead of endpoint")
-    return Rule(id=identity, action=name, times=times, endpoints=endpoints, match=match, when=when, words=words)
+    return Rule(id=identity, action=name, times=times, endpoints=endpoints, match=match, when=when, words=words, place=place)
 
 
 def read_file(path: Path) -> tuple[int | None, list[Rule]]:
@@ -75,29 +100,27 @@ def read_file(path: Path) -> tuple[int | None, list[Rule]]:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        try:
-            given = _parsed(line)
-            if isinstance(given, dict) and set(given) == {"seed"}:
-                seed = read_seed(given["seed"])
-            else:
-                rules.append(read_rule(given))
-        except UnusableFaults as error:
-            raise UnusableFaults(f"{path}, line {number}: {error}.") from None
+        place = f"{path}, line {number}"
+        given = _parsed(line, place)
+        if isinstance(given, dict) and set(given) == {"seed"}:
+            seed = read_seed(given["seed"], place)
+        else:
+            rules.append(read_rule(given, place))
     return seed, rules
 
 
-def read_seed(given: Any) -> int:
+def read_seed(given: Any, place: str = "") -> int:
     """Read the seed that chances are drawn with."""
     if not isinstance(given, int) or isinstance(given, bool):
-        raise UnusableFaults("seed must be a whole number")
+        raise UnusableFaults(_at(place, "seed must be a whole number"))
     return given
 
 
-def _parsed(line: str) -> Any:
+def _parsed(line: str, place: str) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UnusableFaults(f"this is no JSON ({error}): write one rule, an object, on one line") from None
+        raise UnusableFaults(f"{place}: this is no JSON ({error}): write one rule, an object, on one line") from None
 
 
 def _part(given: dict[str, Any], name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from venue.errors import ApiError
 from venue.faults.book import Armed, Faults, Moment
 from venue.faults.catalogue import MATCHING, WORLD
 from venue.faults.conditions import Conditions
-from venue.faults.rules import Rule, UnusableFaults
+from venue.faults.rules import Rule, UnusableFaults, refuse
 from venue.listings import Listing
 from venue.matching.engine import Engine
 from venue.matching.fees import Rates
@@ -45,9 +45,12 @@ class World:
         """Refuse a rule about a symbol that is not listed, or about impossible filters."""
         symbol = rule.words.get("symbol")
         if symbol is not None and symbol not in self._engine.books:
-            raise UnusableFaults(f"{symbol} is not listed here: write one of {', '.join(sorted(self._engine.books))}")
+            raise refuse(rule, f"{symbol} is not listed here: write one of {', '.join(sorted(self._engine.books))}")
         if rule.action == "filters":
-            _listed(self._engine.books[rule.words["symbol"]].listing, rule.words)
+            try:
+                _listed(self._engine.books[rule.words["symbol"]].listing, rule.words)
+            except UnusableFaults as error:
+                raise refuse(rule, str(error)) from None
 
     def settle_hooks(self) -> None:
         """Have matching ask for shares only while there is a rule about them."""
