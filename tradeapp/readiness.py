@@ -11,6 +11,7 @@ from django.db.models import Q
 
 from bots.models import Bot
 from portfolio.models import Account, Heartbeat
+from portfolio.writers.accounts import RESTORED
 
 FRESH_FOR: Final = timedelta(seconds=15)
 
@@ -44,6 +45,8 @@ def reasons(*, now: datetime) -> list[str]:
         missing.append("nobody can sign in yet")
     accounts = Account.objects.filter(is_enabled=True)
     missing += [f"account {account.name} is recovering" for account in accounts.filter(state=Account.State.STARTING)]
+    restored = accounts.filter(state=Account.State.HALTED, state_reason=RESTORED)
+    missing += [f"account {account.name} was restored: `manage.py reopen` lets it trade again" for account in restored]
     waiting = Bot.objects.filter(book__account__in=accounts, status=Bot.Status.RUNNING, bar_closed_at=None)
     missing += [f"bot {bot.name} is warming up" for bot in waiting.filter(~Q(strategy=""))]
     return missing

@@ -14,6 +14,7 @@ from portfolio.models import Book, Fill, Intent, LedgerAccount, Order, Position
 from trading.ledger import UNIT, ZERO, exactly
 
 Kind = LedgerAccount.Kind
+RESTORED = "RESTORED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,10 +144,11 @@ def _fills(book_ids: Collection[int], since: Mapping[int, int]) -> tuple[dict[in
             FillExact(
                 fill_id=row.pk,
                 instrument_id=row.instrument_id,
-                slot=row.slot,
+                # A trade of books that were restored may have outlived its order: it says what it did, not why.
+                slot=row.slot or 0,
                 side=row.side,
-                intent_kind=row.intent_kind,
-                reason=row.reason,
+                intent_kind=row.intent_kind or (Intent.Kind.ENTER if row.side == "buy" else Intent.Kind.EXIT),
+                reason=row.reason or RESTORED,
                 base_units=_units(row.quantity),
                 price_units=_units(row.price),
                 fee_units=_units(fee),

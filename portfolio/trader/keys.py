@@ -28,7 +28,7 @@ def demand_open_books(account_id: int) -> None:
     name, reason = Account.objects.values_list("name", "state_reason").get(id=account_id)
     if reason == RESTORED:
         raise AwaitsReopening(
-            f"{name} was restored from a backup: run `python manage.py reopen --account {name} --confirm {name}`."
+            f"{name} was restored from a backup: `python manage.py reopen` compares it with the exchange first."
         )
 
 

@@ -64,11 +64,14 @@ class Campaign:
 
     def run(self, count: int, *, check_every: int) -> None:
         """Kill so many times; check the books now and then, with the market at rest."""
-        victims = self._victims(count)
-        for number, victim in enumerate(victims, 1):
-            self.kills.append(self._kill(number, victim))
-            if number % check_every == 0 or number == count:
-                self._check(number)
+        try:
+            for number, victim in enumerate(self._victims(count), 1):
+                self.kills.append(self._kill(number, victim))
+                if number % check_every == 0 and number < count:
+                    self._check(number)
+        except KeyboardInterrupt:
+            print("stopped by hand: the books are compared once more", flush=True)
+        self._check(len(self.kills))
 
     def facts(self) -> dict[str, Any]:
         """Return everything as plain data."""

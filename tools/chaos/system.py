@@ -78,6 +78,8 @@ class System:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # Ctrl-C ends the series, not the system that must still be compared.
+                start_new_session=True,
             )
         self.wait(self.is_ready, "the system is ready", seconds=READY_SECONDS)
 

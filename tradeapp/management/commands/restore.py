@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -53,4 +54,4 @@ class Command(BaseCommand):
             self.stdout.write(f"Now bring {settings.MASTER_KEY_FILE}: without it no exchange key can be opened.")
         for name in done.deploys:
             self.stdout.write(f"{name} is halted. Make sure that no other installation trades it. Start the system, then run")
-            self.stdout.write(f"  python manage.py reopen --account {name} --confirm {name}")
+            self.stdout.write(f"  python manage.py reopen --account {shlex.quote(name)} --confirm {shlex.quote(name)}")
