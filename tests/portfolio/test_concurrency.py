@@ -116,6 +116,7 @@ def test_no_movement_is_lost_when_fills_orders_and_shares_race(shared_world: Wor
     assert world.compare().outcome == "exact"
 
 
+@pytest.mark.fault("R03")
 def test_an_order_is_claimed_by_one_of_many_senders(shared_world: World) -> None:
     """I-12: T2 is a claim; a withdrawal races with it and one of them wins."""
     world = shared_world

@@ -58,6 +58,7 @@ def test_an_entry_a_stop_and_an_exit_leave_the_books_exact(world: World) -> None
     assert world.verify() == []
 
 
+@pytest.mark.fault("E37")
 def test_an_entry_that_expires_gives_everything_back(world: World) -> None:
     """The end of an order voids its whole reservation (I-11)."""
     entry = enter(world)
@@ -71,6 +72,7 @@ def test_an_entry_that_expires_gives_everything_back(world: World) -> None:
     assert world.verify() == []
 
 
+@pytest.mark.fault("E28")
 def test_a_final_report_waits_for_the_fills_it_counts(world: World) -> None:
     """An order ends only when final and complete (T5, I-15)."""
     entry = enter(world)
@@ -88,6 +90,7 @@ def test_a_final_report_waits_for_the_fills_it_counts(world: World) -> None:
     assert world.verify() == []
 
 
+@pytest.mark.fault("E34")
 def test_a_final_report_without_a_quote_total_still_waits_for_its_fills(world: World) -> None:
     """E34: the quantity alone decides when the exchange does not tell the quote."""
     entry = enter(world)
@@ -101,6 +104,7 @@ def test_a_final_report_without_a_quote_total_still_waits_for_its_fills(world: W
     assert entry.status == Order.Status.CANCELED
 
 
+@pytest.mark.fault("U02")
 def test_a_trade_is_posted_once_whatever_its_source(world: World) -> None:
     """I-20."""
     entry = enter(world)
@@ -123,6 +127,7 @@ def test_a_price_improvement_is_free_with_the_fill(world: World) -> None:
     assert world.compare().outcome == "exact"
 
 
+@pytest.mark.fault("E32")
 def test_late_and_stale_news_change_nothing(world: World) -> None:
     """E32: an older state after a newer one is ignored."""
     entry = enter(world)
@@ -136,6 +141,7 @@ def test_late_and_stale_news_change_nothing(world: World) -> None:
     assert entry.executed_quantity <= entry.filled_quantity
 
 
+@pytest.mark.fault("U03")
 def test_old_news_of_an_order_that_has_ended_is_no_incident(world: World) -> None:
     """U03: the stream tells NEW after the answer told FILLED."""
     entry = enter(world)
@@ -175,6 +181,7 @@ def test_unknown_keeps_its_capital_until_absence_is_proven(world: World) -> None
     assert world.verify() == []
 
 
+@pytest.mark.fault("E30")
 def test_an_absent_order_that_lives_after_all_is_an_incident(world: World) -> None:
     """A forgotten order's fill is still its book's, and its book stops entering."""
     world.decide(world.propose("enter", lots=380, limit_price=D("50505")))
@@ -197,6 +204,7 @@ def test_an_absent_order_that_lives_after_all_is_an_incident(world: World) -> No
     assert world.verify() == []
 
 
+@pytest.mark.fault("E30")
 def test_an_adopted_order_without_money_leaves_its_book_in_debt(world: World) -> None:
     """I-07's exception and I-08: reserved in full all the same, the debt is the book's, every figure adds up."""
     world.books[0].position_cap_percent = D(100)
@@ -225,6 +233,7 @@ def test_an_adopted_order_without_money_leaves_its_book_in_debt(world: World) ->
     assert world.verify() == []
 
 
+@pytest.mark.fault("E22")
 def test_a_rejected_stop_leaves_the_position_marked(world: World) -> None:
     """I-47: without a live stop a position says that it is unprotected."""
     entry = enter(world)
@@ -342,6 +351,7 @@ def test_places_wait_behind_the_cancels_of_their_book(world: World) -> None:
     assert world.verify() == []
 
 
+@pytest.mark.fault("U05", "E43")
 def test_a_trade_made_by_hand_is_the_operators(world: World) -> None:
     """U05: a foreign client order id goes to the unallocated money, and what it lacks to suspense."""
     trade = world.exchange.by_hand(
@@ -358,6 +368,7 @@ def test_a_trade_made_by_hand_is_the_operators(world: World) -> None:
     assert world.verify() == []
 
 
+@pytest.mark.fault("U04")
 def test_a_trade_of_an_order_nobody_knows_is_not_guessed(world: World) -> None:
     """I-22: ownership is read, never assumed."""
     trade = TradeReport("BTCUSDT", 5, "77", None, Side.BUY, D("50000"), D("0.0001"), D("5"), D(0), "BTC",

@@ -12,6 +12,8 @@ from trading.desk.plain import Order
 
 D = Decimal
 
+pytestmark = pytest.mark.fault("E30")
+
 
 @pytest.fixture
 def world() -> World:

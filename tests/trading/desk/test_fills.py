@@ -42,6 +42,7 @@ def figures(world: World) -> tuple[Decimal, ...]:
     return (row.quantity, row.cost, row.realised, row.fees, *realised)
 
 
+@pytest.mark.fault("U03")
 def test_the_order_of_arrival_does_not_matter() -> None:
     """I-21: whatever comes late, position and gains are those of the trades' own order."""
     results = set()
@@ -115,6 +116,7 @@ def test_a_late_fill_reads_only_what_came_after_it(world: World) -> None:
     ("fee", "asset", "kind", "pool"),
     [("-0.05", "USDT", "available", "USDT"), ("-0.000001", "BTC", "available", "BTC"), ("-0.0001", "BNB", "fee_pool", "BNB")],
 )
+@pytest.mark.fault("E39")
 def test_a_rebate_is_received(world: World, fee: str, asset: str, kind: str, pool: str) -> None:
     """A fee below zero comes in: to the book in its own assets, to the pool in a third; nobody is halted for it."""
     entry = entered(world)
