@@ -141,12 +141,12 @@ class Control:
         return web.json_response(self._exchange.dump(account))
 
     async def _arm(self, body: Body) -> web.Response:
-        rules = body.get("rules", [body] if "action" in body else None)
-        if not isinstance(rules, list) or (set(body) - {"seed", "rules"} and "action" not in body):
+        given = {"rules": [body]} if "action" in body else body
+        if not given or set(given) - {"seed", "rules"}:
             return _refuse('the body must be {"seed": 7, "rules": [...]} or one rule')
         try:
-            seed = read_seed(body["seed"]) if "seed" in body else None
-            armed = self._exchange.arm([_read_numbered(number, rule) for number, rule in enumerate(rules, 1)], seed=seed)
+            seed = read_seed(given["seed"]) if "seed" in given else None
+            armed = self._exchange.arm(read_numbered(given.get("rules", [])), seed=seed)
         except UnusableFaults as error:
             return _refuse(str(error))
         await self._exchange.durable()

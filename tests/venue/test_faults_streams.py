@@ -8,7 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 import aiohttp
@@ -187,7 +187,7 @@ async def test_closed_candles_are_missing_told_twice_or_revised(
     hostile.arm(action, "M03", match=CLOSED, words=words, when={"skip": 1})
 
     candles = [first, *await _closed(ear, 6)]
-    gaps = [(after["t"] - before["t"]) // 60_000 for before, after in zip(candles, candles[1:], strict=False)]
+    gaps = [(after["t"] - before["t"]) // 60_000 for before, after in pairwise(candles)]
     assert [gap for gap in gaps if gap != 1] == [step for step in steps if step != 1]
     if action == "revise":
         at = gaps.index(0)

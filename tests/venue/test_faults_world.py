@@ -50,7 +50,7 @@ def test_money_comes_goes_and_is_locked_from_outside(shared: Hostile) -> None:
     shared.arm("lock", "E42", words={"account": shared.uid, "asset": "ETH", "amount": "3"})
     too_much = shared.arm("flow", "E42", words={"account": shared.uid, "asset": "ETH", "amount": "-1000"})
 
-    assert (_free(shared, "USDT"), _free(shared, "ETH")) == (Decimal("99599.5"), 18)
+    assert (_free(shared, "USDT"), _free(shared, "ETH")) == (Decimal("99599.5"), Decimal(18))
     assert shared.books()["balances"]["ETH"]["locked"] == "3.00000000"
     failed = [firing["facts"] for firing in shared.firings() if firing["number"] == too_much]
     assert "insufficient balance" in failed[-1]["failed"]
@@ -206,7 +206,7 @@ def test_a_fault_waits_for_its_market_time(hostile: Hostile) -> None:
     _step(hostile, 6)
 
     [flow] = [flow for flow in hostile.books()["flows"] if flow["asset"] == "ETH" and flow["amount"] == "1.00000000"]
-    assert (early, _free(hostile, "ETH"), flow["time"]) == (20, 21, now + 5 * 60_000)
+    assert (early, _free(hostile, "ETH"), flow["time"]) == (Decimal(20), Decimal(21), now + 5 * 60_000)
 
 
 def _step(hostile: Hostile, bars: int) -> None:
