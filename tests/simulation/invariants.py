@@ -14,6 +14,7 @@ from tests.simulation.oracle import Holder, Oracle, average_cost, whole
 from tests.simulation.shells import BNB_MARK, FEE_POOL, QUOTE_OF_BOOK
 from trading.desk.memory import Tables
 from trading.desk.plain import Fill, Order
+from trading.ledger import Pocket
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -50,14 +51,14 @@ class Checker:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._folded: defaultdict[object, Decimal] = defaultdict(lambda: ZERO)
+        self._folded: defaultdict[Pocket, Decimal] = defaultdict(lambda: ZERO)
         self._movements = 0
         self._chain = ""
         self._orders: dict[int, Order] = {}
         self._fills = 0
-        self._last_fill: object = None
-        self._missing: defaultdict[str, int] = defaultdict(int)
-        self._killed_sends = 0
+        self._tables: Tables | None = None
+        self._balances: dict[Pocket, Decimal] = {}
+        self._touched: set[Pocket] = set()
         self.shortfalls = 0
         opening = {Holder(book, "USDT"): QUOTE_OF_BOOK for book in (1, 2, 3)}
         opening |= {Holder("unallocated", "USDT"): Decimal(1000), Holder("fee_pool", "BNB"): FEE_POOL}
@@ -66,16 +67,21 @@ class Checker:
     def check_now(self) -> None:
         """Check what must hold between any two transactions."""
         tables = self._world.shell.tables()
+        self._check_exchange()
+        if tables is self._tables:
+            return
+        self._tables = tables
+        self._touched = set()
         self._check_movements(tables)
         self._check_pockets(tables)
         self._check_orders(tables)
         self._check_fills(tables)
-        self._check_oracle(tables)
-        self._check_exchange()
+        self._check_oracle(tables, self._touched)
 
     def check_settled(self) -> None:
         """Check what must hold when nothing is under way: the exchange agrees with everything."""
         self.check_now()
+        self._check_oracle(self._world.shell.tables(), None)
         tables, exchange = self._world.shell.tables(), self._world.exchange
         held: defaultdict[str, Decimal] = defaultdict(lambda: ZERO)
         for pocket, balance in tables.pockets.items():
@@ -111,29 +117,33 @@ class Checker:
             for leg in row.legs:
                 sums[leg.pocket.asset] += leg.amount
                 self._folded[leg.pocket] += leg.amount
+                self._touched.add(leg.pocket)
             require("I-01", not any(sums.values()), f"movement {row.seq} {row.kind} sums to {dict(sums)}")
             self._follow(row.kind, {leg.pocket: leg.amount for leg in row.legs})
         require("I-05", tables.account.ledger_seq == self._movements, "the head's number is not the newest movement's")
 
-    def _follow(self, kind: str, legs: dict[object, Decimal]) -> None:
+    def _follow(self, kind: str, legs: dict[Pocket, Decimal]) -> None:
         """Have the oracle follow what is no trade: allocations and flows, which belong to no bot (I-06)."""
         for pocket, amount in legs.items():
-            owner = pocket.book_id if pocket.book_id is not None else pocket.kind  # type: ignore[attr-defined]
-            asset = pocket.asset  # type: ignore[attr-defined]
-            if kind in ("allocation", "deposit", "withdrawal", "suspense", "explained") and pocket.kind not in OUTSIDE:  # type: ignore[attr-defined]
-                if (kind, amount < ZERO, pocket.kind) != ("suspense", amount < ZERO, "suspense"):  # type: ignore[attr-defined]
-                    require("I-06", kind == "allocation" or not isinstance(owner, int) or self._movements == 1, f"{kind} {pocket}")
-                if self._movements > 1:
-                    self.oracle.owned[Holder(owner, asset)] += whole(amount)
-            if kind == "fill" and pocket.kind == "suspense":  # type: ignore[attr-defined]
-                # A trade that nobody could pay for: who owes it is told by the fill.
-                self._missing[asset] += whole(amount)
+            if pocket.kind in OUTSIDE:
+                continue
+            owner = pocket.book_id if pocket.book_id is not None else pocket.kind
+            if kind in ("allocation", "deposit", "withdrawal", "suspense", "explained") and self._movements > 1:
+                require("I-06", kind == "allocation" or pocket.book_id is None, f"{kind} moves {pocket}")
+                self.oracle.owned[Holder(owner, pocket.asset)] += whole(amount)
+            if kind == "fill" and pocket.kind == "suspense":
+                # A trade that nobody could pay for: the books' own figures are then the ledger's word alone.
                 self.shortfalls += 1
 
     def _check_pockets(self, tables: Tables) -> None:
         for pocket, balance in tables.pockets.items():
+            if balance is self._balances.get(pocket):
+                continue
             require("I-04", balance == self._folded[pocket], f"{pocket} holds {balance}, its entries {self._folded[pocket]}")
             require("I-07", balance >= ZERO or pocket.kind in MAY_BE_NEGATIVE, f"{pocket} holds {balance}")
+            self._balances[pocket] = balance
+        for pocket in self._touched:
+            require("I-04", tables.pockets.get(pocket, ZERO) == self._folded[pocket], f"{pocket} is not its entries")
 
     def _check_orders(self, tables: Tables) -> None:
         reserved: defaultdict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
@@ -200,16 +210,19 @@ class Checker:
             require("I-24", whole(charged) == owed or (whole(charged) < owed and book.is_halted), f"charged {charged} for {owed}")
         self.oracle.trade(trade, fill.book_id if fill.book_id is not None else "unallocated", charged)
 
-    def _check_oracle(self, tables: Tables) -> None:
+    def _check_oracle(self, tables: Tables, touched: set[Pocket] | None) -> None:
+        """Compare with the second ledger: holders of these pockets, or all of them."""
         owned: defaultdict[Holder, int] = defaultdict(int)
+        wanted = None if touched is None else {_holder(pocket) for pocket in touched if pocket.kind not in OUTSIDE}
         for pocket, balance in tables.pockets.items():
-            if pocket.kind not in OUTSIDE:
-                owner = pocket.book_id if pocket.book_id is not None else pocket.kind
-                owned[Holder(owner, pocket.asset)] += whole(balance)
+            if pocket.kind not in OUTSIDE and (wanted is None or _holder(pocket) in wanted):
+                owned[_holder(pocket)] += whole(balance)
         if not self.shortfalls:
-            for holder in owned.keys() | self.oracle.owned.keys():
+            for holder in owned.keys() | (self.oracle.owned.keys() if wanted is None else wanted):
                 require("I-26", owned[holder] == self.oracle.owned[holder],
                         f"{holder} owns {owned[holder]}, by the exchange's trades {self.oracle.owned[holder]}")  # fmt: skip
+            return
+        if wanted is not None:
             return
         # What nobody could pay for stands in suspense; the sum of each asset is exact all the same.
         sums: defaultdict[str, int] = defaultdict(int)
@@ -279,6 +292,10 @@ class Checker:
                 if order.status in LIVE and order.side == "sell" and (order.book_id, order.instrument_id) == (book, instrument)
             ]  # fmt: skip
             require("I-47", stops or sells or row.quantity < lot, f"book {book} holds {row.quantity} without its stop")
+
+
+def _holder(pocket: Pocket) -> Holder:
+    return Holder(pocket.book_id if pocket.book_id is not None else pocket.kind, pocket.asset)
 
 
 def _plain(amount: Decimal) -> str:

@@ -18,7 +18,7 @@ from trading.desk.desk import RECONCILE_RESIDUAL, Desk
 from trading.desk.journal import EXTERNAL
 from trading.desk.memory import Fenced, Memory, MemoryStore
 from trading.desk.plain import Order
-from trading.desk.rows import ACTIVE, ENTRIES, ENTRIES_HALTED, HALTED
+from trading.desk.rows import ACTIVE, ENTRIES, ENTRIES_HALTED, FLATTEN, HALTED
 from trading.ledger import ZERO, Leg, Pocket, exactly, plain, take
 from trading.orders import OrderReport, TradeReport, parse_client_order_id
 from trading.settlement import EXTERNAL_FLOW, SUSPENSE, UNALLOCATED
@@ -37,10 +37,6 @@ class MemoryRecords:
         self.killed_at: datetime | None = None
         self.cursors: dict[str, int] = {}
         self.outcomes: list[str] = []
-
-    def call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Run the method that stands for a function."""
-        return getattr(self, name)(*args, **kwargs)
 
     def acquire(self) -> int:
         """Take the lease."""
@@ -81,11 +77,12 @@ class MemoryRecords:
         tables, found = self.memory.tables, Agenda()
         killed_at = self.killed_at if tables.account.is_killed else None
         for row in sorted(self._live(), key=lambda order: order.intent.seq):
-            if killed_at is not None and row.cancel_requested_at is None and row.created_at <= killed_at:
+            lived = killed_at is not None and row.created_at <= killed_at
+            if lived and row.cancel_requested_at is None and row.intent.kind in ENTRIES:
                 found.is_kill_pending = True
             if row.status == order_status.READY:
                 is_entry = row.intent.kind in ENTRIES and row.side == "buy"
-                found.ready.append(Outgoing(row.pk, _ticket(row), is_entry, row.created_at))
+                found.ready.append(Outgoing(row.pk, _ticket(row), is_entry, row.intent.kind == FLATTEN, row.created_at))
             elif row.cancel_requested_at is not None and row.status in _CANCELLABLE:
                 found.cancels.append((_watched(row), row.cancel_sent_at))
         return found
@@ -240,11 +237,12 @@ class MemoryRecords:
     def cancel_after_kill(self, _account_id: int, epoch: int, *, now: datetime) -> int:
         """Ask for the cancel of everything that lived when the account was killed."""
         killed_at = self.killed_at
-        due = [row for row in self._live() if row.cancel_requested_at is None and killed_at and row.created_at <= killed_at]
+        lived = [row for row in self._live() if killed_at is not None and row.created_at <= killed_at]
+        due = [row for row in lived if row.cancel_requested_at is None and row.intent.kind in ENTRIES]
         if not due or not self.memory.tables.account.is_killed:
             return 0
         with self._fenced(epoch, now) as desk:
-            return reports.request_cancels(desk)
+            return reports.request_cancels(desk, spares_exits=True)
 
     def compare(self, *, totals: Mapping[str, Decimal], cause: str, now: datetime, trades_posted: int | None = None,
                 **_facts: Any) -> Reconciliation:  # fmt: skip
@@ -259,6 +257,13 @@ class MemoryRecords:
     def is_safe_mode(self, _account_id: int) -> bool:
         """Say whether too many crashes keep the trader down: a history crashes more often than anybody's machine."""
         return False
+
+    def is_older_than_marked(self, _account_id: int) -> bool:
+        """Say whether the rows were restored behind the machine's back: never, in memory."""
+        return False
+
+    def _settled_trade(self, _account_id: int, *, before: datetime) -> None:
+        """Return a trade by which the exchange can be told from another one: there is one exchange here."""
 
     def beat(self, _process: str, _facts: Mapping[str, Any], *, now: datetime) -> None:
         """Give a sign of life; nobody looks."""

@@ -31,13 +31,15 @@ PROFILE: Final = VenueProfile(
     request_deadline_seconds=10,
     clock_lead_seconds=1,
     processing_seconds=10,
-    visibility_seconds=60,
-    visibility_proven_seconds=15,
+    visibility_seconds=20,
+    visibility_proven_seconds=8,
 )
 
 
 class SimulatedTrader:
     """One process: it can die at any step, or be stopped like by SIGSTOP and wake much later."""
+
+    is_fenced = True
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -126,7 +128,8 @@ class SimulatedDatabase:
             result: R = trader.world.shell.call(function, args, kwargs)
             if faults.strikes("commit_unknown"):
                 raise DatabaseGone("The connection was lost during the commit.")
-            await trader.step()
+            if not trader.awake.is_set() or trader.is_dead:
+                await trader.step()
             return result
 
     async def close(self) -> None:

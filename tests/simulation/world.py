@@ -119,9 +119,9 @@ class World:
 
     def _lag_seconds(self) -> float:
         if self.faults.strikes("lag_short"):
-            return self.random.uniform(0.1, 12.0)
+            return self.random.uniform(0.1, 7.0)
         if self.faults.strikes("lag_long"):
-            return self.random.uniform(20.0, 120.0)
+            return self.random.uniform(12.0, 60.0)
         return 0.0
 
 
