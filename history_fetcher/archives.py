@@ -27,7 +27,10 @@ class Series(NamedTuple):
     @property
     def exchange(self) -> str:
         """Answer the exchange under which it is stored."""
-        return "binance" if self.market == "spot" else f"binance-{self.market}"
+        if self.market == "spot":
+            return "binance"
+        # What was imported from elsewhere names its exchange instead of a market.
+        return f"binance-{self.market}" if self.market in MARKETS else self.market
 
     @property
     def stream(self) -> str:

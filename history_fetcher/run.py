@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from .archives import DAILY, KLINES, MONTHLY, Archive, Series, choose, labels_of_days, labels_of_months, span_of
+from .archives import DAILY, KLINES, MONTHLY, Archive, Series, choose, labels_of_days, labels_of_months
 from .listing import Listed, NoListing, address, list_files, list_folders, named
 from .manifest import ArchiveEntry, Manifest, summary, written_now
 from .partitions import build_month, entry_of, import_candles, import_trades
@@ -180,14 +179,7 @@ class Run:
 
     def rebuild(self, series: Series, month: str, manifest: Manifest, entries: dict[str, ArchiveEntry]) -> None:
         """Make a month's Parquet anew from every cleaned file there is of it."""
-        # What REST said is overruled by a day's archive, and that by the month's.
-        days = [Archive(series, label) for label in _days_of(month)]
-        sources = [
-            self._store.tail(series, month),
-            *(self._store.csv(day) for day in days),
-            self._store.csv(Archive(series, month)),
-        ]
-        built = build_month(self._store, series, month, sources)
+        built = build_month(self._store, series, month, self._store.sources(series, month))
         partition = None
         if built is not None:
             partition, restated = built
@@ -274,10 +266,6 @@ def _checksum(content: bytes, archive: Archive) -> str:
     if not is_hash or name.strip().lstrip("*") not in ("", f"{archive.stem}.zip"):
         raise BadArchive(f"The CHECKSUM of {archive.stem} says {text[:100]!r}.")
     return digest.lower()
-
-
-def _days_of(month: str) -> Iterable[str]:
-    return labels_of_days(*span_of(month))
 
 
 def _first_trouble(futures: list[Future[None]], stop: threading.Event) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from .archives import Archive, Series
+from .archives import Archive, Series, labels_of_days, span_of
 from .trouble import Locked, NoRoom
 
 PART: Final = ".part"
@@ -35,6 +35,11 @@ class Store:
     def tail(self, series: Series, month: str) -> Path:
         """Answer where a month's rows from REST are kept."""
         return self._cleaned(series) / f"{series.symbol}-{series.stream}-rest-{month}.csv"
+
+    def sources(self, series: Series, month: str) -> list[Path]:
+        """List where cleaned rows of a month may lie, the ones that overrule others last."""
+        days = [Archive(series, label) for label in labels_of_days(*span_of(month))]
+        return [self.tail(series, month), *(self.csv(day) for day in days), self.csv(Archive(series, month))]
 
     def quarantine(self, archive: Archive) -> Path:
         """Answer where an archive's refused rows are kept, with reasons."""

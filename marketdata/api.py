@@ -4,21 +4,101 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from django.conf import settings
 from django.http import Http404, HttpRequest
-from ninja import Router
+from django.utils import timezone
+from ninja import Body, Router, Status
 from pydantic import Field
 
-from marketdata import selectors
-from marketdata.models import Instrument
-from marketdata.schemas import CandleOut, CoverageOut, InstrumentOut, Moment
+from marketdata import selectors, services
+from marketdata.candles import moment
+from marketdata.history import catalog, jobs
+from marketdata.models import HistoryJob, Instrument
+from marketdata.schemas import (
+    CalendarOut,
+    CandleOut,
+    CoverageOut,
+    FetchIn,
+    HistoryJobOut,
+    InstrumentOut,
+    Limit,
+    Moment,
+    Payload,
+    RowId,
+    SeriesOut,
+)
 
 router = Router(tags=["market data"])
 
 
 @router.get("/history/coverage", response=dict[str, list[CoverageOut]])
 def history_coverage(request: HttpRequest) -> dict[str, Any]:
-    """List what is stored of each followed interval, and its gaps."""
+    """List what the feeds keep of each followed interval, and its gaps."""
     return {"items": selectors.coverage()}
+
+
+@router.get("/history/series", response=dict[str, list[SeriesOut]])
+def history_series(request: HttpRequest) -> dict[str, Any]:
+    """List what the history root holds, and every gap."""
+    return {"items": [_described(one) for one in catalog.series(settings.HISTORY_ROOT)]}
+
+
+@router.get("/history/calendar", response=CalendarOut)
+def history_calendar(
+    request: HttpRequest,
+    symbol: Annotated[str, Field(max_length=32)],
+    interval: Annotated[str, Field(max_length=4)],
+    exchange: Annotated[str, Field(max_length=32)] = "binance",
+) -> dict[str, Any]:
+    """Count what is missing of each day of a series."""
+    try:
+        one = catalog.find(settings.HISTORY_ROOT, exchange=exchange, symbol=symbol, interval=interval)
+    except catalog.NoHistory as error:
+        raise Http404("There is no such series.") from error
+    days = catalog.calendar(one)
+    return {
+        "exchange": one.exchange,
+        "symbol": one.symbol,
+        "interval": one.interval,
+        "dates": [day.date for day in days],
+        "expected": [day.expected for day in days],
+        "missing": [day.missing for day in days],
+    }
+
+
+@router.get("/history/fetches", response=dict[str, list[HistoryJobOut]])
+def history_fetches(request: HttpRequest, limit: Limit = 50) -> dict[str, Any]:
+    """List the newest jobs on the history root."""
+    return {"items": [jobs.described(job) for job in selectors.history_jobs(limit=limit)]}
+
+
+@router.post("/history/fetches", response={201: HistoryJobOut})
+def request_fetch(request: HttpRequest, payload: FetchIn) -> Status[dict[str, Any]]:
+    """Fetch candles into the history root; what is there is skipped."""
+    assert request.user.is_authenticated
+    words = payload.model_dump()
+    job = services.request_fetch(**words, root=settings.HISTORY_ROOT, by=request.user, now=timezone.now())
+    return Status(201, jobs.described(job))
+
+
+@router.post("/history/verifications", response={201: HistoryJobOut})
+def request_verification(request: HttpRequest, payload: Annotated[Payload | None, Body()] = None) -> Status[dict[str, Any]]:
+    """Check every file of the history root against its manifest."""
+    assert request.user.is_authenticated
+    return Status(201, jobs.described(services.request_verify(by=request.user, now=timezone.now())))
+
+
+@router.get("/history/fetches/{job_id}", response=HistoryJobOut)
+def history_job(request: HttpRequest, job_id: RowId) -> dict[str, Any]:
+    """Return one job and how far it is."""
+    return jobs.described(_found(job_id))
+
+
+@router.post("/history/fetches/{job_id}/cancel", response=HistoryJobOut)
+def cancel_history_job(request: HttpRequest, job_id: RowId, payload: Annotated[Payload | None, Body()] = None) -> dict[str, Any]:
+    """Stop a job; what it fetched stays."""
+    _found(job_id)
+    return jobs.described(services.cancel_history_job(job_id=job_id, now=timezone.now()))
 
 
 @router.get("/instruments", response=dict[str, list[InstrumentOut]])
@@ -41,3 +121,16 @@ def candles(
     if instrument is None:
         raise Http404("There is no such symbol.")
     return {"items": selectors.candles(instrument_id=instrument.pk, interval=interval, end_at=until, bars=limit)}
+
+
+def _found(job_id: int) -> HistoryJob:
+    job = selectors.history_job(job_id)
+    if job is None:
+        raise Http404("There is no such job.")
+    return job
+
+
+def _described(one: catalog.Series) -> dict[str, Any]:
+    facts = {name: getattr(one, name) for name in ("exchange", "symbol", "interval", "missing", "restated", "refused")}
+    gaps = [{"begin_at": moment(begin), "end_at": moment(end)} for begin, end, _count in one.gaps]
+    return {**facts, "candles": one.rows, "first_at": moment(one.first), "last_at": moment(one.last), "gaps": gaps}

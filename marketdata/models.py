@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
@@ -109,3 +110,48 @@ class Mark(models.Model):
     price = models.DecimalField(max_digits=38, decimal_places=18)
     market_at = models.DateTimeField(help_text="Market time of the price")
     received_at = models.DateTimeField(help_text="Wall time of arrival")
+
+
+class HistoryJob(models.Model):
+    """Work on the history root that somebody asked for; the row is the queue and the progress."""
+
+    class Kind(models.TextChoices):
+        """What is done."""
+
+        FETCH = "fetch"
+        VERIFY = "verify"
+
+    class State(models.TextChoices):
+        """Where it stands."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    params = models.JSONField(default=dict, help_text="The fetcher's flags")
+    state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
+    stage = models.CharField(max_length=64, blank=True)
+    steps_done = models.PositiveIntegerField(default=0)
+    steps_total = models.PositiveIntegerField(default=0)
+    rows = models.PositiveBigIntegerField(default=0)
+    rows_per_second = models.FloatField(default=0)
+    bytes_per_second = models.FloatField(default=0)
+    seconds_left = models.FloatField(null=True, blank=True)
+    message = models.TextField(blank=True)
+    outcome = models.JSONField(default=dict)
+    # Raised with every change; what a browser holds is older than what it is sent.
+    version = models.PositiveIntegerField(default=0)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    requested_at = models.DateTimeField()
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    beat_at = models.DateTimeField(null=True, blank=True, help_text="Last sign of life of whoever works on it")
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "requested_at"], name="history_job_waiting")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk} ({self.state})"

@@ -83,6 +83,63 @@ class GapOut(Schema):
     end_at: datetime
 
 
+class SeriesOut(Schema):
+    """Candles of one symbol and interval in the history root."""
+
+    exchange: str
+    symbol: str
+    interval: str
+    candles: int
+    missing: int
+    restated: int
+    refused: int
+    first_at: datetime
+    last_at: datetime
+    gaps: list[GapOut]
+
+
+class CalendarOut(Schema):
+    """How much of each day is there: parallel lists, for a heat-map."""
+
+    exchange: str
+    symbol: str
+    interval: str
+    dates: list[str]
+    expected: list[int]
+    missing: list[int]
+
+
+class FetchIn(Payload):
+    """What to fetch into the history root; `begin` and `end` are months, days or UTC times, as on the command line."""
+
+    symbols: Annotated[list[Annotated[str, Field(max_length=32)]], Field(min_length=1, max_length=50)]
+    intervals: Annotated[list[Annotated[str, Field(max_length=4)]], Field(min_length=1, max_length=16)]
+    begin: Annotated[str, Field(max_length=32)]
+    end: Annotated[str, Field(max_length=32)] = ""
+    fill_daily: bool = True
+    force: bool = False
+    base_url: Annotated[str, Field(max_length=200)] = ""
+
+
+class HistoryJobOut(Schema):
+    """Work on the history root, and how far it is."""
+
+    id: int
+    kind: str
+    params: dict[str, Any]
+    state: str
+    stage: str
+    steps_done: int
+    steps_total: int
+    percent: float
+    rows: int
+    rows_per_second: int
+    bytes_per_second: int
+    seconds_left: float | None
+    message: str
+    is_stopping: bool
+
+
 class CoverageOut(Schema):
     """What is stored of one interval of one instrument."""
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from django.db import connection
-from django.db.models import Count, Max, Min, QuerySet
+from django.db.models import QuerySet
 
 from marketdata.candles import milliseconds, moment
-from marketdata.models import Candle, Instrument, Mark, Market, Subscription
+from marketdata.models import Candle, HistoryJob, Instrument, Mark, Market, Subscription
 from trading.bars import Floats, Times, interval_milliseconds
 from trading.instruments import Instrument as Filters
 from trading.strategy import FIELDS
 
+# Beyond, gaps are the history root's business.
+COVERAGE_SPAN: Final = timedelta(days=400)
 # PostgreSQL counts microseconds from the year 2000.
 _POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 _COPY_HEADER_BYTES: Final = 19
@@ -147,24 +149,51 @@ class Coverage:
 
 
 def coverage() -> list[Coverage]:
-    """Answer what is stored of every interval that the feeds of enabled accounts keep."""
-    rows = []
-    for subscription in Subscription.objects.filter(instrument__market__in=markets_to_feed()).select_related("instrument"):
-        stream: dict[str, Any] = {"instrument_id": subscription.instrument_id, "interval": subscription.interval}
-        stored = Candle.objects.filter(**stream).aggregate(count=Count("id"), first=Min("open_at"), last=Max("open_at"))
-        until = subscription.synced_through_at
-        rows.append(
-            Coverage(
-                symbol=subscription.instrument.symbol,
-                interval=subscription.interval,
-                candles=stored["count"],
-                first_at=stored["first"],
-                last_at=stored["last"],
-                synced_through_at=until,
-                gaps=gaps(**stream, since=stored["first"], until=until) if stored["first"] and until else [],
-            )
-        )
-    return rows
+    """Answer what is stored of every interval that the feeds of enabled accounts keep, of the last year at most."""
+    followed = Subscription.objects.filter(instrument__market__in=markets_to_feed()).select_related("instrument")
+    return [_coverage(subscription) for subscription in followed]
+
+
+def _coverage(subscription: Subscription) -> Coverage:
+    stream: dict[str, Any] = {"instrument_id": subscription.instrument_id, "interval": subscription.interval}
+    opens = Candle.objects.filter(**stream).order_by("open_at").values_list("open_at", flat=True)
+    # Both ends are one look into the index each.
+    first, last = opens.first(), opens.last()
+    until = subscription.synced_through_at
+    missing: list[Gap] = []
+    candles = 0
+    if first is not None and last is not None:
+        first = max(first, last - COVERAGE_SPAN)
+        length = timedelta(milliseconds=interval_milliseconds(subscription.interval))
+        missing = gaps(**stream, since=first, until=max(last, until or last) + length)
+        # What is not missing is there: nothing has to be counted.
+        candles = (last - first) // length + 1 - sum((gap.end_at - gap.begin_at) // length for gap in missing)
+    return Coverage(
+        symbol=subscription.instrument.symbol,
+        interval=subscription.interval,
+        candles=candles,
+        first_at=first,
+        last_at=last,
+        synced_through_at=until,
+        gaps=missing,
+    )
+
+
+def history_job(job_id: int) -> HistoryJob | None:
+    """Find a history job."""
+    return HistoryJob.objects.filter(id=job_id).first()
+
+
+def history_jobs(*, limit: int) -> list[HistoryJob]:
+    """List the newest history jobs, newest first."""
+    return list(HistoryJob.objects.select_related("requested_by").order_by("-id")[:limit])
+
+
+def waiting_history_jobs(*, abandoned_before: datetime) -> list[int]:
+    """List the history jobs that nobody works on."""
+    queued = HistoryJob.objects.filter(state=HistoryJob.State.QUEUED)
+    abandoned = HistoryJob.objects.filter(state=HistoryJob.State.RUNNING, beat_at__lt=abandoned_before)
+    return list((queued | abandoned).order_by("requested_at").values_list("id", flat=True))
 
 
 def last_closes(pairs: Sequence[tuple[int, str]]) -> dict[tuple[int, str], float]:

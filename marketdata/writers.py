@@ -7,13 +7,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import F, Q
 from django.db.models.functions import Greatest
 
 from marketdata.candles import ClosedCandle, moment
-from marketdata.models import Instrument, Mark, Market, Subscription
+from marketdata.models import HistoryJob, Instrument, Mark, Market, Subscription
 from trading.instruments import Instrument as Filters
+
+MESSAGE_LENGTH_MAX: Final = 4000
 
 _UPSERT: Final = """
     INSERT INTO marketdata_candle (instrument_id, interval, open_at, open, high, low, close, volume, revision)
@@ -104,3 +107,40 @@ def set_marks(marks: Iterable[tuple[int, Decimal, datetime]], *, now: datetime) 
         rows, update_conflicts=True, unique_fields=["instrument"], update_fields=["price", "market_at", "received_at"]
     )
     return len(rows)
+
+
+def add_history_job(*, kind: str, params: Mapping[str, Any], by: User | None, now: datetime) -> HistoryJob:
+    """Write down that somebody asked for work on the history root."""
+    return HistoryJob.objects.create(kind=kind, params=dict(params), requested_by=by, requested_at=now)
+
+
+def claim_history_job(*, job_id: int, abandoned_before: datetime, now: datetime) -> bool:
+    """Take a job that nobody works on; false when somebody does, or it is finished."""
+    waiting = Q(state=HistoryJob.State.QUEUED)
+    abandoned = Q(state=HistoryJob.State.RUNNING, beat_at__lt=abandoned_before)
+    row = HistoryJob.objects.filter(waiting | abandoned, id=job_id)
+    return row.update(state=HistoryJob.State.RUNNING, beat_at=now, version=F("version") + 1) == 1
+
+
+def note_history_progress(*, job_id: int, facts: Mapping[str, Any], now: datetime) -> HistoryJob | None:
+    """Store how far a job is, and answer it; None when it is not this worker's any more."""
+    row = HistoryJob.objects.filter(id=job_id, state=HistoryJob.State.RUNNING)
+    if not row.update(**facts, beat_at=now, version=F("version") + 1):
+        return None
+    return HistoryJob.objects.get(id=job_id)
+
+
+def finish_history_job(*, job_id: int, state: str, message: str, outcome: Mapping[str, Any], now: datetime) -> HistoryJob:
+    """Store what came of a job; a finished one stays as it is."""
+    facts = {"state": state, "message": message[:MESSAGE_LENGTH_MAX], "outcome": dict(outcome), "finished_at": now}
+    HistoryJob.objects.filter(id=job_id, finished_at=None).update(**facts, seconds_left=None, version=F("version") + 1)
+    return HistoryJob.objects.get(id=job_id)
+
+
+def ask_to_cancel_history_job(*, job_id: int, now: datetime) -> None:
+    """Have whoever works on a job stop soon; one that waits is cancelled at once."""
+    waiting = HistoryJob.objects.filter(id=job_id, state=HistoryJob.State.QUEUED)
+    cancelled = HistoryJob.State.CANCELLED
+    if not waiting.update(state=cancelled, cancel_requested_at=now, finished_at=now, version=F("version") + 1):
+        running = HistoryJob.objects.filter(id=job_id, state=HistoryJob.State.RUNNING, cancel_requested_at=None)
+        running.update(cancel_requested_at=now, version=F("version") + 1)

@@ -13,6 +13,8 @@ from tradeapp import environment, logs, places, secret_files, server_addresses
 BASE_DIR = places.PROJECT_DIR
 ENVIRON = environment.load(BASE_DIR)
 TRADEAPP_DATA_DIR: Path = places.data_directory(environ=ENVIRON, user_id=os.getuid())
+# Where `history fetch` keeps candles; see docs/history.md.
+HISTORY_ROOT = TRADEAPP_DATA_DIR / "history"
 TRADEAPP_PROCESS = ENVIRON.get("TRADEAPP_PROCESS", "command")
 _remembered = environment.remembered_addresses(TRADEAPP_DATA_DIR)
 

@@ -1,0 +1,175 @@
+"""Work on the history root in the background: done once, told as it goes, stopped when asked."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from marketdata import services, tasks
+from marketdata.history import catalog, jobs
+from marketdata.models import HistoryJob
+from tests.history_fetcher.mirror import Mirror, drips, serving
+from tests.history_fetcher.rows import rows_of
+from tests.marketdata.conftest import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    with serving(Mirror()) as found:
+        yield found
+
+
+@pytest.fixture
+def root(tmp_path: Path, settings: Any) -> Path:
+    settings.HISTORY_ROOT = tmp_path / "history"
+    return tmp_path / "history"
+
+
+@pytest.fixture
+def browser(db: None) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("admin", password="a long enough password"))
+    return client
+
+
+def asked_for(mirror: Mirror, root: Path, **words: Any) -> HistoryJob:
+    """Ask for December of 2024, as a person would."""
+    known: dict[str, Any] = {"symbols": ["BTC/USDT"], "intervals": ["1h"], "begin": "2024-12", "end": "2024-12"}
+    return services.request_fetch(**known | words, base_url=mirror.url, root=root, by=None, now=NOW)
+
+
+def test_a_fetch_is_done_once_and_says_what_it_did(mirror: Mirror, root: Path) -> None:
+    mirror.put_rows("BTCUSDT/1h", "2024-12", rows_of("2024-12"))
+    job = asked_for(mirror, root)
+
+    is_first = jobs.run_history_job(job_id=job.pk, root=root, clock=timezone.now)
+    is_second = jobs.run_history_job(job_id=job.pk, root=root, clock=timezone.now)
+
+    job.refresh_from_db()
+    assert (is_first, is_second) == (True, False)
+    assert (job.state, job.outcome["downloaded"], job.outcome["rows"]) == ("done", 1, 744)
+    assert catalog.series(root)[0].rows == 744
+
+
+def test_a_failed_archive_is_told(mirror: Mirror, root: Path) -> None:
+    key = mirror.put_rows("BTCUSDT/1h", "2024-12", rows_of("2024-12"))
+    mirror.files[key] += b"tail"
+    job = asked_for(mirror, root)
+
+    jobs.run_history_job(job_id=job.pk, root=root, clock=timezone.now)
+
+    job.refresh_from_db()
+    assert job.state == "failed"
+    assert "CHECKSUM" in job.message
+
+
+def test_a_waiting_job_is_cancelled_at_once(mirror: Mirror, root: Path) -> None:
+    job = asked_for(mirror, root)
+
+    cancelled = services.cancel_history_job(job_id=job.pk, now=NOW)
+
+    assert cancelled.state == "cancelled"
+    assert not jobs.run_history_job(job_id=job.pk, root=root, clock=timezone.now)
+
+
+def test_a_running_job_stops_when_asked(mirror: Mirror, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "TELL_SECONDS", 0.05)
+    key = mirror.put_rows("BTCUSDT/1h", "2024-12", rows_of("2024-12"))
+    mirror.troubles[key] = [drips(30.0)]
+    job = asked_for(mirror, root)
+    began = time.monotonic()
+
+    def clock() -> Any:
+        if key in mirror.asked:
+            services.cancel_history_job(job_id=job.pk, now=NOW)
+        return timezone.now()
+
+    jobs.run_history_job(job_id=job.pk, root=root, clock=clock)
+
+    job.refresh_from_db()
+    assert job.state == "cancelled"
+    assert time.monotonic() - began < 20
+    assert not catalog.series(root)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("history")]
+
+
+def test_a_job_whose_worker_died_is_found_and_done(mirror: Mirror, root: Path) -> None:
+    mirror.put_rows("BTCUSDT/1h", "2024-12", rows_of("2024-12"))
+    dead, alive = asked_for(mirror, root), asked_for(mirror, root)
+    long_ago = timezone.now() - jobs.ABANDONED_AFTER - timedelta(seconds=1)
+    HistoryJob.objects.filter(id=dead.pk).update(state="running", beat_at=long_ago)
+    HistoryJob.objects.filter(id=alive.pk).update(state="running", beat_at=timezone.now())
+
+    found = jobs.waiting(clock=timezone.now)
+    tasks.run_history_job(job_id=dead.pk)
+
+    dead.refresh_from_db()
+    assert found == [dead.pk]
+    assert dead.state == "done"
+
+
+def test_verify_finds_damage(mirror: Mirror, root: Path) -> None:
+    mirror.put_rows("BTCUSDT/1h", "2024-12", rows_of("2024-12"))
+    jobs.run_history_job(job_id=asked_for(mirror, root).pk, root=root, clock=timezone.now)
+    path = next(root.rglob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:-9])
+    job = services.request_verify(by=None, now=NOW)
+
+    jobs.run_history_job(job_id=job.pk, root=root, clock=timezone.now)
+
+    job.refresh_from_db()
+    assert (job.state, job.steps_done, job.steps_total) == ("failed", 2, 2)
+    assert "changed or damaged" in job.message
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ({"symbols": []}, "at least one"),
+        ({"symbols": ["--force"]}, "at least one"),
+        ({"symbols": ["no symbol"]}, "no symbol"),
+        ({"intervals": ["7m"]}, "Unknown interval"),
+        ({"begin": "2031-01"}, "future"),
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_queued(root: Path, words: dict[str, Any], complaint: str) -> None:
+    known: dict[str, Any] = {"symbols": ["BTCUSDT"], "intervals": ["1h"], "begin": "2024-12", "end": "", "root": root}
+
+    with pytest.raises(services.UnableToFetch, match=complaint):
+        services.request_fetch(**known | words, by=None, now=NOW)
+    assert not HistoryJob.objects.exists()
+
+
+def test_the_api_fetches_tells_and_cancels(browser: Client, mirror: Mirror, root: Path) -> None:
+    mirror.put_rows("BTCUSDT/1h", "2024-12", rows_of("2024-12", without=frozenset({30, 31})))
+    payload = {"symbols": ["BTCUSDT"], "intervals": ["1h"], "begin": "2024-12", "end": "2024-12", "base_url": mirror.url}
+
+    created = browser.post("/api/v1/history/fetches", payload, "application/json", headers={"Idempotency-Key": "one"}).json()
+    jobs.run_history_job(job_id=created["id"], root=root, clock=timezone.now)
+    told = browser.get(f"/api/v1/history/fetches/{created['id']}").json()
+    series = browser.get("/api/v1/history/series").json()["items"]
+    calendar = browser.get("/api/v1/history/calendar", {"symbol": "BTC/USDT", "interval": "1h"}).json()
+    refused = browser.post(
+        "/api/v1/history/fetches",
+        payload | {"begin": "2031-01", "end": ""},
+        "application/json",
+        headers={"Idempotency-Key": "two"},
+    )
+
+    assert (told["state"], told["percent"], told["rows"]) == ("done", 100.0, 742)
+    assert [(one["symbol"], one["candles"], one["missing"], len(one["gaps"])) for one in series] == [("BTCUSDT", 742, 2, 1)]
+    assert calendar["dates"][1] == "2024-12-02"
+    assert calendar["missing"][:3] == [0, 2, 0]
+    assert (refused.status_code, refused.json()["code"]) == (409, "HISTORY_REFUSED")
+    assert browser.get("/api/v1/history/fetches/999999").status_code == 404
