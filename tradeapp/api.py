@@ -16,6 +16,7 @@ from backtests.services import UnableToSteer
 from bots.api import router as bots_router
 from bots.services import ModeNotBuilt, UnableToOperate
 from marketdata.api import router as marketdata_router
+from marketdata.services import UnableToFetch
 from portfolio.api import router as portfolio_router
 from portfolio.schemas import PageOut
 from portfolio.services import UnableToAllocate, UnableToExplain, UnableToLimit
@@ -29,7 +30,15 @@ from tradeapp.schemas import EventOut, HealthOut, MeOut, NewTokenOut, ReadyOut, 
 log = structlog.get_logger(__name__)
 router = Router(tags=["installation"])
 # What a service says no to: the request was understood and cannot be done now.
-REFUSALS = (UnableToAllocate, UnableToExplain, UnableToLimit, UnableToOperate, tokens.UnableToMakeToken, UnableToSteer)
+REFUSALS = (
+    UnableToAllocate,
+    UnableToExplain,
+    UnableToFetch,
+    UnableToLimit,
+    UnableToOperate,
+    tokens.UnableToMakeToken,
+    UnableToSteer,
+)
 
 api = NinjaAPI(
     title="tradeapp",
