@@ -12,7 +12,7 @@ from venue.accounts import Account
 from venue.amounts import IllegalAmount, TooPrecise, parse, parse_signed, text
 from venue.errors import ApiError
 from venue.exchange import Exchange
-from venue.faults.rules import UnusableFaults, read_seed
+from venue.faults.rules import UnusableFaults, read_numbered, read_seed
 
 HOLD_SECONDS_MAX: Final = 60.0
 SPEED_MAX: Final = 1_000_000.0
