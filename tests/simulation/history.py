@@ -115,6 +115,7 @@ class History:
         world = self.world
         world.faults.is_healed = True
         world.exchange.is_halted = world.exchange.is_thin = False
+        await asyncio.sleep(0.2)
         if world.shell.killed_at is not None:
             world.shell.release(now=self.loop.now())
         for trader in world.traders:
@@ -256,15 +257,19 @@ class History:
         elif faults.strikes("market_closed"):
             exchange.is_halted = True
         if self.world.shell.killed_at is None and faults.strikes("kill"):
-            self.world.note("kill")
-            self.world.shell.kill(now=self.loop.now())
+            # Amid whatever this step begins.
+            self.loop.call_later(self._random.uniform(0.0, 0.004), self._kill)
             self._kill_until = step + self._random.randint(1, 8)
-            self.world.stir()
         elif self.world.shell.killed_at is not None and step >= self._kill_until:
             self.world.shell.release(now=self.loop.now())
         if self._random.random() < 0.03:
             # A person looks at what was halted, and lets it go on.
             self.world.shell.reopen(now=self.loop.now())
+
+    def _kill(self) -> None:
+        self.world.note("kill")
+        self.world.shell.kill(now=self.loop.now())
+        self.world.stir()
 
     def _cancel_by_hand(self) -> None:
         rows = [

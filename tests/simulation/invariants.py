@@ -90,6 +90,9 @@ class Checker:
         ours = {asset: total for asset, total in held.items() if total}
         require("I-02", ours == exchange.totals(), f"the ledger holds {ours}, the exchange {exchange.totals()}")
         self._check_against_venue(tables)
+        # Reads hid an order for longer than an exchange may: nothing else makes us take a living order for dead.
+        adopted = [row.client_order_id for row in tables.orders.values() if row.reason == "ORDER_ADOPTED"]
+        require("I-13", not adopted or self._world.faults.fired["lag_long"], f"{adopted} were taken for dead")
         self._check_positions(tables)
         self._check_protection(tables)
 

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from portfolio.trader import outbox, resolver
 from tests.simulation.memory_records import MemoryRecords
-from tests.simulation.trader import SimulatedTrader
 from trading import ledger, resolution, settlement
 from trading.desk import admission, claims, coordination, fills, memory, placing, releases, reports, reservations
 from trading.desk.desk import Desk
@@ -139,7 +138,6 @@ def epoch_is_ignored() -> list[Change]:
     return [
         (memory.Memory, "transaction", wrong),
         (claims, "sending", lambda *, epoch, now: replace(sending(epoch=epoch, now=now), epoch=None)),
-        (SimulatedTrader, "is_fenced", False),
     ]
 
 

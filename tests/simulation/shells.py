@@ -18,7 +18,7 @@ from trading.proposals import Outcome, Proposal
 D = Decimal
 QUOTE_OF_BOOK = D(2000)
 FEE_POOL = D("1.5")
-BNB_MARK = D(400)
+BNB_MARK = D("400.37")
 PAIRS = (("BTC/USDT", "0.01", "0.00001"), ("ETH/USDT", "0.01", "0.0001"), ("BNB/USDT", "0.1", "0.001"))
 
 

@@ -39,8 +39,6 @@ PROFILE: Final = VenueProfile(
 class SimulatedTrader:
     """One process: it can die at any step, or be stopped like by SIGSTOP and wake much later."""
 
-    is_fenced = True
-
     def __init__(self, world: World) -> None:
         self.world = world
         self.epoch = world.shell.acquire()
@@ -126,6 +124,7 @@ class SimulatedDatabase:
             if faults.strikes("database_lost"):
                 raise DatabaseGone("The connection was lost before the commit.")
             result: R = trader.world.shell.call(function, args, kwargs)
+            trader.world.check_fence(trader, function.__name__, result)
             if faults.strikes("commit_unknown"):
                 raise DatabaseGone("The connection was lost during the commit.")
             if not trader.awake.is_set() or trader.is_dead:

@@ -15,17 +15,18 @@ from exchange.ports import OrderTicket
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.exchange import Exchange, Pair
 from tests.simulation.faults import Faults
+from tests.simulation.invariants import Violation
 from tests.simulation.shells import Shell
 from tests.simulation.trader import CRASHING, SimulatedTrader
 from trading.order_status import SENDING, UNKNOWN
 
 D = Decimal
 BALANCES: Final = {"USDT": D(7000), "BNB": D("1.5")}
+# What writes for certain when it returns.
+_FENCED: Final = frozenset(
+    ("record_answer", "record_answers", "record_events", "record_trades", "record_absence", "record_unknown", "move_cursors", "halt")
+)
 CURRENT: ContextVar[SimulatedTrader | None] = ContextVar("CURRENT", default=None)
-
-
-class Violation(AssertionError):
-    """Raised when an invariant is broken; begins with its number."""
 
 
 class World:
@@ -111,6 +112,11 @@ class World:
             raise Violation(f"I-12 {ticket.client_order_id} was sent twice")
         if status not in (SENDING, UNKNOWN) or attempt != 1:
             raise Violation(f"I-18 {ticket.client_order_id} was sent while {status}, attempt {attempt}")
+
+    def check_fence(self, trader: SimulatedTrader, name: str, result: object) -> None:
+        """Check that a trader whose lease has passed on has written nothing (I-34)."""
+        if trader.epoch < self.trader.epoch and (name in _FENCED or (name == "mark_sending" and result)):
+            raise Violation(f"I-34 trader {trader.epoch} wrote {name} while {self.trader.epoch} has the lease")
 
     def _tell(self, kind: str, what: object) -> None:
         for trader in self.traders[-2:]:
