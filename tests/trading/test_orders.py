@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from trading import order_status
 from trading.order_status import LIVE, TERMINAL, may_move, sources
-from trading.orders import CLIENT_ORDER_ID_LENGTH_MAX, ClientOrderId, client_order_id, parse_client_order_id
+from trading.orders import (
+    CLIENT_ORDER_ID_LENGTH_MAX,
+    ClientOrderId,
+    client_order_id,
+    generation,
+    parse_client_order_id,
+    raise_deploy,
+    same_family,
+)
 from trading.proposals import Proposal, ProposalKind, arbitration_order
 
 EVERY = sorted(LIVE | TERMINAL)
@@ -33,6 +41,26 @@ def test_a_deploy_that_makes_no_name_is_refused() -> None:
     """At the door, not at the exchange."""
     with pytest.raises(ValueError, match="deploy"):
         client_order_id("too-long-deploy", 1, 1)
+
+
+@given(st.from_regex(r"[0-9a-z]{1,6}", fullmatch=True), st.integers(1, 40))
+def test_every_restore_names_orders_anew(deploy: str, count: int) -> None:
+    lives = [deploy]
+    for _ in range(count):
+        lives.append(raise_deploy(lives[-1]))
+
+    assert len(set(lives)) == len(lives)
+    assert [generation(life) for life in lives] == list(range(count + 1))
+    assert all(same_family(deploy, life) for life in lives)
+    assert len({client_order_id(life, 3, 17) for life in lives}) == len(lives)
+
+
+def test_a_later_life_that_was_seen_elsewhere_is_passed_over() -> None:
+    assert raise_deploy("k3f9ab") == "k3f9ab1"
+    assert raise_deploy("k3f9ab", beyond=31) == "k3f9ab10"
+    assert not same_family("k3f9ab1", "k3f9ac1")
+    with pytest.raises(ValueError, match="too often"):
+        raise_deploy("k3f9abzz")
 
 
 def test_terminal_orders_never_move() -> None:
