@@ -5,6 +5,7 @@ import { startCharts } from "./charts.js";
 import { startCommands } from "./commands.js";
 import { startFigures } from "./figures.js";
 import { startKeys } from "./keys.js";
+import { isEdited, startLimits } from "./limits.js";
 import { Stream } from "./stream.js";
 import { startThemes } from "./themes.js";
 
@@ -17,8 +18,12 @@ startFigures(stream);
 startCharts(stream);
 startCommands();
 startAllocation();
+startLimits();
 startKeys();
 tellParts();
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.target.id === "risk-part" && isEdited()) event.preventDefault();
+});
 document.addEventListener("holdtoggle", () => stream.hold(!stream.held));
 stream.open();
 

@@ -1,4 +1,6 @@
 // Charts: one Plotly template; history comes from the API, the newest point from the stream.
+import { gauge } from "./gauge.js";
+
 const DRAW_MS = 1500;
 const charts = [];
 
@@ -16,6 +18,10 @@ export function startCharts(stream) {
 }
 
 const make = {
+  risk(element) {
+    return gauge(element, { base, plot, template, legend, colour, get, empty });
+  },
+
   equity(element) {
     const bots = JSON.parse(element.dataset.bots);
     const only = element.dataset.only;

@@ -27,6 +27,7 @@ export function toast(text, kind = "") {
 function ask(button) {
   const dialog = document.getElementById("confirm");
   const { command, title, effect, confirm, danger, reason, method } = button.dataset;
+  const body = JSON.parse(button.dataset.body ?? "{}");
   const field = document.getElementById("confirm-reason");
   const error = document.getElementById("confirm-error");
   const yes = document.getElementById("confirm-yes");
@@ -45,7 +46,7 @@ function ask(button) {
     if (!dialog.querySelector("form").reportValidity()) return;
     yes.disabled = true;
     try {
-      await send(method ?? "POST", command, reason ? { reason: field.value } : {});
+      await send(method ?? "POST", command, reason ? { ...body, reason: field.value } : body);
       dialog.close("yes");
       toast(`Done: ${confirm}`);
       refresh();

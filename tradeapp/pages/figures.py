@@ -82,6 +82,24 @@ def residual(suspense: Mapping[str, Decimal], quote_asset: str) -> Figure:
     return Figure(plain(suspense.get(quote_asset, Decimal(0))), text, "bad")
 
 
+def of_risk(view: Mapping[str, Any]) -> Figures:
+    """Name what account and books may still lose today."""
+    found: Figures = {}
+    for standing in (view["total"], *view["books"]):
+        name = "risk" if standing["book"] is None else f"risk.book.{standing['book']}"
+        code, left = standing["shut_by"], standing["left"]
+        tone = "bad" if code else "warn" if left * 5 < standing["soft_cap"] else "good"
+        found |= {
+            f"{name}.left": Figure(plain(left), formats.quote(left), tone),
+            f"{name}.lost": gain(-standing["lost_today"]),
+            f"{name}.worst": amount(standing["worst_open"]),
+            f"{name}.soft": amount(standing["soft_cap"]),
+            f"{name}.hard": amount(standing["hard_cap"]),
+            f"{name}.state": Figure(code, formats.words(code) if code else "Entries allowed", tone),
+        }
+    return found
+
+
 def _of_book(book: BookNumbers, today: Decimal | None) -> Figures:
     name = f"book.{book.book_id}"
     return {

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Final
+from typing import Any, Final
 
 # U+2212: as wide as a plus, and screen readers say "minus".
 MINUS: Final = "\N{MINUS SIGN}"
 NONE: Final = "\N{EN DASH}"
 _CENT: Final = Decimal("0.01")
+_LIMITS: Final = (
+    ("soft_loss_percent", "Soft cap %"),
+    ("hard_loss_percent", "Hard cap %"),
+    ("fall_percent", "Assumed fall %"),
+    ("collar_percent", "Price collar %"),
+    ("order_value_max", "Largest order"),
+    ("orders_per_minute", "Entries a minute"),
+    ("repeats_max", "Barren repeats"),
+)
 _ROUNDED: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
@@ -64,6 +74,18 @@ def tone(amount: Decimal | None) -> str:
 def words(code: str) -> str:
     """Turn a reason code into words: GRID_WAITING becomes "Grid waiting", SIGNAL_NO_OPINION "No opinion"."""
     return code.removeprefix("SIGNAL_").replace("_", " ").capitalize()
+
+
+def limit_fields(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Lay out limits as the fields of a form; what has no value of its own is empty."""
+    return [
+        {"name": name, "label": label, "text": "" if (value := values.get(name)) is None else _bare(value)}
+        for name, label in _LIMITS
+    ]
+
+
+def _bare(value: Decimal | int) -> str:
+    return quantity(Decimal(value)).replace(",", "")
 
 
 def _signed(amount: Decimal, *, plus: bool) -> str:

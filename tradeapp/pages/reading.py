@@ -11,6 +11,7 @@ from bots.models import Bot
 from bots.selectors import bots as bots_of
 from bots.selectors import instruments_of
 from portfolio.models import Account, DecisionRecord, EquityPoint
+from portfolio.risk_view import risk_view
 from portfolio.selectors import lists
 from portfolio.selectors.worth import Worth, worth
 from tradeapp import readiness
@@ -97,6 +98,7 @@ def health_figures(account: Account | None, *, now: datetime) -> Figures:
         newest = DecisionRecord.objects.filter(book__account=account).order_by("-id")
         measured = pace(list(newest.values_list("bar_closed_at", "recorded_at")[:PACE_DECISIONS]))
         found["health.speed"] = Figure(measured, f"{measured} x" if measured else "")
+        found |= figures.of_risk(risk_view(account.pk, now=now))
     return found
 
 

@@ -16,6 +16,7 @@ urlpatterns = [
     path("orders/", views.orders, name="orders"),
     path("allocation/", views.allocation, name="allocation"),
     path("reconcile/", views.reconcile, name="reconcile"),
+    path("risk/", views.risk, name="risk"),
     path("system/", views.system, name="system"),
     path("sweeps/", sweeps.sweep_list, name="sweeps"),
     path("sweeps/<int:sweep_id>/", sweeps.sweep, name="sweep"),

@@ -15,11 +15,13 @@ from django.views.decorators.http import require_safe
 from bots.models import BotState
 from portfolio import selectors
 from portfolio.models import Account
+from portfolio.risk_view import risk_view
 from portfolio.selectors import lists
+from portfolio.selectors.risk import history, newest_limits, values_of
 from portfolio.selectors.trades import trades
 from tradeapp import readiness, tokens
 from tradeapp.models import ApiToken
-from tradeapp.pages import activity, reading
+from tradeapp.pages import activity, formats, reading
 from tradeapp.pages.reading import BotLine
 
 ROWS = 50
@@ -77,6 +79,15 @@ def allocation(request: HttpRequest) -> HttpResponse:
 def reconcile(request: HttpRequest) -> HttpResponse:
     """Show that the ledger equals the exchange."""
     return _page(request, "reconcile")
+
+
+@never_cache
+@require_safe
+@login_required
+@ensure_csrf_cookie
+def risk(request: HttpRequest) -> HttpResponse:
+    """Show what may still be lost today, and the limits."""
+    return _page(request, "risk")
 
 
 @never_cache
@@ -194,6 +205,14 @@ def _tokens(request: HttpRequest, context: dict[str, Any]) -> None:
     context["scopes"] = sorted(tokens.scopes_of(request.user)) if request.user.is_authenticated else []
 
 
+def _risk(_request: HttpRequest, context: dict[str, Any]) -> None:
+    account: Account = context["account"]
+    view = risk_view(account.pk, now=timezone.now())
+    own = {row.book_id: values_of(row) for row in newest_limits(account.pk)}
+    rows = [{**row, "fields": formats.limit_fields(own.get(row["book"], {}))} for row in (view["total"], *view["books"])]
+    context |= {"risk": view, "risk_rows": rows, "history": history(account.pk, limit=20)}
+
+
 def _nothing(_request: HttpRequest, _context: dict[str, Any]) -> None:
     """Everything is in the context already."""
 
@@ -210,6 +229,7 @@ PARTS = {
     "activity": _activity,
     "reconciliations": _reconciliations,
     "audit": _audit,
+    "risk": _risk,
     "tokens": _tokens,
     "processes": _nothing,
 }
