@@ -12,7 +12,8 @@ from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldBooleanSwitchWidget
+from unfold.forms import ActionForm
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from marketdata.admin import ReadOnlyAdmin
 from portfolio import services
@@ -30,6 +31,9 @@ from portfolio.models import (
     Reconciliation,
     ReconciliationLine,
     Reservation,
+    RiskDay,
+    RiskLatch,
+    RiskLimits,
 )
 from portfolio.selectors import account_overview
 from trading.ledger import plain
@@ -82,6 +86,12 @@ class SharesForm(ModelForm):  # type: ignore[type-arg]
         return cleaned
 
 
+class ReasonForm(ActionForm):  # type: ignore[misc]
+    """Why everything should stop, or go on; the audit keeps it."""
+
+    reason = forms.CharField(label="Reason", max_length=200, required=False, widget=UnfoldAdminTextInputWidget())
+
+
 @admin.register(Account)
 class AccountAdmin(ReadOnlyAdmin):
     """Accounts: their state for reading, their books' shares for editing."""
@@ -89,12 +99,39 @@ class AccountAdmin(ReadOnlyAdmin):
     list_display = ("name", "mode", "market", "state", "state_reason", "is_killed", "synced_through_at")
     list_select_related = ("market",)
     form = SharesForm
+    action_form = ReasonForm
+    actions = ("kill", "release_kill")
     readonly_fields = ("name", "market", "mode", "state", "state_reason", "is_killed", "killed_reason", "synced_through_at")
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Let those who may change accounts edit shares."""
         user = request.user
         return bool(user.is_active and user.is_staff and user.has_perm("portfolio.change_account"))
+
+    @admin.action(description="Stop all bots (kill switch)", permissions=["change"])
+    def kill(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
+        """Stop all entries of the accounts at once and cancel what rests."""
+        assert isinstance(request.user, User)
+        reason = request.POST.get("reason", "").strip() or "stopped in the admin"
+        for account in queryset:
+            services.kill(account.pk, by=request.user, reason=reason, now=timezone.now())
+            messages.warning(request, f"{account.name} is stopped until an administrator releases it.")
+
+    @admin.action(description="Release the kill switch (needs a reason)", permissions=["release"])
+    def release_kill(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
+        """Let the accounts enter again."""
+        assert isinstance(request.user, User)
+        reason = request.POST.get("reason", "").strip()
+        if not reason:
+            messages.error(request, "Say why it is safe to trade again: nothing was released.")
+            return
+        for account in queryset:
+            services.release_kill(account.pk, by=request.user, reason=reason, now=timezone.now())
+            messages.success(request, f"{account.name} is released.")
+
+    def has_release_permission(self, request: HttpRequest) -> bool:
+        """Have administrators alone release."""
+        return bool(request.user.is_active and request.user.is_superuser)
 
     def get_form(self, request: HttpRequest, obj: Account | None = None, change: bool = False, **kwargs: Any) -> Any:
         """Build the form with one field for each book."""
@@ -256,3 +293,34 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("at", "actor_name", "action", "subject", "request_id")
     list_filter = ("action",)
     search_fields = ("subject",)
+
+
+@admin.register(RiskLimits)
+class RiskLimitsAdmin(ReadOnlyAdmin):
+    """Versions of limits; the risk page and the API add new ones."""
+
+    list_display = (
+        "account", "book", "version", "soft_loss_percent", "hard_loss_percent", "fall_percent", "collar_percent",
+        "order_value_max", "orders_per_minute", "repeats_max", "opposite_positions", "set_at", "set_by", "reason",
+    )  # fmt: skip
+    list_select_related = ("account", "book", "set_by")
+    ordering = ("-id",)
+
+
+@admin.register(RiskDay)
+class RiskDayAdmin(ReadOnlyAdmin):
+    """What each day of market time began with."""
+
+    list_display = ("market_date", "account", "book", "equity", "net_flows", "market_at", "recorded_at")
+    list_select_related = ("account", "book")
+    ordering = ("-id",)
+
+
+@admin.register(RiskLatch)
+class RiskLatchAdmin(ReadOnlyAdmin):
+    """What is or was shut, and who let go."""
+
+    list_display = ("latched_at", "account", "book", "code", "market_at", "released_at", "released_by", "release_reason")
+    list_select_related = ("account", "book", "released_by")
+    list_filter = ("code",)
+    ordering = ("-id",)
