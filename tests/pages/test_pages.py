@@ -17,7 +17,7 @@ from tests.portfolio.world import World
 from tradeapp.pages import reading, topics
 from tradeapp.pages.views import PARTS
 
-PAGES = ["/", "/orders/", "/allocation/", "/reconcile/", "/system/"]
+PAGES = ["/", "/orders/", "/allocation/", "/reconcile/", "/system/", "/history/"]
 
 
 def figures_of(page: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from portfolio.models import Account, AuditEntry, Fill, Heartbeat, Order
 from portfolio.selectors.worth import consistent_read
 from stream import snapshots
 from stream.snapshots import Snapshot
-from tradeapp.pages import reading
+from tradeapp.pages import history_jobs, reading
 from tradeapp.pages.figures import as_data
 
 OfAccount = Callable[[Account], Snapshot]
@@ -31,6 +31,7 @@ def register() -> None:
     ):
         snapshots.register(prefix, _of_account(provider))
     snapshots.register("bot", bot)
+    snapshots.register("job", history_jobs.snapshot)
 
 
 def portfolio(account: Account) -> Snapshot:

@@ -7,7 +7,7 @@ from django.templatetags.static import static
 from django.urls import path
 from django.views.generic import RedirectView
 
-from tradeapp.pages import sweeps, views
+from tradeapp.pages import history, sweeps, views
 
 app_name = "pages"
 urlpatterns = [
@@ -20,6 +20,7 @@ urlpatterns = [
     path("system/", views.system, name="system"),
     path("sweeps/", sweeps.sweep_list, name="sweeps"),
     path("sweeps/<int:sweep_id>/", sweeps.sweep, name="sweep"),
+    path("history/", history.history, name="history"),
     path("parts/<slug:name>/", views.part, name="part"),
     path("login/", LoginView.as_view(template_name="pages/login.html", redirect_authenticated_user=True), name="login"),
     # Browsers ask for it even where a page names another icon.

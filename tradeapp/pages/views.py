@@ -21,7 +21,7 @@ from portfolio.selectors.risk import history, newest_limits, values_of
 from portfolio.selectors.trades import trades
 from tradeapp import readiness, tokens
 from tradeapp.models import ApiToken
-from tradeapp.pages import activity, formats, reading
+from tradeapp.pages import activity, formats, history_jobs, reading
 from tradeapp.pages.reading import BotLine
 
 ROWS = 50
@@ -110,7 +110,7 @@ def part(request: HttpRequest, name: str) -> HttpResponse:
     bot_id = request.GET.get("bot", "")
     if bot_id:
         context["line"] = _line(context["lines"], int(bot_id) if bot_id.isdigit() else 0)
-    if context["account"] is not None:
+    if context["account"] is not None or name in OF_ALL:
         PARTS[name](request, context)
     return render(request, f"pages/parts/{name}.html", context)
 
@@ -213,6 +213,10 @@ def _risk(_request: HttpRequest, context: dict[str, Any]) -> None:
     context |= {"risk": view, "risk_rows": rows, "history": history(account.pk, limit=20)}
 
 
+def _history_jobs(_request: HttpRequest, context: dict[str, Any]) -> None:
+    context |= history_jobs.facts()
+
+
 def _nothing(_request: HttpRequest, _context: dict[str, Any]) -> None:
     """Everything is in the context already."""
 
@@ -232,4 +236,7 @@ PARTS = {
     "risk": _risk,
     "tokens": _tokens,
     "processes": _nothing,
+    "history_jobs": _history_jobs,
 }
+# What is there without an account, too.
+OF_ALL = {"history_jobs"}
