@@ -246,7 +246,7 @@ class History:
 
     def _toggle(self, step: int) -> None:
         """Switch what lasts for a while: thin markets, fees, closed markets, a kill."""
-        faults, exchange = self.world.faults, self.world.exchange
+        world, faults, exchange = self.world, self.world.faults, self.world.exchange
         exchange.is_thin = "market_thin" in faults.known and self._random.random() < 0.5
         if exchange.is_thin:
             faults.fired["market_thin"] += 1
@@ -258,18 +258,13 @@ class History:
             exchange.is_halted = True
         if self.world.shell.killed_at is None and faults.strikes("kill"):
             # Amid whatever this step begins.
-            self.loop.call_later(self._random.uniform(0.0, 0.004), self._kill)
+            self.loop.call_later(self._random.uniform(0.0, 0.004), world.kill)
             self._kill_until = step + self._random.randint(1, 8)
         elif self.world.shell.killed_at is not None and step >= self._kill_until:
             self.world.shell.release(now=self.loop.now())
         if self._random.random() < 0.03:
             # A person looks at what was halted, and lets it go on.
             self.world.shell.reopen(now=self.loop.now())
-
-    def _kill(self) -> None:
-        self.world.note("kill")
-        self.world.shell.kill(now=self.loop.now())
-        self.world.stir()
 
     def _cancel_by_hand(self) -> None:
         rows = [

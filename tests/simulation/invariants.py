@@ -182,10 +182,6 @@ class Checker:
         if before is not None and row.status not in _ONWARD.get(before.status, {before.status}):
             is_adopted = row.reason == "ORDER_ADOPTED" and row.status in _ADOPTED
             require("I-14", is_adopted, f"{name} went from {before.status} to {row.status}")
-        killed_at = self._world.shell.killed_at
-        if before is not None and before.sent_at is None and row.sent_at is not None and killed_at is not None:
-            is_entry = row.intent.kind in ("enter", "place")
-            require("I-45", not is_entry or row.sent_at <= killed_at, f"{name} was sent after the kill")
 
     def _check_fills(self, tables: Tables) -> None:
         count = len(tables.fills)

@@ -64,23 +64,26 @@ class SimulatedPort:
         self._world.note_sent(ticket, self._trader)
         written_at = loop.time()
         answer: asyncio.Future[Submitted] = loop.create_future()
-        is_late, delay = self._faults.strikes("request_late"), self._random.uniform(0.005, 0.05)
+        fate = self._world.fates.pop(ticket.client_order_id.split("-")[1], "")
+        is_late, delay = fate == "late" or self._faults.strikes("request_late"), self._random.uniform(0.005, 0.05)
         if is_late:
             delay = self._random.uniform(1.0, RECEIVE_WINDOW_SECONDS - 0.2)
         if self._faults.strikes("request_expired"):
             delay = RECEIVE_WINDOW_SECONDS + self._random.uniform(0.1, 3.0)
-        if not self._faults.strikes("request_lost"):
+        if fate != "absent" and not self._faults.strikes("request_lost"):
             self._world.wire_busy_until = max(self._world.wire_busy_until, written_at + delay)
-            loop.call_later(delay, self._arrive, ticket, written_at, answer, is_late)
+            loop.call_later(delay, self._arrive, ticket, written_at, answer, is_late, fate)
         self._trader.crash_point("request_written")
         return await self._answer(answer)
 
-    def _arrive(self, ticket: OrderTicket, written_at: float, answer: asyncio.Future[Submitted], is_late: bool) -> None:
+    def _arrive(
+        self, ticket: OrderTicket, written_at: float, answer: asyncio.Future[Submitted], is_late: bool, fate: str
+    ) -> None:
         """Have the exchange see the order, whoever may still wait for the answer."""
         try:
             if self._world.loop.time() - written_at > RECEIVE_WINDOW_SECONDS:
                 raise Refusal(400, -1021, "Timestamp for this request is outside of the recvWindow.")
-            if self._faults.strikes("refused"):
+            if fate == "rejected" or self._faults.strikes("refused"):
                 raise Refusal(*self._random.choice(_REFUSALS))
             order, trades = self._exchange.place(
                 name=ticket.client_order_id, symbol=ticket.symbol, side=ticket.side, kind=ticket.type, quantity=ticket.quantity,

@@ -11,7 +11,7 @@ from tests.simulation.memory_records import MemoryRecords
 from trading.desk import coordination
 from trading.desk.desk import Desk
 from trading.desk.memory import Memory, Tables
-from trading.desk.plain import Account, Book, Instrument
+from trading.desk.plain import Account, Book, Instrument, Order
 from trading.ledger import ZERO, Leg, Pocket, take
 from trading.proposals import Outcome, Proposal
 
@@ -39,8 +39,8 @@ class Shell(Protocol):
     def tables(self) -> Tables:
         """Return all rows as they are now."""
 
-    def sent_state(self, client_order_id: str) -> tuple[str, int]:
-        """Return the status and the attempts of an order."""
+    def order(self, client_order_id: str) -> Order:
+        """Return an order."""
 
     def decide(self, proposals: Sequence[Proposal], *, now: datetime) -> list[Outcome]:
         """Have the coordinator decide."""
@@ -108,11 +108,10 @@ class MemoryShell:
         """Return all rows."""
         return self.memory.tables
 
-    def sent_state(self, client_order_id: str) -> tuple[str, int]:
-        """Return status and attempts of an order."""
+    def order(self, client_order_id: str) -> Order:
+        """Return an order."""
         tables = self.memory.tables
-        row = tables.orders[tables.order_ids[client_order_id]]
-        return row.status, row.attempt
+        return tables.orders[tables.order_ids[client_order_id]]
 
     def decide(self, proposals: Sequence[Proposal], *, now: datetime) -> list[Outcome]:
         """Have the coordinator decide."""

@@ -123,6 +123,7 @@ class SimulatedDatabase:
             faults = trader.world.faults
             if faults.strikes("database_lost"):
                 raise DatabaseGone("The connection was lost before the commit.")
+            trader.world.before_call(function.__name__)
             result: R = trader.world.shell.call(function, args, kwargs)
             trader.world.check_fence(trader, function.__name__, result)
             if faults.strikes("commit_unknown"):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any, Final
@@ -18,6 +19,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.invariants import Violation
 from tests.simulation.shells import Shell
 from tests.simulation.trader import CRASHING, SimulatedTrader
+from trading.desk.rows import ENTRIES
 from trading.order_status import SENDING, UNKNOWN
 
 D = Decimal
@@ -55,6 +57,8 @@ class World:
         self.passed: Counter[str] = Counter()
         # Set by an exhaustive sweep: die at the k-th pass of a point.
         self.deadly: dict[tuple[str, int], bool] = {}
+        # What becomes of the next order of a book, by the book's number, where a sweep says so.
+        self.fates: dict[str, str] = {}
         self.diary: list[str] = []
         self.sent: Counter[str] = Counter()
         # Until then a request may still be on its way to the exchange.
@@ -105,13 +109,28 @@ class World:
 
     def note_sent(self, ticket: OrderTicket, trader: SimulatedTrader) -> None:
         """Check what is about to leave: a claimed order, for the first time (I-12, I-18)."""
-        status, attempt = self.shell.sent_state(ticket.client_order_id)
+        row = self.shell.order(ticket.client_order_id)
         self.sent[ticket.client_order_id] += 1
         self.note(f"trader {trader.epoch} sends {ticket.client_order_id} {ticket.side} {ticket.type} {ticket.quantity}")
         if self.sent[ticket.client_order_id] > 1:
             raise Violation(f"I-12 {ticket.client_order_id} was sent twice")
-        if status not in (SENDING, UNKNOWN) or attempt != 1:
-            raise Violation(f"I-18 {ticket.client_order_id} was sent while {status}, attempt {attempt}")
+        if row.status not in (SENDING, UNKNOWN) or row.attempt != 1:
+            raise Violation(f"I-18 {ticket.client_order_id} was sent while {row.status}, attempt {row.attempt}")
+        killed_at = self.shell.killed_at
+        if killed_at is not None and row.intent.kind in ENTRIES and row.sent_at is not None and row.sent_at > killed_at:
+            raise Violation(f"I-45 {ticket.client_order_id} was sent after the kill")
+
+    def before_call(self, name: str) -> None:
+        """Strike where it hurts most: a kill between the last look at an order and its claim."""
+        if name == "mark_sending" and self.shell.killed_at is None and self.faults.strikes("kill"):
+            # Dated before the claim: whatever is claimed at this very moment comes after it.
+            self.kill(at=self.loop.now() - timedelta(microseconds=1))
+
+    def kill(self, *, at: datetime | None = None) -> None:
+        """Have a person kill the account."""
+        self.note("kill")
+        self.shell.kill(now=at or self.loop.now())
+        self.stir()
 
     def check_fence(self, trader: SimulatedTrader, name: str, result: object) -> None:
         """Check that a trader whose lease has passed on has written nothing (I-34)."""
