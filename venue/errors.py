@@ -5,6 +5,7 @@ from typing import Final
 BAD_REQUEST: Final = 400
 UNAUTHORIZED: Final = 401
 TOO_MANY_REQUESTS: Final = 429
+TEAPOT: Final = 418
 
 
 class ApiError(Exception):
@@ -134,6 +135,15 @@ def too_much_weight(*, limit: int, retry_after: int) -> ApiError:
         "Please use WebSocket Streams for live updates to avoid polling the API."
     )
     return ApiError(-1003, message, status=TOO_MANY_REQUESTS, retry_after=retry_after)
+
+
+def banned(*, until_ms: int, retry_after: int) -> ApiError:
+    """Refuse everything from an address that went on after it was told to stop."""
+    message = (
+        f"Way too much request weight used; IP banned until {until_ms}. "
+        "Please use WebSocket Streams for live updates to avoid bans."
+    )
+    return ApiError(-1003, message, status=TEAPOT, retry_after=retry_after)
 
 
 def too_many_orders(*, limit: int, interval: str, retry_after: int) -> ApiError:

@@ -3,11 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from venue.errors import too_many_orders, too_much_weight
+from venue.errors import ApiError, banned, too_many_orders, too_much_weight
 
 MINUTE: Final = 60
 TEN_SECONDS: Final = 10
 DAY: Final = 86_400
+# Whoever goes on asking after a 429 is banned: two minutes at first, three days at most.
+REFUSALS_BEFORE_BAN: Final = 10
+BAN_SECONDS_MIN: Final = 120
+BAN_SECONDS_MAX: Final = 3 * DAY
+_BAN_FACTOR: Final = 4
 # The documented ratio between the two order limits.
 _DAY_LIMIT_FACTOR: Final = 3_200
 
@@ -28,22 +33,45 @@ class Window:
 
 
 @dataclass(slots=True)
+class Offence:
+    """How an address has behaved after it was refused."""
+
+    refusals: Window = field(default_factory=Window)
+    bans: int = 0
+    banned_until: float = 0.0
+
+
+@dataclass(slots=True)
 class Limits:
     """What one address and one account may use."""
 
     weight_limit: int
     order_limit: int
     _weights: dict[str, Window] = field(default_factory=dict)
+    _offences: dict[str, Offence] = field(default_factory=dict)
     _short: dict[int, Window] = field(default_factory=dict)
     _long: dict[int, Window] = field(default_factory=dict)
 
     def use_weight(self, address: str, weight: int, now_seconds: float) -> int:
         """Count a request; refuse it beyond the limit."""
+        offence = self._offences.get(address)
+        if offence is not None and now_seconds < offence.banned_until:
+            raise _banned(offence, now_seconds)
         window = self._weights.setdefault(address, Window())
         used = window.add(weight, int(now_seconds) // MINUTE)
         if used > self.weight_limit:
+            self._punish(address, now_seconds)
             raise too_much_weight(limit=self.weight_limit, retry_after=MINUTE - int(now_seconds) % MINUTE)
         return used
+
+    def _punish(self, address: str, now_seconds: float) -> None:
+        """Count a refusal; ban an address that does not listen, longer each time."""
+        offence = self._offences.setdefault(address, Offence())
+        if offence.refusals.add(1, int(now_seconds) // MINUTE) <= REFUSALS_BEFORE_BAN:
+            return
+        offence.banned_until = now_seconds + min(BAN_SECONDS_MIN * _BAN_FACTOR**offence.bans, BAN_SECONDS_MAX)
+        offence.bans += 1
+        raise _banned(offence, now_seconds)
 
     def weight_used(self, address: str) -> int:
         """Return what an address has used of its minute."""
@@ -70,6 +98,11 @@ class Limits:
             _rule("ORDERS", "DAY", 1, self.order_limit * _DAY_LIMIT_FACTOR),
             _rule("RAW_REQUESTS", "MINUTE", 5, self.weight_limit),
         ]
+
+
+def _banned(offence: Offence, now_seconds: float) -> ApiError:
+    left = offence.banned_until - now_seconds
+    return banned(until_ms=int(offence.banned_until * 1000), retry_after=max(1, int(left)))
 
 
 def _rule(kind: str, interval: str, number: int, limit: int) -> dict[str, Any]:

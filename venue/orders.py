@@ -63,6 +63,7 @@ class Order:
     # What of the account's balance this order holds: coins for a sale, quote currency for a purchase.
     locked: int = 0
     triggered: bool = False
+    # What was taken off because it would have met an order of the same account.
     prevented: int = 0
     strategy_id: int | None = None
     strategy_type: int | None = None
@@ -72,7 +73,7 @@ class Order:
     @property
     def remaining(self) -> int:
         """Return what is still to be filled."""
-        return self.quantity - self.executed
+        return self.quantity - self.executed - self.prevented
 
     @property
     def is_open(self) -> bool:

@@ -28,6 +28,8 @@ def placed(order: Order, trades: list[Trade], response: str) -> dict[str, Any]:
     if order.working_time >= 0:
         answer["workingTime"] = order.working_time
     answer["selfTradePreventionMode"] = order.prevention
+    if order.prevented:
+        answer |= _prevented(order)
     if response == "FULL":
         answer["fills"] = [_fill(trade) for trade in trades]
     return answer
@@ -73,6 +75,8 @@ def order_row(order: Order) -> dict[str, Any]:
         "origQuoteOrderQty": text(order.quote_quantity),
         "selfTradePreventionMode": order.prevention,
     }
+    if order.prevented:
+        row |= _prevented(order)
     if order.strategy_id is not None:
         row["strategyId"] = order.strategy_id
     if order.strategy_type is not None:
@@ -147,6 +151,10 @@ def commission_row(symbol: str, rates: Rates, *, pays_in_bnb: bool) -> dict[str,
             "discount": rate_text(PPM - BNB_DISCOUNT_PPM),
         },
     }
+
+
+def _prevented(order: Order) -> dict[str, Any]:
+    return {"preventedMatchId": 0, "preventedQuantity": text(order.prevented)}
 
 
 def _body(order: Order) -> dict[str, Any]:

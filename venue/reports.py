@@ -1,13 +1,25 @@
 """What the user stream says: execution reports and balance changes."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from venue.accounts import Account
-from venue.amounts import text
+from venue.amounts import product, text
 from venue.orders import Order, Trade
 
 
-def execution_report(order: Order, *, kind: str, at: int, trade: Trade | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Prevented:
+    """One trade that an order would have had with an order of the same account."""
+
+    counter_order_id: int
+    price: int
+    quantity: int
+
+
+def execution_report(
+    order: Order, *, kind: str, at: int, trade: Trade | None = None, met: Prevented | None = None
+) -> dict[str, Any]:
     """Report one thing that happened to an order: NEW, TRADE, CANCELED, EXPIRED or TRADE_PREVENTION."""
     cancelled = kind == "CANCELED"
     report: dict[str, Any] = {
@@ -45,6 +57,14 @@ def execution_report(order: Order, *, kind: str, at: int, trade: Trade | None = 
         "Q": text(order.quote_quantity),
         "V": order.prevention,
     }
+    if met is not None:
+        report |= {"v": 0, "A": text(order.prevented), "B": text(met.quantity), "u": 0, "U": met.counter_order_id}
+        report |= {
+            "Cs": order.symbol,
+            "pl": text(met.quantity),
+            "pL": text(met.price),
+            "pY": text(product(met.price, met.quantity)),
+        }
     if order.working_time >= 0:
         report["W"] = order.working_time
     if order.strategy_id is not None:

@@ -56,7 +56,7 @@ def _act(world: World, chance: random.Random, number: int) -> None:
         wishes["stop"] = f"{price * chance.uniform(0.99, 1.01):.2f}"
     if kind == "LIMIT":
         wishes["in_force"] = chance.choice(("GTC", "IOC", "FOK"))
-    wishes["prevention"] = chance.choice(("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"))
+    wishes["prevention"] = chance.choice(("NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT"))
     with contextlib.suppress(ApiError):
         world.order(chance.choice(("BUY", "SELL")), kind, **wishes)
 

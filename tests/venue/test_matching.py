@@ -6,8 +6,11 @@ import pytest
 
 from tests.venue.worlds import START, World, draw, money
 from venue.errors import ApiError
+from venue.journal import UserEvent
 from venue.market.bars import MINUTE_MS
 from venue.matching.terms import Terms
+from venue.orders import Order
+from venue.payloads import order_row
 
 FLAT = ("100", "100", "100", "100", "1000")
 
@@ -250,3 +253,35 @@ def test_nothing_trades_while_the_recording_has_a_gap() -> None:
 
     assert world.engine.now == START + 2 * MINUTE_MS
     assert world.engine.books["ETHUSDT"].is_trading
+
+
+@pytest.mark.parametrize(
+    ("mode", "taker", "maker", "traded"),
+    [
+        ("NONE", ("FILLED", "0"), ("NEW", "0"), "3"),
+        ("EXPIRE_TAKER", ("EXPIRED_IN_MATCH", "3"), ("NEW", "0"), "0"),
+        ("EXPIRE_MAKER", ("FILLED", "0"), ("EXPIRED_IN_MATCH", "2"), "3"),
+        ("EXPIRE_BOTH", ("EXPIRED_IN_MATCH", "3"), ("EXPIRED_IN_MATCH", "2"), "0"),
+        ("DECREMENT", ("FILLED", "2"), ("EXPIRED_IN_MATCH", "2"), "1"),
+    ],
+)
+def test_self_trade_prevention(mode: str, taker: tuple[str, str], maker: tuple[str, str], traded: str) -> None:
+    """A sale of two rests at 100; the same account buys three at up to 101, past it."""
+    world = draw([FLAT], terms=Terms(half_spread_ppm=5_000))
+    resting, _ = world.order("SELL", "LIMIT", quantity="2", price="100", client="maker")
+    taking, trades = world.order("BUY", "LIMIT", quantity="3", price="101", client="taker", prevention=mode)
+
+    assert (taking.status, money(taking.prevented)) == taker
+    assert (resting.status, money(resting.prevented)) == maker
+    assert money(sum(trade.quantity for trade in trades)) == traded
+    balances = world.account.balances
+    assert balances["USDT"].locked == 0
+    assert balances["ETH"].locked == (resting.remaining if resting.is_open else 0)
+    told = [event.payload for event in world.engine.journal.events if isinstance(event, UserEvent)]
+    prevented = [payload for payload in told if payload.get("x") == "TRADE_PREVENTION"]
+    assert {payload["i"] for payload in prevented} == {order.order_id for order in (taking, resting) if order.prevented}
+    assert all(payload["A"] == order_row(_of(payload["i"], taking, resting))["preventedQuantity"] for payload in prevented)
+
+
+def _of(order_id: int, *orders: Order) -> Order:
+    return next(order for order in orders if order.order_id == order_id)

@@ -69,6 +69,10 @@ class SymbolBook:
         side = self._falling if falls else self._rising
         side.remove((-level if falls else level, order.order_id, order))
 
+    def holds(self, order: Order) -> bool:
+        """Tell whether an order waits here."""
+        return any(other is order for other in self.waiting())
+
     def relist(self, listing: Listing) -> None:
         """Go on under new filters; what waits keeps its price and is met where the new tick has it."""
         orders = list(self.waiting())

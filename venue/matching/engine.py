@@ -10,6 +10,7 @@ from venue.matching import settlement
 from venue.matching.book import SymbolBook
 from venue.matching.fees import BNB, Rates, Tariff
 from venue.matching.filters import check_filters
+from venue.matching.prevention import Step, steps
 from venue.matching.taking import Take, plan_quote_take, plan_take
 from venue.matching.terms import Terms
 from venue.orders import (
@@ -23,7 +24,7 @@ from venue.orders import (
     OrderRequest,
     Trade,
 )
-from venue.reports import account_position, execution_report
+from venue.reports import Prevented, account_position, execution_report
 from venue.tape import Tape
 
 When = Callable[[int], int]
@@ -63,7 +64,7 @@ class Engine:
         book = self.check(account, request)
         plan = self._plan(account, request, book)
         order = self._accept(account, request, book, plan)
-        trades = self._execute(account, order, book, plan)
+        trades = self._execute(account, order, book, plan, self.now)
         self._finish(account, order, book)
         self._tell_balances(account, book.listing)
         return order, trades
@@ -221,11 +222,15 @@ class Engine:
         self._tell(order, "NEW", self.now)
         return order
 
-    def _execute(self, account: Account, order: Order, book: SymbolBook, plan: Take) -> list[Trade]:
-        if plan.levels and not self._prevent_self_trade(account, order, book, plan):
-            return []
-        plan = self._shared(order, plan)
-        return [self._fill(account, order, book, price, quantity, is_maker=False, at=self.now) for price, quantity in plan.levels]
+    def _execute(self, account: Account, order: Order, book: SymbolBook, plan: Take, at: int) -> list[Trade]:
+        """Fill what an order takes; what it would take from its own account is prevented in the way it asked for."""
+        trades = []
+        for step in steps(order, account.open_orders.values(), self._shared(order, plan)):
+            if step.own is None:
+                trades.append(self._fill(account, order, book, step.price, step.quantity, is_maker=False, at=at))
+            else:
+                self._prevent(account, order, step.own, book, step)
+        return trades
 
     def _finish(self, account: Account, order: Order, book: SymbolBook) -> None:
         """Decide what becomes of the rest of an order that has just taken what it could."""
@@ -269,9 +274,7 @@ class Engine:
             account.forget(order)
             self._expire(account, order, book, at)
             return
-        plan = self._shared(order, plan)
-        for price, quantity in plan.levels:
-            self._fill(account, order, book, price, quantity, is_maker=False, at=at)
+        self._execute(account, order, book, plan, at)
         if order.is_open and limited:
             book.add(order)
         elif order.is_open:
@@ -305,28 +308,32 @@ class Engine:
         self._publish(self.tape.print(order.symbol, trade_id, price, quantity, at, buyer_is_maker=buyer_is_maker))
         return trade
 
-    def _prevent_self_trade(self, account: Account, order: Order, book: SymbolBook, plan: Take) -> bool:
-        """Expire what would trade with the same account; tell whether the taker may go on."""
-        if order.prevention == "NONE":
-            return True
-        worst = plan.levels[-1][0]
-        own = [
-            other
-            for other in account.open_orders.values()
-            if other.symbol == order.symbol
-            and other.side != order.side
-            and not other.waits_for_trigger
-            and (other.price <= worst if order.is_buy else other.price >= worst)
-        ]
-        if own and order.prevention in ("EXPIRE_MAKER", "EXPIRE_BOTH"):
-            for other in own:
-                self._end(account, other, book, EXPIRED_IN_MATCH)
-        if own and order.prevention in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
-            order.status, order.update_time, order.prevented = EXPIRED_IN_MATCH, self.now, order.remaining
-            self.journal.touch(order)
-            self._tell(order, "TRADE_PREVENTION", self.now)
-            return False
-        return True
+    def _prevent(self, account: Account, taker: Order, maker: Order, book: SymbolBook, step: Step) -> None:
+        """Keep two orders of one account from trading: one ends, or both, or both shrink."""
+        mode = taker.prevention
+        ends_maker = mode in ("EXPIRE_MAKER", "EXPIRE_BOTH")
+        if ends_maker or mode == "DECREMENT":
+            self._take_off(account, maker, taker, book, maker.remaining if ends_maker else step.quantity, step.price)
+        if mode != "EXPIRE_MAKER":
+            quantity = step.quantity if mode == "DECREMENT" else taker.remaining
+            self._take_off(account, taker, maker, book, quantity, step.price)
+
+    def _take_off(self, account: Account, order: Order, other: Order, book: SymbolBook, quantity: int, price: int) -> None:
+        """Take a quantity off an order and give back what it held for it; nothing left ends it."""
+        order.prevented += quantity
+        order.update_time = account.update_time = self.now
+        if order.remaining == 0:
+            order.status = EXPIRED_IN_MATCH
+            account.forget(order)
+            settlement.release(account, order, book.listing, self.journal)
+        elif order.locked:
+            settlement.trim(account, order, book.listing, self.terms, self.journal)
+        if not order.is_open and book.holds(order):
+            book.remove(order)
+        self.journal.touch(order)
+        met = Prevented(other.order_id, price, quantity)
+        report = execution_report(order, kind="TRADE_PREVENTION", at=self.now, met=met)
+        self.journal.events.append(UserEvent(order.uid, report))
 
     def _end(self, account: Account, order: Order, book: SymbolBook, status: str, *, cancel_client_id: str = "") -> None:
         book.remove(order)

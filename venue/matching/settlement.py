@@ -37,6 +37,17 @@ def lock(account: Account, order: Order, listing: Listing, terms: Terms, journal
     journal.touch_balance(account, asset)
 
 
+def trim(account: Account, order: Order, listing: Listing, terms: Terms, journal: Journal) -> None:
+    """Give back what an order that has become smaller no longer needs."""
+    asset = lock_asset(order, listing)
+    kept = min(obligation(order, listing, terms), order.locked)
+    balance = account.balance(asset)
+    balance.locked -= order.locked - kept
+    balance.free += order.locked - kept
+    order.locked = kept
+    journal.touch_balance(account, asset)
+
+
 def release(account: Account, order: Order, listing: Listing, journal: Journal) -> None:
     """Give back whatever an order still holds."""
     if not order.locked:

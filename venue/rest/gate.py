@@ -18,6 +18,7 @@ from venue.signing import account_of_key, check_signature, check_time, signed_pa
 
 ENDPOINTS: Final = public.ENDPOINTS | trade.ENDPOINTS | account.ENDPOINTS
 BODY_BYTES_MAX: Final = 1 << 20
+LISTEN_KEYS: Final = "/api/v3/userDataStream"
 
 
 class Gate:
@@ -42,7 +43,9 @@ class Gate:
         headers: dict[str, str] = {}
         try:
             if endpoint is None:
-                return web.Response(status=404, text="Not Found")
+                # Listen keys were taken away: the user stream is a subscription of the WebSocket API now.
+                gone = request.path == LISTEN_KEYS
+                return web.Response(status=410 if gone else 404, text="Gone" if gone else "Not Found")
             result = await self._run(request, endpoint, await _body(request), address, headers)
             return self._respond(200, result, headers, address)
         except ApiError as error:
