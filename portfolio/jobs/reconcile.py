@@ -103,6 +103,8 @@ def _set_state(account: Account, row: Reconciliation, *, now: datetime) -> None:
     if row.outcome == Outcome.RESIDUAL:
         if account.state_reason != accounts.RECONCILE_RESIDUAL:
             audit.record(action="reconcile.residual", subject=f"account:{account.pk}", after={"cause": row.cause}, now=now)
-        accounts.halt_entries(account, accounts.RECONCILE_RESIDUAL, now=now)
+        # An earlier halt keeps its reason: when that is gone, what is unexplained still halts.
+        if account.state != Account.State.ENTRIES_HALTED:
+            accounts.halt_entries(account, accounts.RECONCILE_RESIDUAL, now=now)
     elif account.state == Account.State.ENTRIES_HALTED and account.state_reason == accounts.RECONCILE_RESIDUAL:
         accounts.set_state(account, Account.State.ACTIVE, "", now=now)

@@ -36,7 +36,7 @@ async def refuse_if_reset(session: Session) -> None:
     await session.halt(EXCHANGE_RESET, is_complete=True)
     raise UnableToTrade(
         f"The exchange does not know trade {trade_id} in {symbol} any more: it was reset, or this is another account. "
-        "Close these books and open new ones: `python manage.py reopen`."
+        "These books are closed: open a new account for what the exchange holds now."
     )
 
 

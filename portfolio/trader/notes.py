@@ -59,3 +59,9 @@ def settle_fees(account_id: int, epoch: int, *, now: datetime) -> int:
 def beat(process: str, facts: Mapping[str, Any], *, now: datetime) -> None:
     """Give a sign of life."""
     Heartbeat.objects.update_or_create(process=process, defaults={"beat_at": now, "facts": dict(facts)})
+
+
+def pools_running_low(account_id: int) -> list[str]:
+    """Return the assets whose pool will soon pay no more fees."""
+    market_at = records.synced_through(account_id)
+    return [] if market_at is None else fee_settlement.pools_running_low(account_id, market_at=market_at)

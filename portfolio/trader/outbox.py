@@ -59,6 +59,8 @@ class Outbox:
         # In the order of sending.
         self._sending: dict[asyncio.Task[None], None] = {}
         self._cancelling: dict[int, asyncio.Task[None]] = {}
+        self._cancels_on_wire = 0
+        self._answered = asyncio.Event()
         self._waiting: deque[_Waiting] = deque()
         self._recording = asyncio.Lock()
         self._failed: BaseException | None = None
@@ -160,9 +162,11 @@ class Outbox:
     async def _send_cancels(self, agenda: Agenda) -> None:
         due = [order for order, sent_at in agenda.cancels if self._is_due(order, sent_at)]
         while due:
-            room = CANCELS_AT_ONCE - len(self._cancelling)
+            room = CANCELS_AT_ONCE - self._cancels_on_wire
             if room <= 0:
-                await asyncio.wait(self._cancelling.values(), return_when=asyncio.FIRST_COMPLETED)
+                # An answer on its way into the books takes no room on the wire: a kill waits for no ledger.
+                self._answered.clear()
+                await self._answered.wait()
                 continue
             batch, due = due[:room], due[room:]
             await self._claim_cancels(batch)
@@ -182,11 +186,12 @@ class Outbox:
             if order.order_id in ours:
                 task = asyncio.create_task(self._cancel(order))
                 self._cancelling[order.order_id] = task
+                self._cancels_on_wire += 1
                 task.add_done_callback(self._finished)
 
     async def _cancel(self, order: Watched) -> None:
         try:
-            report = await self._session.port.cancel(order.symbol, order.client_order_id)
+            report = await self._send_cancel(order)
         except (ExchangeTrouble, AnswerNotOurs) as error:
             await self._after_failed_cancel(order, error)
         else:
@@ -195,6 +200,13 @@ class Outbox:
             await self._resolver.after_recorded(report, recorded)
         finally:
             self._cancelling.pop(order.order_id, None)
+
+    async def _send_cancel(self, order: Watched) -> OrderReport:
+        try:
+            return await self._session.port.cancel(order.symbol, order.client_order_id)
+        finally:
+            self._cancels_on_wire -= 1
+            self._answered.set()
 
     async def _after_failed_cancel(self, order: Watched, error: ExchangeTrouble | AnswerNotOurs) -> None:
         """Read instead of guessing: a cancel that failed says nothing about whether the order lives."""

@@ -62,6 +62,8 @@ class Session:
     entry_stops: set[str] = field(default_factory=set)
     # Symbols that the exchange does not trade at this moment, or does not list any more.
     blocked: set[str] = field(default_factory=set)
+    # Assets whose pool will soon pay no more fees.
+    pools_low: list[str] = field(default_factory=list)
     # Orders that nobody has answered for, and for how many seconds: what an operator is shown.
     unresolved: dict[str, int] = field(default_factory=dict)
     # After a crash loop nothing goes out but cancels and what a person has asked for.
@@ -148,6 +150,7 @@ class Session:
             "entry_stops": sorted(self.entry_stops),
             "unresolved": dict(self.unresolved),
             "blocked": sorted(self.blocked),
+            "pools_low": self.pools_low,
             "clock_ahead_ms": self.port.clock_ahead_ms,
             "silent_seconds": int(self.port.silent_seconds()),
             "events_unknown": dict(self.port.events_unknown),

@@ -98,8 +98,13 @@ class Upkeep:
         await session.auditor.run(life.mark_head, session.account_id)
 
     async def _settle_fees(self) -> None:
+        """Charge what could not be charged before, and tell of a pool that will not last (2.3)."""
         session = self._session
         await session.answers.run(notes.settle_fees, session.account_id, session.epoch, now=session.clock())
+        low = await session.database.run(notes.pools_running_low, session.account_id)
+        if low != session.pools_low:
+            session.pools_low = low
+            log.log(40 if low else 20, "fee_pool.low", account=session.account_id, assets=low)
 
     def _call_early(self) -> None:
         """Bring forward what an exchange's answer has asked for."""

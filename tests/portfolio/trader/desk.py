@@ -189,10 +189,14 @@ class Desk:
     def venue_books(self) -> dict[str, Any]:
         return self.stack.control(f"/control/books/{self.uid}")
 
-    def check_books(self) -> None:
-        """Compare everything we have with everything the venue has."""
+    def check_books_with_strangers(self) -> None:
+        """Compare everything where a person has ordered by hand too."""
+        self.check_books(deploy=self.account().deploy)
+
+    def check_books(self, *, deploy: str = "") -> None:
+        """Compare everything we have with everything the venue has, or what bears our name."""
         venue = self.venue_books()
-        names = Counter(row["clientOrderId"] for row in venue["orders"])
+        names = Counter(row["clientOrderId"] for row in venue["orders"] if row["clientOrderId"].startswith(deploy))
         assert all(count == 1 for count in names.values()), f"An order was sent twice: {names}"
         ours = Order.objects.filter(account=self.account_id)
         sent = {row.client_order_id for row in ours if row.status not in ("ready", "withdrawn", "rejected", "absent")}
