@@ -59,6 +59,7 @@ def test_the_chart_shows_the_numbers_a_bot_decided_from(desk: Desk, strategy: st
         assert line[-1] == pytest.approx(remembered[field], rel=1e-6), field
 
 
+@pytest.mark.fault("R03")
 def test_a_duplicate_doorbell_changes_nothing(desk: Desk) -> None:
     started(desk, ("FIRST", "BTC/USDT"))
     desk.close_bars([100.0])
@@ -98,6 +99,7 @@ def test_a_bot_waits_for_the_history_that_warms_it_up(desk: Desk) -> None:
     assert jobs.advance_account(account_id=desk.account.pk, clock=clock).bots_stepped == 1
 
 
+@pytest.mark.fault("M02")
 def test_a_candle_that_does_not_exist_is_a_gap_and_no_reason_to_act(desk: Desk) -> None:
     started(desk, ("FIRST", "BTC/USDT"))
     desk.close_bars([100.0], missing=True)

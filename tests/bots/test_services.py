@@ -31,6 +31,7 @@ def test_a_new_bot_gets_a_book_a_share_and_its_candles(desk: Desk) -> None:
     assert bot.anchor_at == MARKET_START - FIVE_MINUTES * warmup
 
 
+@pytest.mark.fault("O12")
 def test_creating_a_bot_twice_makes_one(desk: Desk) -> None:
     planned = desk.plan("FIRST")
 

@@ -57,6 +57,7 @@ def test_the_demo_is_set_up_once(stack: Stack) -> None:
         ("BOT_ALLOCATION_MODE", "rotation", "not built yet"),
     ],
 )
+@pytest.mark.fault("G02", "G03")
 def test_a_wrong_environment_is_refused_and_nothing_is_made(db: None, settings: Any, name: str, value: object, why: str) -> None:
     setattr(settings, name, value)
 

@@ -39,6 +39,7 @@ def test_a_changed_secret_is_refused(key_file: Path) -> None:
         unseal(changed, context=PLACE, key_file=key_file)
 
 
+@pytest.mark.fault("C17")
 def test_rotation_keeps_old_secrets_readable_and_retires_the_old_key(key_file: Path) -> None:
     old_key = key_file.read_text()
     token = seal("canary-secret", context=PLACE, key_file=key_file)
@@ -52,6 +53,7 @@ def test_rotation_keeps_old_secrets_readable_and_retires_the_old_key(key_file: P
         unseal(token, context=PLACE, key_file=key_file)
 
 
+@pytest.mark.fault("G12")
 def test_a_missing_master_key_is_named(tmp_path: Path) -> None:
     with pytest.raises(MasterKeyMissing, match="nowhere"):
         seal("canary-secret", context=PLACE, key_file=tmp_path / "nowhere.key")

@@ -84,6 +84,7 @@ def test_a_longer_history_wish_wins(bitcoin: Instrument) -> None:
     assert Subscription.objects.get().history_bars == 1000
 
 
+@pytest.mark.fault("M02")
 def test_gaps_are_found(market: Market, bitcoin: Instrument) -> None:
     jobs.record_bars(market_id=market.id, candles=[candle(bitcoin, number) for number in (0, 1, 4, 5, 7)])
 
@@ -155,6 +156,7 @@ def test_a_panel_of_five_instruments_and_a_thousand_bars_loads_in_milliseconds(m
     assert min(durations) < 0.02
 
 
+@pytest.mark.fault("E41")
 def test_changed_filters_raise_their_version(market: Market, bitcoin: Instrument) -> None:
     again = {"market_id": market.id, "venue_symbol": "BTCUSDT", "raw": {}, "order_count_max": 200, "now": NOW}
 
@@ -165,6 +167,7 @@ def test_changed_filters_raise_their_version(market: Market, bitcoin: Instrument
     assert selectors.filters_of(coarser) == bitcoin_filters(tick_size="0.1")
 
 
+@pytest.mark.fault("M04")
 def test_marks_keep_only_real_prices(market: Market, bitcoin: Instrument) -> None:
     at = moment(START)
     for price in (Decimal(100), Decimal("NaN"), Decimal(0), Decimal(-1), Decimal(101)):

@@ -67,6 +67,7 @@ def test_capital_is_never_granted_twice(shared_world: World) -> None:
     assert world.verify() == []
 
 
+@pytest.mark.fault("D02")
 def test_no_movement_is_lost_when_fills_orders_and_shares_race(shared_world: World) -> None:
     """Lost updates would break I-04, I-05 or I-15."""
     world = shared_world

@@ -105,6 +105,7 @@ def test_a_reference_is_posted_once(world: World) -> None:
         post(world, *legs)
 
 
+@pytest.mark.fault("D19")
 def test_the_smallest_and_the_largest_amounts_survive(world: World) -> None:
     """NUMERIC(38,18) on the way in and out, to the last digit."""
     amount = D("12345678901234567890.123456789012345678")

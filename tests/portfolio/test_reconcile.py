@@ -45,6 +45,7 @@ def test_one_unit_is_found_shown_and_halts_entries(world: World) -> None:
     assert world.verify() == []
 
 
+@pytest.mark.fault("O14")
 def test_a_person_explains_a_residual(world: World) -> None:
     """SUSPENSE is cleared by an attributed transaction with an audit entry."""
     world.exchange.free["USDT"] += UNIT

@@ -129,6 +129,7 @@ def test_the_rate_of_the_account_counts_all_books(world: World) -> None:
     assert codes(world.decide(*proposals)) == ["accepted", "accepted", "RISK_ORDER_RATE"]
 
 
+@pytest.mark.fault("M05")
 def test_a_price_is_held_against_mark_and_last_close(world: World) -> None:
     """M05: a spike of one tick moves the mark and not the close."""
     instrument: Instrument = world.instruments["BTC/USDT"]
@@ -317,6 +318,7 @@ def test_an_operator_lowers_and_an_administrator_raises(world: World) -> None:
     ]
 
 
+@pytest.mark.fault("E24")
 def test_slots_of_the_exchange_are_counted_for_all_bots(world: World) -> None:
     """E24: refused before sending, and nobody's protective order is touched."""
     instrument = world.instruments["BTC/USDT"]

@@ -187,6 +187,7 @@ async def test_a_database_that_is_away_is_said(connect: Connect, browser: Client
     assert (await receive(socket, "status"))["data"] == {"degraded": True, "parts": ["database"]}
 
 
+@pytest.mark.fault("R01")
 async def test_without_redis_the_socket_says_so_and_still_moves(
     connect: Connect, browser: Client, counter: Counter, settings: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

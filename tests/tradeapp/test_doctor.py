@@ -33,6 +33,7 @@ def test_a_key_that_others_can_read_is_a_problem(settings: Settings, tmp_path: P
 
 
 @pytest.mark.django_db
+@pytest.mark.fault("G02")
 def test_a_setting_for_an_unknown_bot_is_a_problem(settings: Settings) -> None:
     settings.BOT_PERCENT = {"MEAN_REVERSOIN": "20"}
 

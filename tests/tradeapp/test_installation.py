@@ -53,6 +53,7 @@ def test_the_master_key_is_made_once_and_is_a_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.fault("G12")
 def test_a_lost_master_key_is_never_replaced(tmp_path: Path) -> None:
     account_id = world.build(books=1).account_id
     Credential.objects.create(account_id=account_id, role="trade", key_last4="1234", sealed="sealed", created_at=world.NOW)

@@ -133,6 +133,7 @@ def test_a_killed_watchdog_is_replaced(start: Callable[[], Run]) -> None:
     wait_until(lambda: [process for process in run.watchdogs() if process != first and alive(process)] != [])
 
 
+@pytest.mark.fault("O01")
 def test_a_second_start_in_the_same_directory_is_refused(start: Callable[[], Run]) -> None:
     run = start()
     family = run.family()

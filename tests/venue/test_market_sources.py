@@ -78,6 +78,7 @@ def test_both_folder_layouts_are_read(tmp_path: Path) -> None:
     assert (market.listings[0].symbol, market.base_interval_ms) == ("ETHUSDT", FIVE)
 
 
+@pytest.mark.fault("M08")
 def test_gaps_stay_gaps_and_microseconds_are_recognised(tmp_path: Path) -> None:
     times = [MARCH, MARCH + FIVE, MARCH + 10 * FIVE]
     _write(tmp_path / "binance/ETHUSDT/5m.parquet", [t * 1000 for t in times], [(100.0, 101.0, 99.0, 100.0)] * 3)

@@ -50,6 +50,7 @@ def test_everything_answered_survives_a_kill(fresh_venue: VenueProcess) -> None:
     assert (status, cancelled["status"]) == (200, "CANCELED")
 
 
+@pytest.mark.fault("C18")
 def test_kills_in_the_middle_of_bars_change_no_fill(tmp_path_factory: Any) -> None:
     """Walk the same hour twice, once with kills at random moments: the books must be the same."""
     calm = _hour(VenueProcess(tmp_path_factory.mktemp("calm") / "data", "--speed", "100000", "--paused"), kills=0)
