@@ -57,6 +57,9 @@ class PostgresStore:
         self._locked: dict[int, Order] = {}
         self._asked: set[tuple[str | None, str, int]] = set()
         self._of_trades: dict[tuple[str, str], Loaded] = {}
+        self._pairs: dict[str, Instrument] = {}
+        # By instrument: the trades that were asked for, and which of them are posted.
+        self._posted: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
 
     def books(self) -> Iterable[BookRow]:
         """Return all books of the account."""
@@ -208,15 +211,30 @@ class PostgresStore:
 
     def _without_order(self, trade: TradeReport) -> TradeFacts:
         """Answer for a trade that a person made by hand; raise if it may be one of ours."""
-        named = Q(symbol=trade.symbol) | Q(venue_symbol=trade.symbol)
-        instrument = Instrument.objects.get(named, market=self.account.market_id)
-        posted = Fill.objects.filter(account=self.account, instrument=instrument, trade_id=trade.trade_id).exists()
+        instrument = self._pair(trade.symbol)
+        posted = self._is_posted(instrument, trade.trade_id)
         if not posted and trade.client_order_id is None:
             raise OwnerUnknown(f"Nobody here knows {instrument.symbol} order {trade.exchange_order_id}")
         name = parse_client_order_id(trade.client_order_id or "")
         if posted or name is None or not same_family(name.deploy, self.account.deploy):
             return TradeFacts(None, cast("InstrumentRow", instrument), None, is_posted=posted, newest=None)
         return self._of_lost_order(trade, name, instrument)
+
+    def _pair(self, symbol: str) -> Instrument:
+        if symbol not in self._pairs:
+            named = Q(symbol=symbol) | Q(venue_symbol=symbol)
+            self._pairs[symbol] = Instrument.objects.get(named, market=self.account.market_id)
+        return self._pairs[symbol]
+
+    def _is_posted(self, instrument: Instrument, trade_id: int) -> bool:
+        """Say whether a trade was posted before this transaction; the first answer covers all trades asked for so far."""
+        known, posted = self._posted.get(instrument.pk, (frozenset(), frozenset()))
+        if trade_id not in known:
+            known = frozenset(number for _, _, number in self._asked) | {trade_id}
+            rows = Fill.objects.filter(account=self.account, instrument=instrument, trade_id__in=known)
+            posted = frozenset(rows.values_list("trade_id", flat=True))
+            self._posted[instrument.pk] = (known, posted)
+        return trade_id in posted
 
     def _of_lost_order(self, trade: TradeReport, name: ClientOrderId, instrument: Instrument) -> TradeFacts:
         """Answer for a trade of an order that these books have lost: only while they are reopened after a restore."""

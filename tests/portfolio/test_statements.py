@@ -11,7 +11,7 @@ from portfolio.jobs import coordinate
 from portfolio.models import Order
 from portfolio.writers import fills, orders
 from tests.portfolio.world import NOW, World
-from trading.orders import TradeReport
+from trading.orders import Side, TradeReport
 
 D = Decimal
 
@@ -60,6 +60,21 @@ def test_a_page_of_trades_costs_what_one_costs(world: World) -> None:
     assert (len(news), unknown) == (100, [])
     assert len(seen) <= 10
     assert world.verify() == []
+    with transaction.atomic():
+        assert fills.post_fills(world.account(), trades, now=NOW) == ([], [])
+
+
+def test_a_page_of_foreign_trades_costs_what_one_costs(world: World) -> None:
+    """A person's trades have no order here; they are the operator's all the same."""
+    made = TradeReport("BTCUSDT", 0, "77", "web_1", Side.BUY, D(50000), D("0.0001"), D(5), D("0.0000001"), "BTC",
+                       is_maker=False, traded_at=world.market_at)  # fmt: skip
+    trades = [world.exchange.by_hand(made) for _ in range(50)]
+    with transaction.atomic():
+        account = world.account()
+        with CaptureQueriesContext(connection) as seen:
+            news, unknown = fills.post_fills(account, trades, now=NOW)
+    assert (len(news), unknown) == (50, [])
+    assert len(seen) <= 14, [query["sql"][:90] for query in seen.captured_queries]
     with transaction.atomic():
         assert fills.post_fills(world.account(), trades, now=NOW) == ([], [])
 
