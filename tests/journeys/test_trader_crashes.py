@@ -48,6 +48,7 @@ def newest(desk: Desk) -> Order:
     return Order.objects.filter(account=desk.account_id).order_by("-id")[0]
 
 
+@pytest.mark.fault("C02", "C03", "C05", "C06", "C07", "C09")
 def test_a_crash_while_entering_loses_and_doubles_nothing(desk: Desk) -> None:
     desk.crash_points = WHILE_ENTERING.copy()
     desk.start_trader(crash_point=desk.crash_points.pop(0), wait=False)
@@ -86,6 +87,7 @@ def test_a_crash_while_exiting_loses_and_doubles_nothing(desk: Desk) -> None:
     desk.check_books()
 
 
+@pytest.mark.fault("U01", "C09")
 def test_fills_missed_while_dead_are_posted_before_anything_else(desk: Desk) -> None:
     desk.start_trader()
     desk.place(share="0.999", quote="1500")
@@ -104,6 +106,7 @@ def test_fills_missed_while_dead_are_posted_before_anything_else(desk: Desk) -> 
     desk.check_books()
 
 
+@pytest.mark.fault("E02", "E04")
 @pytest.mark.parametrize(("where", "status"), [("before", "absent"), ("after", "filled")], ids=["request lost", "answer lost"])
 def test_an_order_without_an_answer_is_found_out_by_reading(proxied: tuple[Desk, FaultProxy], where: str, status: str) -> None:
     desk, proxy = proxied
@@ -116,6 +119,7 @@ def test_an_order_without_an_answer_is_found_out_by_reading(proxied: tuple[Desk,
     desk.check_books()
 
 
+@pytest.mark.fault("E07", "E11")
 def test_an_answer_that_cannot_be_read_is_no_answer(proxied: tuple[Desk, FaultProxy]) -> None:
     desk, proxy = proxied
     desk.start_trader()
@@ -127,6 +131,7 @@ def test_an_answer_that_cannot_be_read_is_no_answer(proxied: tuple[Desk, FaultPr
     desk.check_books()
 
 
+@pytest.mark.fault("E27")
 def test_a_lost_answer_to_a_cancel_is_found_out_by_reading(proxied: tuple[Desk, FaultProxy]) -> None:
     desk, proxy = proxied
     desk.start_trader()
@@ -138,6 +143,7 @@ def test_a_lost_answer_to_a_cancel_is_found_out_by_reading(proxied: tuple[Desk, 
     desk.check_books()
 
 
+@pytest.mark.fault("E46")
 def test_the_venue_may_be_killed_under_an_open_order(desk: Desk) -> None:
     desk.start_trader()
     desk.place()
@@ -154,6 +160,7 @@ def test_the_venue_may_be_killed_under_an_open_order(desk: Desk) -> None:
     desk.check_books()
 
 
+@pytest.mark.fault("D03", "D04")
 def test_the_database_may_drop_every_connection(desk: Desk) -> None:
     desk.start_trader()
     desk.place()

@@ -48,6 +48,7 @@ def test_kill_cancels_everything_within_five_seconds_and_only_a_person_releases(
     desk.wait(lambda: Order.objects.filter(status="open").count() == 2, "it trades again")
 
 
+@pytest.mark.fault("C15")
 def test_kill_without_a_trader_is_kept_and_obeyed_by_the_next_one(desk: Desk) -> None:
     desk.start_trader()
     desk.place(quote="50")
@@ -74,6 +75,7 @@ def test_the_kill_file_is_obeyed(desk: Desk) -> None:
         file.unlink()
 
 
+@pytest.mark.fault("E42")
 def test_a_withdrawal_that_the_stream_tells_of_is_the_operators(desk: Desk) -> None:
     desk.start_trader()
     desk.stack.control("/control/faucet", {"uid": desk.uid, "asset": "USDT", "amount": "-12.5"})
