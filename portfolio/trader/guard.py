@@ -19,7 +19,10 @@ from portfolio.trader.lease import fenced
 from portfolio.trader.session import Session
 
 log = structlog.get_logger()
-LOOK_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 0.4
+LOOK_SECONDS_MAX: Final = 0.9
+# Looking takes a tenth of a busy machine's time at most, as long as there is a look in every second.
+_SHARE: Final = 10.0
 # A sale that was refused is asked for again, but not with every look.
 _AGAIN_SECONDS: Final = 5.0
 
@@ -33,21 +36,25 @@ class Guard:
         self._unprotected: list[tuple[int, int]] = []
         session.look_before_going_on = self.look_at_losses
 
-    async def look(self, *, is_kill_pending: bool) -> None:
-        """Ask for the cancels of a killed account."""
+    async def look(self, *, is_kill_pending: bool) -> bool:
+        """Ask for the cancels of a killed account; answer whether there is something new to send."""
         if not is_kill_pending:
-            return
+            return False
         session = self._session
         asked = await session.answers.run(records.cancel_after_kill, session.account_id, session.epoch, now=session.now())
         if asked:
             log.warning("kill.cancels_requested", account=session.account_id, count=asked)
             crash_point("during_kill")
+        return bool(asked)
 
     async def run(self) -> None:
         """Look for ever."""
+        session = self._session
         while True:
+            began = session.monotonic()
             await self.look_at_losses()
-            await self._session.sleep(LOOK_SECONDS)
+            pause = _SHARE * (session.monotonic() - began)
+            await session.sleep(min(max(pause, LOOK_SECONDS), LOOK_SECONDS_MAX))
 
     async def look_at_losses(self) -> bool:
         """Compare what was lost today with the caps and act on it; answer whether anything was done."""

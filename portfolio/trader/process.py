@@ -232,7 +232,9 @@ class Work:
         while True:
             try:
                 agenda = await session.claims.run(records.agenda, session.account_id)
-                await self._guard.look(is_kill_pending=agenda.is_kill_pending)
+                if await self._guard.look(is_kill_pending=agenda.is_kill_pending):
+                    # Its cancels go before anything is read or looked at.
+                    continue
                 if await self._outbox.send(agenda):
                     # An answer may have brought more: a stop to attach, an exit that waited.
                     continue

@@ -32,9 +32,9 @@ def mark_unknown(order_id: int, code: str, message: str, *, now: datetime) -> bo
     return claim_order(order_id, claims.unknown(code, message))
 
 
-def mark_canceling(order_id: int, *, now: datetime) -> bool:
-    """Note that a cancel is about to be sent."""
-    return claim_order(order_id, claims.cancelling(now=now))
+def mark_canceling(order_id: int, *, now: datetime, epoch: int | None = None) -> bool:
+    """Note that a cancel is about to be sent; with an epoch only by the trader that holds the lease."""
+    return claim_order(order_id, claims.cancelling(now=now, epoch=epoch))
 
 
 def mark_rejected(account: Account, order_id: int, code: str, message: str, *, now: datetime) -> Order:

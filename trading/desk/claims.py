@@ -44,11 +44,12 @@ def unknown(code: str, message: str) -> Claim:
     return Claim(statuses=sources(UNKNOWN), values=values)
 
 
-def cancelling(*, now: datetime) -> Claim:
+def cancelling(*, now: datetime, epoch: int | None = None) -> Claim:
     """Note that a cancel is about to be sent."""
     return Claim(
         statuses=sources(CANCELLING) | {CANCELLING},
         values={"status": CANCELLING, "cancel_sent_at": now},
+        epoch=epoch,
         is_cancel_requested=True,
     )
 
