@@ -4,7 +4,7 @@ ARGS ?=
 WORKERS ?= 2
 BIN := .venv/bin
 
-.PHONY: run test check bench parity conformance chaos install install-test chromium format requirements
+.PHONY: run test check bench bench-peers parity conformance chaos install install-test chromium format requirements
 
 run: install
 	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
@@ -23,6 +23,12 @@ check: install-test
 bench: install-test
 	@found=0; for file in bench/*.py; do [ -e "$$file" ] || continue; found=1; PYTHONPATH=. $(BIN)/python -P "$$file" || exit 1; done; \
 	[ $$found = 1 ] || echo "No benchmarks yet."
+	@$(MAKE) --no-print-directory bench-peers
+
+# Other people's engines on the same jobs, in an environment of their own; ARGS="--only sweeps" for a part.
+bench-peers:
+	@$(PYTHON) requirements/install.py bench
+	@PYTHONPATH=. .venv-bench/bin/python -P -m bench.peers.table $(ARGS)
 
 # ARGS="--data FOLDER" runs all five; see docs/parity.md.
 parity: install-test
@@ -55,6 +61,7 @@ requirements:
 	uv pip compile $(PINNING) pyproject.toml -o requirements/run.txt
 	uv pip compile $(PINNING) pyproject.toml --group test -c requirements/run.txt -o requirements/test.txt
 	uv pip compile $(PINNING) --group conformance -o requirements/conformance.txt
+	uv pip compile $(PINNING) --group bench -o requirements/bench.txt
 
 PINNING := --no-config --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	--python-version 3.11 --quiet

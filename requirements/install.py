@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
-APART = ("conformance",)
+APART = ("conformance", "bench")
 OLDEST = (3, 11)
 
 
