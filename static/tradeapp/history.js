@@ -98,7 +98,7 @@ async function startCalendar() {
     layout.hovermode = "closest";
     layout.dragmode = "pan";
     // From all there to all missing; a single missing candle must be seen, so that the scale jumps right after zero.
-    const scale = [[0, colour("--good")], [0.0001, colour("--good")], [0.0002, colour("--warn")], [0.25, colour("--loss")], [1, colour("--bad")]];
+    const scale = [[0, colour("--good")], [0.0001, colour("--good")], [0.0002, colour("--loss")], [1, colour("--bad")]];
     Plotly.react(element, [{
       type: "heatmap", x, y: WEEKDAYS, z, text: words, zmin: 0, zmax: 1, colorscale: scale, showscale: false, xgap: days.dates.length > 800 ? 0 : 1, ygap: 1,
       hoverongaps: false, hovertemplate: "%{text}<extra></extra>",
