@@ -27,10 +27,11 @@ from portfolio.models import Account, HistoryCursor, Order, Reconciliation
 from portfolio.trader import keys, lease, records
 from portfolio.writers import accounts, audit
 from trading.ledger import plain
-from trading.orders import OrderReport, TradeReport, generation, parse_client_order_id, same_family
+from trading.orders import TradeReport, generation, parse_client_order_id, same_family
 
 WATCH_SECONDS: Final = 20.0
 CAUSE: Final = "reopen"
+TRADES_AT_ONCE: Final = 200
 _ANSWER_SECONDS: Final = 10.0
 
 
@@ -164,12 +165,16 @@ class _Reopening:
 
     async def _take_in(self, port: TradingPort, symbols: Iterable[str]) -> int:
         """Post what was missed, each trade to the bot whose name its order carries."""
-        count = 0
         cursors = await sync_to_async(self._cursors)()
+        found: list[TradeReport] = []
         for symbol in symbols:
-            trades = await port.trades_since(symbol, cursors.get(symbol, -1) + 1)
-            named = await self._name(port, symbol, trades)
-            posted = await sync_to_async(records.record_trades)(self._account.pk, self._epoch, named, now=self._clock())
+            found += await self._name(port, symbol, await port.trades_since(symbol, cursors.get(symbol, -1) + 1))
+        # In the order of the market: what was sold in one symbol may have paid for another.
+        found.sort(key=lambda trade: (trade.traded_at, trade.trade_id))
+        count = 0
+        for begin in range(0, len(found), TRADES_AT_ONCE):
+            batch = found[begin : begin + TRADES_AT_ONCE]
+            posted = await sync_to_async(records.record_trades)(self._account.pk, self._epoch, batch, now=self._clock())
             if posted.orders_unknown:
                 raise UnableToReopen("ORDER_NOT_ON_RECORD", f"Nobody knows whose orders these are: {posted.orders_unknown}.")
             count += posted.count
@@ -179,9 +184,10 @@ class _Reopening:
         """Have every trade carry the name of its order: the exchange's history tells only numbers."""
         numbers = {trade.exchange_order_id for trade in trades if trade.client_order_id is None}
         names: dict[str, str] = await sync_to_async(self._names_on_record)(numbers)
-        for number in sorted(numbers - names.keys(), key=int):
-            report: OrderReport = await port.order_by_exchange_id(symbol, number)
-            names[number] = report.client_order_id
+        missing = sorted(int(number) for number in numbers - names.keys())
+        if missing:
+            reports = await port.orders_since(symbol, missing[0], missing[-1])
+            names |= {row.exchange_order_id: row.client_order_id for row in reports}
         return [replace(trade, client_order_id=trade.client_order_id or names[trade.exchange_order_id]) for trade in trades]
 
     async def _compare(self, port: TradingPort) -> dict[str, Decimal]:
