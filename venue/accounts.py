@@ -30,18 +30,28 @@ class Account:
     pays_in_bnb: bool = False
     # Maker and taker rate in millionths; empty means what everybody pays.
     fee_rates: tuple[int, int] | tuple[()] = ()
+    # The uid of the master of a sub-account.
+    parent: int = 0
+    # What lies in the funding wallet, out of reach of orders.
+    funding: dict[str, int] = field(default_factory=dict)
     balances: dict[str, Balance] = field(default_factory=dict)
     open_orders: dict[tuple[str, int], Order] = field(default_factory=dict)
     open_client_ids: dict[tuple[str, str], Order] = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
         """Return what was set for this account."""
-        return {"pays_in_bnb": self.pays_in_bnb, "fee_rates": list(self.fee_rates)}
+        return {
+            "pays_in_bnb": self.pays_in_bnb,
+            "fee_rates": self.fee_rates,
+            "parent": self.parent,
+            "funding": self.funding,
+        }
 
     def restore_settings(self, written: dict[str, Any]) -> None:
         """Set what was set before a restart."""
         self.pays_in_bnb = written["pays_in_bnb"]
         self.fee_rates = tuple(written["fee_rates"])
+        self.parent, self.funding = written.get("parent", 0), written.get("funding", {})
 
     def balance(self, asset: str) -> Balance:
         """Return the balance of an asset, empty if it was never held."""

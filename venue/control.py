@@ -13,6 +13,7 @@ from venue.amounts import IllegalAmount, TooPrecise, parse, parse_signed, text
 from venue.errors import ApiError
 from venue.exchange import Exchange
 from venue.faults.rules import UnusableFaults, read_numbered, read_seed
+from venue.keys import RIGHTS
 
 HOLD_SECONDS_MAX: Final = 60.0
 SPEED_MAX: Final = 1_000_000.0
@@ -39,6 +40,8 @@ class Control:
             web.post("/control/resume", self._resume),
             web.post("/control/step", _with_body(self._step)),
             web.post("/control/accounts", _with_body(self._open_account)),
+            web.post("/control/keys", _with_body(self._make_key)),
+            web.delete("/control/keys/{key}", self._revoke_key),
             web.post("/control/faucet", _with_body(self._faucet)),
             web.get("/control/books/{uid}", self._books),
             web.get("/control/faults", self._show_faults),
@@ -123,10 +126,28 @@ class Control:
         if not isinstance(balances, dict):
             return _refuse("balances must be an object of amounts")
         amounts = {str(asset): _amount(str(amount)) for asset, amount in balances.items()}
-        account = self._exchange.open_account(_text(body, "name"), amounts)
+        parent = self._account(body["parent"]).uid if "parent" in body else 0
+        account = self._exchange.open_account(_text(body, "name"), amounts, parent=parent)
         await self._exchange.durable()
         keys = {"uid": str(account.uid), "api_key": account.api_key, "api_secret": account.api_secret}
         return web.json_response(keys)
+
+    async def _make_key(self, body: Body) -> web.Response:
+        account = self._account(body.get("uid"))
+        rights, addresses = body.get("rights", list(RIGHTS)), body.get("addresses", [])
+        if not isinstance(rights, list) or any(right not in RIGHTS for right in rights):
+            return _refuse(f"rights must be a list of some of {', '.join(RIGHTS)}")
+        if not isinstance(addresses, list) or not all(isinstance(address, str) for address in addresses):
+            return _refuse("addresses must be a list of texts such as 127.0.0.1")
+        made = self._exchange.make_key(account, tuple(rights), tuple(addresses))
+        await self._exchange.durable()
+        return web.json_response({"uid": str(account.uid), "api_key": made.key, "api_secret": made.secret})
+
+    async def _revoke_key(self, request: web.Request) -> web.Response:
+        if not self._exchange.revoke_key(request.match_info["key"]):
+            return _refuse("this key is not valid anyway", status=404)
+        await self._exchange.durable()
+        return web.json_response({"revoked": True})
 
     async def _faucet(self, body: Body) -> web.Response:
         account, asset = self._account(body.get("uid")), _text(body, "asset")

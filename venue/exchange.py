@@ -21,6 +21,7 @@ from venue.faults.streams import StreamFaults
 from venue.faults.world import World, restore_terms
 from venue.hub import Hub
 from venue.journal import Journal
+from venue.keys import ApiKey, first_key, restored
 from venue.limits import Limits
 from venue.market.replay import ReplayMarket
 from venue.market.source import MarketSource
@@ -65,7 +66,8 @@ class Exchange:
         self.store.write_now(self._take_journal())
         self.committer = Committer(self.store, self._take_journal, self.hub.publish)
         self.pacer = Pacer(self.clock, self.committer, self.pace, self.store.clients())
-        self.by_key = {account.api_key: account for account in self.engine.accounts.values()}
+        self.by_key = restored(facts, self.engine.accounts)
+        self.transfers: list[dict[str, Any]] = json.loads(facts.get("transfers", "[]"))
         self.arm(options.faults, seed=options.fault_seed)
 
     def protocol_ms(self) -> int:
@@ -93,7 +95,7 @@ class Exchange:
         """Wait until everything that has happened so far is on disk."""
         await self.committer.durable()
 
-    def open_account(self, name: str, balances: dict[str, int]) -> Account:
+    def open_account(self, name: str, balances: dict[str, int], *, parent: int = 0) -> Account:
         """Open an account, or return the one of that name as it is."""
         for account in self.engine.accounts.values():
             if account.name == name:
@@ -105,13 +107,35 @@ class Exchange:
             api_key=_token(),
             api_secret=_token(),
             created_at=self.engine.now,
+            parent=parent,
         )
         self.engine.accounts[account.uid] = account
-        self.by_key[account.api_key] = account
+        self.by_key[account.api_key] = first_key(account)
+        self.engine.journal.settings(account)
         self.engine.journal.accounts[account.uid] = account
         for asset, amount in balances.items():
             self.move_outside(account, asset, amount)
         return account
+
+    def make_key(self, account: Account, rights: tuple[str, ...], addresses: tuple[str, ...]) -> ApiKey:
+        """Make another key of an account."""
+        made = ApiKey(_token(), _token(), account, rights, addresses, self.engine.now)
+        self.by_key[made.key] = made
+        self.engine.journal.facts[f"key:{made.key}"] = made.written()
+        return made
+
+    def revoke_key(self, key: str) -> bool:
+        """Have a key be good for nothing from now on; answer whether it was good for anything."""
+        found = self.by_key.pop(key, None)
+        self._keep(f"key:{key}", None)
+        return found is not None
+
+    def note_transfer(self, row: dict[str, Any]) -> int:
+        """Number a transfer and remember it."""
+        number = len(self.transfers) + 1
+        self.transfers.append({"tranId": number} | row)
+        self._keep("transfers", self.transfers)
+        return number
 
     def move_outside(self, account: Account, asset: str, amount: int) -> None:
         """Book money from outside, or to there when the amount is below zero."""

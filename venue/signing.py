@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from venue.accounts import Account
 from venue.errors import (
     ApiError,
     ahead_of_server,
@@ -17,6 +16,7 @@ from venue.errors import (
     outside_receive_window,
     rejected_key,
 )
+from venue.keys import ApiKey
 from venue.parameters import Parameters
 
 DEFAULT_WINDOW_MS: Final = 5_000
@@ -26,20 +26,20 @@ _KEY = re.compile(r"[A-Za-z0-9]{16,64}", re.ASCII)
 _SIGNATURE = re.compile(r"(^|&)signature=[^&]*")
 
 
-def account_of_key(key: str | None, accounts: Mapping[str, Account]) -> Account:
-    """Find whose key this is."""
+def usable_key(key: str | None, keys: Mapping[str, ApiKey], *, right: str, address: str) -> ApiKey:
+    """Find a key that may do this from there; which of both it may not is not told."""
     if not key or _KEY.fullmatch(key) is None:
         raise invalid_key_format()
-    account = accounts.get(key)
-    if account is None:
+    found = keys.get(key)
+    if found is None or not found.may(right, address):
         raise rejected_key()
-    return account
+    return found
 
 
-def check_signature(account: Account, payload: str, signature: str) -> None:
+def check_signature(key: ApiKey, payload: str, signature: str) -> None:
     """Refuse a request that the owner of the key did not sign as it was sent."""
     try:
-        expected = hmac.new(account.api_secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+        expected = hmac.new(key.secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
         is_right = hmac.compare_digest(expected.encode(), signature.lower().encode())
     except UnicodeEncodeError:
         # Half a character, or bytes that are none: nobody can have signed that.

@@ -14,10 +14,11 @@ from venue.exchange import Exchange
 from venue.faults.answers import Answer
 from venue.faults.requests import judge
 from venue.hub import Listener
+from venue.keys import READ, ApiKey
 from venue.parameters import Parameters
 from venue.rest import account, faulty, public, trade
 from venue.rest.call import Call, Endpoint
-from venue.signing import account_of_key, check_signature, check_time
+from venue.signing import check_signature, check_time, usable_key
 
 _REST: Final = public.ENDPOINTS | trade.ENDPOINTS | account.ENDPOINTS
 PATHS: Final = {
@@ -94,9 +95,9 @@ class WebSocketApi:
         if method == SESSION:
             return [{"subscriptionId": number} for number in listener.accounts.values()]
         if method == SUBSCRIBE:
-            caller, parameters = self._recognise(values)
+            caller, parameters = self._recognise(address, READ, values)
             parameters.refuse_unread()
-            return self._subscribe(listener, caller)
+            return self._subscribe(listener, caller.account)
         endpoint = METHODS.get(method)
         if endpoint is None:
             raise ApiError(-1000, f"Unknown method: {method}")
@@ -132,14 +133,14 @@ class WebSocketApi:
         if not endpoint.is_signed:
             values.pop(RATE_LIMITS_SWITCH, None)
             return await endpoint.answer(Call(exchange, Parameters(values), None))
-        caller, parameters = self._recognise(values)
+        caller, parameters = self._recognise(address, endpoint.right, values)
         if endpoint.is_order:
-            exchange.limits.use_order(caller.uid, time.time())
+            exchange.limits.use_order(caller.account.uid, time.time())
         return await endpoint.answer(Call(exchange, parameters, caller))
 
-    def _recognise(self, values: dict[str, str]) -> tuple[Account, Parameters]:
+    def _recognise(self, address: str, right: str, values: dict[str, str]) -> tuple[ApiKey, Parameters]:
         """Check key, signature and time of a request; the key is one of the signed parameters here."""
-        caller = account_of_key(values.get("apiKey"), self._exchange.by_key)
+        caller = usable_key(values.get("apiKey"), self._exchange.by_key, right=right, address=address)
         signature = values.pop("signature", "")
         if not signature:
             raise missing_parameter("signature")

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from venue.errors import ApiError, either_parameter, no_such_order
+from venue.keys import READ, TRADE, TRANSFER
 from venue.market.bars import DAY_MS
 from venue.parameters import Parameters
 from venue.payloads import account_row, commission_row, order_row, trade_row
@@ -123,21 +124,23 @@ async def trade_fee(call: Call) -> list[dict[str, str]]:
 
 
 async def key_restrictions(call: Call) -> dict[str, Any]:
-    """Show what the key may do: read and trade on spot, nothing else."""
+    """Show what the key may do, and whether it is bound to addresses."""
     call.parameters.refuse_unread()
+    key = call.key
     return {
-        "ipRestrict": True,
-        "createTime": call.account.created_at,
-        "enableReading": True,
+        # The key an account is opened with is as good as bound: the exchange itself is at home on this machine only.
+        "ipRestrict": bool(key.addresses) or key.key == call.account.api_key,
+        "createTime": key.created_at,
+        "enableReading": READ in key.rights,
         "enableWithdrawals": False,
         "enableInternalTransfer": False,
         "enableMargin": False,
         "enableFutures": False,
-        "permitsUniversalTransfer": False,
+        "permitsUniversalTransfer": TRANSFER in key.rights,
         "enableVanillaOptions": False,
         "enableFixApiTrade": False,
         "enableFixReadOnly": False,
-        "enableSpotAndMarginTrading": True,
+        "enableSpotAndMarginTrading": TRADE in key.rights,
         "enablePortfolioMarginTrading": False,
     }
 

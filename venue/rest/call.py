@@ -6,6 +6,7 @@ from typing import Any
 
 from venue.accounts import Account
 from venue.exchange import Exchange
+from venue.keys import READ, ApiKey
 from venue.parameters import Parameters
 
 
@@ -15,11 +16,16 @@ class Call:
 
     exchange: Exchange
     parameters: Parameters
-    caller: Account | None
+    caller: ApiKey | None
 
     @property
     def account(self) -> Account:
         """Return who asks; only signed endpoints may ask for it."""
+        return self.key.account
+
+    @property
+    def key(self) -> ApiKey:
+        """Return the key that signed; only signed endpoints may ask for it."""
         if self.caller is None:
             raise RuntimeError("An endpoint without a signature asked who calls")
         return self.caller
@@ -36,6 +42,8 @@ class Endpoint:
     weight: Weight
     is_signed: bool = False
     is_order: bool = False
+    # What the key must be allowed to do.
+    right: str = READ
 
 
 def fixed(weight: int) -> Weight:

@@ -50,7 +50,7 @@ def moment_of(exchange: Exchange, endpoint: str, key: str, values: dict[str, str
     """Describe a request for the rules."""
     caller = exchange.by_key.get(key)
     client_id = next((values[name] for name in _CLIENT_IDS if values.get(name)), "")
-    account = {} if caller is None else {"uid": caller.uid, "account": caller.name}
+    account = {} if caller is None else {"uid": caller.account.uid, "account": caller.account.name}
     return Moment(endpoint=endpoint, symbol=values.get("symbol", ""), client_id=client_id, **account)  # type: ignore[arg-type]
 
 

@@ -12,11 +12,11 @@ from aiohttp import web
 from venue.errors import ApiError, illegal_text, missing_parameter
 from venue.exchange import Exchange
 from venue.parameters import Parameters, read_pairs
-from venue.rest import account, faulty, public, trade
+from venue.rest import account, faulty, public, trade, transfers
 from venue.rest.call import Call, Endpoint
-from venue.signing import account_of_key, check_signature, check_time, signed_payload
+from venue.signing import check_signature, check_time, signed_payload, usable_key
 
-ENDPOINTS: Final = public.ENDPOINTS | trade.ENDPOINTS | account.ENDPOINTS
+ENDPOINTS: Final = public.ENDPOINTS | trade.ENDPOINTS | account.ENDPOINTS | transfers.ENDPOINTS
 BODY_BYTES_MAX: Final = 1 << 20
 LISTEN_KEYS: Final = "/api/v3/userDataStream"
 
@@ -61,7 +61,7 @@ class Gate:
         exchange.limits.use_weight(address, endpoint.weight(values), time.time())
         if not endpoint.is_signed:
             return await endpoint.answer(Call(exchange, Parameters(values), None))
-        caller = account_of_key(request.headers.get(faulty.KEY_HEADER), exchange.by_key)
+        caller = usable_key(request.headers.get(faulty.KEY_HEADER), exchange.by_key, right=endpoint.right, address=address)
         signature = values.pop("signature", "")
         if not signature:
             raise missing_parameter("signature")
@@ -69,7 +69,7 @@ class Gate:
         parameters = Parameters(values)
         check_time(parameters, exchange.protocol_ms())
         if endpoint.is_order:
-            short, long = exchange.limits.use_order(caller.uid, time.time())
+            short, long = exchange.limits.use_order(caller.account.uid, time.time())
             headers |= {"X-MBX-ORDER-COUNT-10S": str(short), "X-MBX-ORDER-COUNT-1D": str(long)}
         return await endpoint.answer(Call(exchange, parameters, caller))
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from venue.accounts import Account
 from venue.errors import ApiError, either_parameter, missing_parameter, not_required
+from venue.keys import TRADE
 from venue.listings import ORDER_TYPES, PREVENTION_MODES
 from venue.orders import LIMIT_TYPES, SIDES, STOP_TYPES, OrderRequest
 from venue.parameters import Parameters
@@ -145,8 +146,8 @@ def _check_restriction(
 
 
 ENDPOINTS: Final = {
-    ("POST", "/api/v3/order"): Endpoint(place, fixed(1), is_signed=True, is_order=True),
-    ("POST", "/api/v3/order/test"): Endpoint(test, fixed(1), is_signed=True),
-    ("DELETE", "/api/v3/order"): Endpoint(cancel, fixed(1), is_signed=True),
-    ("DELETE", "/api/v3/openOrders"): Endpoint(cancel_all, fixed(1), is_signed=True),
+    ("POST", "/api/v3/order"): Endpoint(place, fixed(1), is_signed=True, is_order=True, right=TRADE),
+    ("POST", "/api/v3/order/test"): Endpoint(test, fixed(1), is_signed=True, right=TRADE),
+    ("DELETE", "/api/v3/order"): Endpoint(cancel, fixed(1), is_signed=True, right=TRADE),
+    ("DELETE", "/api/v3/openOrders"): Endpoint(cancel_all, fixed(1), is_signed=True, right=TRADE),
 }
