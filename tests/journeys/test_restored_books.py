@@ -85,6 +85,7 @@ def copy(desk: Desk, tmp_path: Path) -> Iterator[Copy]:
         administrator.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+@pytest.mark.fault("O07", "E44")
 def test_a_copy_is_refused_while_the_first_installation_trades(desk: Desk, copy: Copy) -> None:
     desk.start_trader()
     desk.place()
@@ -107,6 +108,7 @@ def test_a_copy_is_refused_while_the_first_installation_trades(desk: Desk, copy:
     desk.check_books()
 
 
+@pytest.mark.fault("D09")
 def test_an_older_copy_is_reopened_with_nothing_left_over(desk: Desk, copy: Copy) -> None:
     desk.start_trader()
     desk.enter()

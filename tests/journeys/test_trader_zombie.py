@@ -56,6 +56,7 @@ def take_over(desk: Desk, old_epoch: int) -> None:
     assert epoch_of(desk) > old_epoch
 
 
+@pytest.mark.fault("C20", "R13")
 @pytest.mark.parametrize("point", ["after_sending:1", "after_answer:1"])
 def test_a_zombie_sends_nothing_and_writes_nothing(desk: Desk, point: str) -> None:
     with pause_point(point):

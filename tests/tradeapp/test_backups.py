@@ -94,6 +94,7 @@ def test_books_come_back_as_they_were_under_a_new_name(world: World, here: Place
     assert Account.objects.get(pk=account.pk).deploy == account.deploy
 
 
+@pytest.mark.fault("D09")
 def test_what_waited_to_be_sent_is_never_sent_from_a_copy(world: World, here: Place, there: Place, tmp_path: Path) -> None:
     world.decide(world.propose("place", side="buy", slot=0, lots=100, limit_price=Decimal(49000)))
     waiting = world.order(kind="place")
