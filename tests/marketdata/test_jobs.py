@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-import time
 from decimal import Decimal
 
 import numpy as np
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from marketdata import doorbells, jobs, selectors, writers
 from marketdata.candles import ClosedCandle, moment
@@ -125,7 +126,7 @@ def test_a_panel_off_the_grid_is_refused(bitcoin: Instrument) -> None:
         )
 
 
-def test_a_panel_of_five_instruments_and_a_thousand_bars_loads_in_milliseconds(market: Market, bitcoin: Instrument) -> None:
+def test_a_panel_of_five_instruments_and_a_thousand_bars_is_read_in_one_go(market: Market, bitcoin: Instrument) -> None:
     generator = np.random.default_rng(1)
     closes = 100.0 + generator.uniform(-4.0, 4.0, (5, 1000))
     filters = bitcoin_filters()
@@ -145,15 +146,11 @@ def test_a_panel_of_five_instruments_and_a_thousand_bars_loads_in_milliseconds(m
         jobs.record_bars(market_id=market.id, candles=story)
     asked = {"interval": "5m", "begin_at": moment(START), "end_at": moment(START + 1000 * FIVE)}
 
-    durations = []
-    for _ in range(5):
-        began = time.perf_counter()
+    with CaptureQueriesContext(connection) as asked_of_the_database:
         panel = selectors.candle_panel(instrument_ids=ids, **asked)  # type: ignore[arg-type]
-        durations.append(time.perf_counter() - began)
 
     np.testing.assert_array_equal(panel.values[CLOSE], closes)
-    # The target is 10 ms on an idle machine; the best of five keeps a busy neighbour out of it.
-    assert min(durations) < 0.02
+    assert len(asked_of_the_database) <= 1
 
 
 @pytest.mark.fault("E41")

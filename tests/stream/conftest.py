@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -87,7 +89,9 @@ async def connect(redis_url: str, transactional_db: None) -> AsyncIterator[Conne
 
     yield open_socket
     for socket in opened:
-        await socket.disconnect()
+        # A socket that was waited for in vain is cancelled; raised here, that would keep the database from being emptied.
+        with suppress(asyncio.CancelledError):
+            await socket.disconnect()
     await sync_to_async(_close_connections)()
 
 
@@ -97,7 +101,7 @@ def _close_connections() -> None:
     connections.close_all()
 
 
-async def receive(socket: WebsocketCommunicator, kind: str, *, at_most: int = 20, seconds: float = 3) -> dict[str, Any]:
+async def receive(socket: WebsocketCommunicator, kind: str, *, at_most: int = 20, seconds: float = 20) -> dict[str, Any]:
     """Return the next message of a kind."""
     for _ in itertools.repeat(None, at_most):
         found: dict[str, Any] = await socket.receive_json_from(timeout=seconds)
