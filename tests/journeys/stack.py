@@ -166,14 +166,18 @@ class Stack:
     def environment(self, name: str) -> dict[str, str]:
         """Point a child at the servers and the database of this run."""
         # A drill kills more often than a crash loop is allowed to.
-        return {"TRADER_CRASHES_MAX": "1000"} | os.environ | {
-            "DJANGO_SETTINGS_MODULE": "tradeapp.settings",
-            "DATABASE_URL": database_url(),
-            "VENUE_URL": f"http://127.0.0.1:{self.venue_port}",
-            "VENUE_CONTROL_URL": self.control_url,
-            "TRADEAPP_PROCESS": name,
-            "PYTHONUNBUFFERED": "1",
-        }
+        return (
+            {"TRADER_CRASHES_MAX": "1000"}
+            | os.environ
+            | {
+                "DJANGO_SETTINGS_MODULE": "tradeapp.settings",
+                "DATABASE_URL": database_url(),
+                "VENUE_URL": f"http://127.0.0.1:{self.venue_port}",
+                "VENUE_CONTROL_URL": self.control_url,
+                "TRADEAPP_PROCESS": name,
+                "PYTHONUNBUFFERED": "1",
+            }
+        )
 
     def log(self, name: str) -> Path:
         """Answer where a process's output goes."""
