@@ -46,6 +46,8 @@ class Resolver:
         self._first_ages: dict[str, tuple[float, float]] = {}
         self._dead_due: dict[str, float] = {}
         self._escalated: set[str] = set()
+        # Whether a halt for an unresolved order may stand, also one of an earlier life.
+        self._may_be_halted = True
 
     async def look_when_due(self) -> None:
         """Look at what is due: unknown orders every two seconds, what is ending every second, all of them every few."""
@@ -58,7 +60,7 @@ class Resolver:
         self._urgent_at = now
         watched = [order for order in await self._watched() if order.client_order_id not in session.in_flight]
         unknown = [order for order in watched if order.is_unknown]
-        self._forget_resolved(unknown)
+        await self._forget_resolved(unknown)
         if now - self._unknown_at >= resolution.look_again_seconds(len(unknown)):
             await self._look_at_unknown(unknown)
         for order in watched:
@@ -171,6 +173,7 @@ class Resolver:
             session.stir()
         elif verdict == Verdict.ESCALATE and name not in self._escalated:
             self._escalated.add(name)
+            self._may_be_halted = True
             log.error("order.unresolved", order=name, age_seconds=int(look.age_seconds))
             await session.halt(ORDER_UNRESOLVED)
 
@@ -193,8 +196,12 @@ class Resolver:
                 now=session.now(),
             )
 
-    def _forget_resolved(self, unknown: Sequence[Watched]) -> None:
+    async def _forget_resolved(self, unknown: Sequence[Watched]) -> None:
         names = {order.client_order_id for order in unknown}
+        self._escalated &= names
+        if self._may_be_halted and not names:
+            self._may_be_halted = False
+            await self._session.lift(ORDER_UNRESOLVED)
         for memory in (self._doubts, self._first_ages, self._session.unresolved):
             for name in memory.keys() - names:
                 del memory[name]

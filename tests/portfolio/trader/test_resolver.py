@@ -164,11 +164,16 @@ def test_what_cannot_be_resolved_is_shown_and_then_put_before_a_person(world: Wo
         assert opened.session.unresolved == {order.client_order_id: ANY}
         opened.seconds_per_step = 5.0
         await opened.pass_time(660)
+        assert (await opened.read(order)).status == "unknown"
+        account = await opened.session.database.run(account_of, world)
+        assert (account.state, account.state_reason) == (Account.State.ENTRIES_HALTED, ORDER_UNRESOLVED)
+        # The unit is explained; the order is absent at last, and what was halted for it goes on.
+        world.exchange.free["USDT"] -= D("0.00000001")
+        await opened.pass_time(60)
 
     tell(world, story)
-    assert status(order) == "unknown"
-    account = account_of(world)
-    assert (account.state, account.state_reason) == (Account.State.ENTRIES_HALTED, ORDER_UNRESOLVED)
+    assert status(order) == "absent"
+    assert account_of(world).state == Account.State.ACTIVE
 
 
 @pytest.mark.fault("E31")
