@@ -152,6 +152,10 @@ def _medians(table: pa.Table, grid: dict[str, list[Any]], x: str, y: str, figure
     cells = np.full((len(grid[y]), len(grid[x])), np.nan)
     known = np.isfinite(values)
     cell = (rows * len(grid[x]) + columns)[known]
+    if len(np.unique(cell)) == len(cell):
+        # No other parameter varies: each cell is one trial.
+        cells.flat[cell] = values[known]
+        return cells
     order = np.argsort(cell, kind="stable")
     starts = np.flatnonzero(np.append(True, np.diff(cell[order]) > 0)) if len(order) else np.empty(0, dtype=np.int64)
     for start, group in zip(starts, np.split(values[known][order], starts[1:]), strict=False):

@@ -110,10 +110,11 @@ def compare(bars: int) -> None:
     )
     pairs = grid(range(3, 43, 2), range(20, 220, 4))
     for tick in (0.01, 10.0, 100.0):
-        candles = market.random_walk(bars=bars, tick=tick)
+        # Hours, so that the bars make enough days for a Sharpe ratio; the last day is not whole.
+        candles = market.random_walk(bars=bars, tick=tick, interval_ms=3_600_000)
         ours = own_engine.sweep_pairs(lay_market(candles), pairs, fee=FEE, threads=1)
         theirs = vectorbt_engine.sweep_pairs(candles, pairs, fee=FEE, is_exact=True)
-        print(f"| {bars:,} bars, tick {tick:g} | {_differences(ours, theirs)} |", flush=True)
+        print(f"| {bars:,} hours, tick {tick:g} | {_differences(ours, theirs)} |", flush=True)
 
 
 def _differences(ours: Figures, theirs: vectorbt_engine.Found) -> str:
