@@ -4,7 +4,7 @@ ARGS ?=
 WORKERS ?= 2
 BIN := .venv/bin
 
-.PHONY: run test check bench bench-peers parity conformance chaos install install-test chromium format requirements
+.PHONY: run test check bench bench-peers parity conformance chaos faults nightly install install-test chromium format requirements
 
 run: install
 	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
@@ -40,6 +40,14 @@ conformance: install
 	@.venv-conformance/bin/python -m pytest -q -c tests/conformance/pytest.ini tests/conformance $(ARGS)
 
 # ARGS="--kills 10" for a short one; half an hour without.
+# The table of faults (docs/faults.md): which are proven, which fail, which are absent and why.
+faults: install-test chromium
+	@$(BIN)/python -m pytest -q -m "fault and not nightly" -p tests.faults.plugin -n $(WORKERS) $(ARGS)
+
+# The long tiers: a thousand histories on PostgreSQL and whatever else takes hours.
+nightly: install-test
+	@$(BIN)/python -m pytest -m nightly -n 0 -o timeout=14400 $(ARGS)
+
 chaos: install-test
 	@$(BIN)/python -m tools.chaos $(ARGS)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from portfolio.models import Account, Allocation, AuditEntry
 from tests.api.conftest import Api
 from tests.portfolio.world import World
@@ -14,6 +16,7 @@ def shares(world: World, *percents: str) -> dict[str, object]:
     return {"shares": [{"book": book.pk, "percent": percent} for book, percent in zip(world.books, percents, strict=False)]}
 
 
+@pytest.mark.fault("O02", "O12")
 def test_a_command_sent_twice_is_done_once(api: Api, world: World) -> None:
     first = api.post("allocations", shares(world, "10"), key="once")
     again = api.post("allocations", shares(world, "10"), key="once")
@@ -53,6 +56,7 @@ def test_a_preview_changes_nothing_and_tells_what_would_move(api: Api, world: Wo
     assert Allocation.objects.filter(book=world.books[0]).count() == 1
 
 
+@pytest.mark.fault("G01", "O04")
 def test_allocations_that_cannot_be_are_refused_with_a_reason(api: Api, world: World) -> None:
     for percents in (["101"], ["-1"], ["20", "20", "20", "20", "20.0001"]):
         answer = api.send("PUT", "allocations", shares(world, *percents))

@@ -81,6 +81,7 @@ def test_an_answer_to_a_new_order_means(status: int, code: int | None, message: 
         (400, -9999, "What a future Binance may say.", "GET", Outcome.UNAVAILABLE),
     ],
 )
+@pytest.mark.fault("E25", "E26", "E35")
 def test_an_answer_to_a_read_or_a_cancel_means(
     status: int, code: int | None, message: str, method: str, meaning: Outcome
 ) -> None:
@@ -88,6 +89,7 @@ def test_an_answer_to_a_read_or_a_cancel_means(
 
 
 @given(status=st.integers(500, 599), code=st.none() | st.integers(-9999, -1), message=st.text(max_size=80))
+@pytest.mark.fault("E09", "E10", "E11")
 def test_no_server_error_ever_proves_anything_about_an_order(status: int, code: int | None, message: str) -> None:
     assert classify(status=status, code=code, message=message, method="POST") == Outcome.UNKNOWN
 
@@ -97,6 +99,7 @@ def test_a_code_that_nobody_knows_proves_nothing(code: int, message: str, status
     assert classify(status=status, code=code, message=message, method="POST") not in PROVEN_REFUSALS
 
 
+@pytest.mark.fault("E18", "O06")
 def test_a_dead_key_is_never_taken_for_a_rate_limit() -> None:
     assert Outcome.KEY_INVALID in HALTING
     assert Outcome.BACKOFF_WEIGHT not in HALTING

@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--shell", choices=("memory", "postgresql"), default="memory")
     arguments = parser.parse_args()
     if arguments.shell == "postgresql":
-        sys.stdout.write('Run them as tests: .venv/bin/pytest -m nightly tests/simulation/test_postgresql.py\n')
+        sys.stdout.write("Run them as tests: .venv/bin/pytest -m nightly tests/simulation/test_postgresql.py\n")
         return 2
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.typing_settings")
     import django

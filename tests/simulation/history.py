@@ -267,9 +267,7 @@ class History:
             self.world.shell.reopen(now=self.loop.now())
 
     def _cancel_by_hand(self) -> None:
-        rows = [
-            order for pair in self.world.exchange.pairs.values() for order in pair.orders.values() if not order.is_final
-        ]
+        rows = [order for pair in self.world.exchange.pairs.values() for order in pair.orders.values() if not order.is_final]
         if rows:
             order = self._random.choice(rows)
             self.world.exchange.cancel(order.symbol, order.name)
@@ -320,7 +318,10 @@ class History:
     def _is_hidden(self, *, seconds: float = 1.0) -> bool:
         """Say whether reads may lately not have shown an order of the exchange, or one may still be on its way to it."""
         orders = [order for pair in self.world.exchange.pairs.values() for order in pair.orders.values()]
-        return any(order.visible_at > self.loop.time() - seconds for order in orders) or self.loop.time() < self.world.wire_busy_until
+        return (
+            any(order.visible_at > self.loop.time() - seconds for order in orders)
+            or self.loop.time() < self.world.wire_busy_until
+        )
 
     def _is_put_before_a_person(self, tables: Tables) -> bool:
         """Say whether a difference that nobody can explain keeps unknown orders unknown: reserved, entries halted."""

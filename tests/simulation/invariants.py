@@ -252,13 +252,19 @@ class Checker:
                 row = by_name.get(order.name)
                 assert row is not None, f"I-13 the exchange has {order.name}, which nobody knows"
                 same = row.filled_quantity == order.executed and (row.status in LIVE) == (not order.is_final)
-                require("I-13", same, f"{order.name} is {row.status} {row.filled_quantity}, at the exchange {order.status} {order.executed}")
+                require(
+                    "I-13",
+                    same,
+                    f"{order.name} is {row.status} {row.filled_quantity}, at the exchange {order.status} {order.executed}",
+                )
         require("I-12", all(times == 1 for times in seen.values()), f"the exchange has an order twice: {seen}")
         require("I-23", count == len(tables.fills), f"{len(tables.fills)} of {count} trades are posted")
         for row in tables.orders.values():
             if row.status == "unknown" and row.client_order_id not in seen:
                 # Only a difference that no person could explain keeps it so.
-                require("I-43", any(b for p, b in tables.pockets.items() if p.kind == "suspense"), f"{row.client_order_id} is unknown")
+                require(
+                    "I-43", any(b for p, b in tables.pockets.items() if p.kind == "suspense"), f"{row.client_order_id} is unknown"
+                )
             elif row.status in LIVE:
                 require("I-43", row.client_order_id in seen, f"{row.client_order_id} is {row.status} and not at the exchange")
                 locked[row.reservation.asset] += row.reservation.remaining
@@ -269,7 +275,9 @@ class Checker:
         for (book, instrument), row in tables.positions.items():
             symbol = tables.instruments[instrument].venue_symbol
             quantity, gained = self.oracle.position(book, symbol)
-            require("I-21", whole(row.quantity) == quantity, f"book {book} holds {row.quantity} {symbol}, its trades say {quantity}")
+            require(
+                "I-21", whole(row.quantity) == quantity, f"book {book} holds {row.quantity} {symbol}, its trades say {quantity}"
+            )
             require("I-26", whole(row.realised) - whole(row.cost) == gained, f"book {book} {symbol}: {row.realised} - {row.cost}")
             require("I-28", row.quantity != ZERO or row.cost == ZERO, f"book {book} {symbol} is closed and costs {row.cost}")
             rows, running = sorted(self.oracle.folds[book, symbol]), 0

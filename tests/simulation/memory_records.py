@@ -417,4 +417,3 @@ def _watched(order: Order) -> Watched:
         side=order.side,
         quantity=order.quantity,
     )
-

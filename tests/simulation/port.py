@@ -161,9 +161,7 @@ class SimulatedPort:
         await self._read()
         pairs = [pair for pair in self._exchange.pairs.values() if symbol in (None, pair.symbol)]
         rows = [order for pair in pairs for order in pair.orders.values() if not order.is_final and self._shows(order)]
-        return [
-            self._perhaps_stale(order) for order in rows if not self._faults.strikes("list_omits")
-        ]
+        return [self._perhaps_stale(order) for order in rows if not self._faults.strikes("list_omits")]
 
     async def orders_since(self, symbol: str, from_id: int, to_id: int) -> list[OrderReport]:
         """List orders by number."""
@@ -175,7 +173,7 @@ class SimulatedPort:
         """List trades, oldest first; what the reads do not show yet is not here either, nor what came after it."""
         await self._read()
         rows = []
-        for trade in self._exchange.pairs[symbol].trades[max(from_id - 1, 0):]:
+        for trade in self._exchange.pairs[symbol].trades[max(from_id - 1, 0) :]:
             if not self._shows(trade.order):
                 break
             rows.append(trade_report(trade, False))

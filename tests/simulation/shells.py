@@ -81,7 +81,9 @@ class MemoryShell:
         books = [
             Book(pk=n, number=n, name=f"Book {n}", base_equity=QUOTE_OF_BOOK, position_cap_percent=D(100)) for n in (1, 2, 3)
         ]
-        self.memory = Memory(account, books=books, instruments=[_instrument(n, *pair) for n, pair in enumerate(PAIRS, 1)], epoch=0)
+        self.memory = Memory(
+            account, books=books, instruments=[_instrument(n, *pair) for n, pair in enumerate(PAIRS, 1)], epoch=0
+        )
         self.memory.marks = {1: D(50000), 2: D(2500), 3: BNB_MARK}
         self.records = MemoryRecords(self.memory, crash_point)
         self._open(now)

@@ -33,6 +33,8 @@ def test_another_process_gives_the_same_journal() -> None:
     told = set()
     for hash_seed in ("1", "2"):
         environment = os.environ | {"PYTHONHASHSEED": hash_seed, "DJANGO_SETTINGS_MODULE": "tests.typing_settings"}
-        done = subprocess.run([sys.executable, "-c", _PRINT], env=environment, capture_output=True, text=True, check=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, "-c", _PRINT], env=environment, capture_output=True, text=True, check=True, timeout=120
+        )
         told.add(done.stdout)
     assert len(told) == 1

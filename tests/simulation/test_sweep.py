@@ -33,7 +33,11 @@ def test_the_sweep_is_whole() -> None:
     assert set(IDS) == set(POINTS)
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.fault(*IDS[case.point])) for case in CASES], ids=lambda case: f"{case.point}-{case.fate}-{case.crashes}")
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.fault(*IDS[case.point])) for case in CASES],
+    ids=lambda case: f"{case.point}-{case.fate}-{case.crashes}",
+)
 def test_no_crash_breaks_an_invariant(case: Case) -> None:
     swept = Swept(case)
     result = swept.run()

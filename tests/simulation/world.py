@@ -26,7 +26,16 @@ D = Decimal
 BALANCES: Final = {"USDT": D(7000), "BNB": D("1.5")}
 # What writes for certain when it returns.
 _FENCED: Final = frozenset(
-    ("record_answer", "record_answers", "record_events", "record_trades", "record_absence", "record_unknown", "move_cursors", "halt")
+    (
+        "record_answer",
+        "record_answers",
+        "record_events",
+        "record_trades",
+        "record_absence",
+        "record_unknown",
+        "move_cursors",
+        "halt",
+    )
 )
 CURRENT: ContextVar[SimulatedTrader | None] = ContextVar("CURRENT", default=None)
 
