@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from tradeapp.backups import archive, database, restoring, state, taking
 from tradeapp.backups.archive import BadArchive
 from tradeapp.backups.places import Place
 
+EARLIER = "t1"
 NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
@@ -123,6 +125,33 @@ def test_a_copy_does_not_hold_the_master_key_and_keeps_newer_files(
         assert store.execute("SELECT id FROM trade").fetchall() == [(7,)]
     assert not (there.data_dir / "master.key").exists()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def embedded() -> Iterator[Place]:
+    """Have an empty data directory whose PostgreSQL the command itself starts and ends."""
+    # Not under pytest's own folder, which only its owner may enter: root's servers run under another account.
+    with tempfile.TemporaryDirectory(prefix="tradeapp-restore-") as folder:
+        Path(folder).chmod(0o711)
+        yield Place(Path(folder) / "data")
+
+
+def test_an_embedded_database_is_kept_beside_the_restored_one(world: World, here: Place, embedded: Place, tmp_path: Path) -> None:
+    path, _ = taking.take(place=here, target=tmp_path / "copy.tar.gz", now=NOW)
+    embedded.data_dir.mkdir(mode=0o711)
+
+    first = restoring.restore(source=path, place=embedded, now=NOW)
+    again, _ = taking.take(place=embedded, target=None, now=NOW)
+    second = restoring.restore(source=again, place=embedded, now=NOW)
+
+    assert first.kept_database == ""
+    assert second.kept_database == "tradeapp_before_20240501_120000"
+    # Each life has its own names, and nothing of the server is left running.
+    assert len({EARLIER, *first.deploys.values(), *second.deploys.values()}) == 3
+    assert again.parent == embedded.data_dir / "backups"
+    server = embedded.server()
+    assert server is not None
+    assert not server.is_ready()
 
 
 def test_a_database_that_is_in_use_is_not_overwritten(world: World, here: Place, tmp_path: Path) -> None:
