@@ -57,6 +57,9 @@ def test_every_change_names_its_scope(db: None) -> None:
         "PUT mode": "trade",
         "POST sweeps": "bots:write",
         "POST sweeps/{sweep_id}/cancel": "bots:write",
+        "POST history/fetches": "admin",
+        "POST history/fetches/{job_id}/cancel": "admin",
+        "POST history/verifications": "admin",
     }
 
 
