@@ -34,7 +34,8 @@ def acquire(account_id: int, *, now: datetime) -> int:
     with transaction.atomic():
         accounts.lock(account_id)
         lease, _ = Lease.objects.get_or_create(name=_name(account_id), defaults={"expires_at": now})
-        if lease.expires_at > now and not _is_dead(lease.holder):
+        # A session of this very process that could not release it, because the database was gone, is over.
+        if lease.expires_at > now and lease.holder != holder() and not _is_dead(lease.holder):
             raise LeaseHeld(f"{lease.holder} trades account {account_id} until {lease.expires_at:%H:%M:%S}.")
         lease.holder, lease.epoch = holder(), lease.epoch + 1
         lease.expires_at = now + timedelta(seconds=LEASE_SECONDS)

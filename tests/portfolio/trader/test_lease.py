@@ -35,10 +35,19 @@ def test_each_holder_gets_a_higher_epoch(world: World) -> None:
 
 
 def test_a_lease_of_a_living_process_is_waited_for(world: World) -> None:
-    hold(world, lease.holder())
+    other = psutil.Process(os.getppid())
+    hold(world, f"{socket.gethostname()[:32]}/{other.pid}/{int(other.create_time())}")
     with pytest.raises(LeaseHeld):
         lease.acquire(world.account_id, now=NOW)
     assert lease.acquire(world.account_id, now=LATER) == 2
+
+
+def test_a_process_does_not_wait_for_itself(world: World) -> None:
+    """It could not release the lease while the database was away; what its old session still writes is refused."""
+    old = lease.acquire(world.account_id, now=NOW)
+    assert lease.acquire(world.account_id, now=NOW) == old + 1
+    with pytest.raises(LeaseLost):
+        lease.renew(world.account_id, old, now=NOW)
 
 
 def test_a_lease_of_another_machine_is_waited_for(world: World) -> None:
