@@ -1,4 +1,4 @@
-"""Live through histories from the command line: `python -m tests.simulation --seed 7` prints one, `--histories 1000` counts many."""
+"""Live through histories: `python -m tests.simulation --seed 7` prints one, with `--histories 1000` many are counted."""
 
 from __future__ import annotations
 

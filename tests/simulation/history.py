@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 
@@ -367,7 +367,7 @@ def holdings(tables: Tables) -> dict[str, Decimal]:
 def quiet() -> Iterator[None]:
     """Have nobody log."""
     before = structlog.get_config()
-    structlog.configure(wrapper_class=_Silence, cache_logger_on_first_use=False)
+    structlog.configure(wrapper_class=cast("Any", _Silence), cache_logger_on_first_use=False)
     try:
         yield
     finally:

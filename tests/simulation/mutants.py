@@ -9,9 +9,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from portfolio.trader import outbox, resolver
+from portfolio.trader.records import Answer, Outgoing
 from tests.simulation.memory_records import MemoryRecords
 from trading import ledger, resolution, settlement
-from trading.desk import admission, claims, coordination, fills, memory, placing, releases, reports, reservations
+from trading.desk import admission, claims, coordination, fills, journal, memory, placing, releases, reports, reservations
 from trading.desk.desk import Desk
 from trading.desk.memory import MemoryStore
 from trading.desk.plain import Order
@@ -25,9 +26,9 @@ TINY: Final = Decimal("0.00000001")
 def _everywhere(original: Callable[..., Any], wrong: Callable[..., Any]) -> list[Change]:
     """Replace a function in every module that has named it."""
     modules = (
-        ledger, settlement, resolution, admission, claims, coordination, fills, memory, placing, releases, reports, reservations,
-        outbox, resolver,
-    )  # fmt: skip
+        *(ledger, settlement, resolution, admission, claims, coordination, fills, journal, memory, placing, releases, reports),
+        *(reservations, outbox, resolver),
+    )
     name = original.__name__
     return [(module, name, wrong) for module in modules if getattr(module, name, None) is original]
 
@@ -101,7 +102,6 @@ def unknown_is_sent_again() -> list[Change]:
     def again(self: MemoryRecords, account_id: int) -> Any:
         found = agenda(self, account_id)
         unknown = [row for row in self._live() if row.status == "unknown"]
-        from portfolio.trader.records import Outgoing
         from tests.simulation.memory_records import _ticket
 
         found.ready += [Outgoing(row.pk, _ticket(row), False, False, row.created_at) for row in unknown]
@@ -117,7 +117,7 @@ def unknown_is_called_absent_at_once() -> list[Change]:
 
 def no_answer_is_a_rejection() -> list[Change]:
     """An order without an answer counts as refused."""
-    original = outbox.Answer
+    original = Answer
 
     def wrong(*arguments: Any, **values: Any) -> Any:
         if values.get("code"):
@@ -199,7 +199,7 @@ def shortfall_is_taken_from_the_pool() -> list[Change]:
 def late_fill_is_folded_last() -> list[Change]:
     """A fill that arrives late counts as the newest."""
     original = MemoryStore.trade_facts
-    return [(MemoryStore, "trade_facts", lambda self, trade: original(self, trade)._replace(is_late=False))]
+    return [(MemoryStore, "trade_facts", lambda self, trade: original(self, trade)._replace(newest=None))]
 
 
 def cost_is_rounded_up() -> list[Change]:
@@ -212,9 +212,7 @@ def cost_is_rounded_up() -> list[Change]:
 
 def hash_forgets_what_came_before() -> list[Change]:
     """The chain is no chain."""
-    from trading.desk import journal
-
-    original = journal.transaction_hash
+    original = ledger.transaction_hash
     return [(journal, "transaction_hash", lambda **values: original(**{**values, "previous": ""}))]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 from itertools import product
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tests.simulation.faults import POINTS
 from tests.simulation.history import History
@@ -82,12 +82,12 @@ class Swept(History):
         self.checker.check_settled()
         self.checker.check_chain()
 
-    def _ask(self, book: int, instrument: int, kind: str, **values: object) -> None:
+    def _ask(self, book: int, instrument: int, kind: str, **values: Any) -> None:
         self._legs += 1
         if kind in ("enter", "place"):
             values["side"] = "buy"
         proposal = Proposal(
             book_id=book, rank=book, leg=self._legs, instrument_id=instrument, kind=ProposalKind(kind), reason="TEST", **values
-        )  # type: ignore[arg-type]
+        )
         self.world.shell.decide([proposal], now=self.loop.now())
         self.world.stir()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from exchange.errors import ExchangeTrouble
 from exchange.profiles import VenueProfile
-from portfolio.trader import guard, intake, outbox, process, records, sandwich
+from portfolio.trader import guard, intake, lease, outbox, process, records, sandwich
 from portfolio.trader.database import Database, DatabaseGone
 from portfolio.trader.guard import Guard
 from portfolio.trader.lease import LeaseLost
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 RENEW_SECONDS: Final = 2.0
+DEPLOY: Final = "s1"
 # Binance's bounds, with a visibility that a short history can wait out.
 PROFILE: Final = VenueProfile(
     recv_window_ms=5000,
@@ -93,12 +94,24 @@ class SimulatedTrader:
     async def _run(self) -> None:
         world = self.world
         claims, answers, chores, auditor = (cast("Database", SimulatedDatabase(self)) for _ in range(4))
-        session = Session(  # type: ignore[call-arg]
-            account_id=world.shell.account_id, epoch=self.epoch, uid="1", process="trader", port=self.port, profile=PROFILE,
-            pacer=None, claims=claims, answers=answers, database=chores, auditor=auditor, clock=world.loop.now, monotonic=world.loop.time,
-            sleep=self.sleep, cursors=world.shell.cursors(),
-            **({"deploy": "s1"} if "deploy" in Session.__slots__ else {}),
-        )  # fmt: skip
+        session = Session(
+            account_id=world.shell.account_id,
+            deploy=DEPLOY,
+            epoch=self.epoch,
+            uid="1",
+            process="trader",
+            port=self.port,
+            profile=PROFILE,
+            pacer=None,
+            claims=claims,
+            answers=answers,
+            database=chores,
+            auditor=auditor,
+            clock=world.loop.now,
+            monotonic=world.loop.time,
+            sleep=self.sleep,
+            cursors=world.shell.cursors(),
+        )
         session.keep_lease()
         try:
             await SimulatedWork(session, self).run()
@@ -145,12 +158,12 @@ class SimulatedWork(Work):
         # Market pace, clocks, filters and caps are other tests' business.
         self._pace = cast("Pace", Idle())
         self._upkeep = cast("Upkeep", Idle())
-        self._guard = cast("Guard", KillGuard(session))
+        self._guard = cast("Guard", KillGuard(session, trader))
 
     async def _keep_lease(self) -> None:
         session = self._session
         while True:
-            await session.database.run(process.lease.renew, session.account_id, session.epoch, now=session.clock())
+            await session.database.run(lease.renew, session.account_id, session.epoch, now=session.clock())
             session.keep_lease()
             await session.sleep(RENEW_SECONDS)
 
@@ -189,8 +202,9 @@ class Idle:
 class KillGuard:
     """The part of the guard that cancels after a kill."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, trader: SimulatedTrader) -> None:
         self._session = session
+        self._trader = trader
 
     async def run(self) -> None:
         """Do nothing."""
@@ -200,7 +214,7 @@ class KillGuard:
         if is_kill_pending:
             session = self._session
             await session.answers.run(records.cancel_after_kill, session.account_id, session.epoch, now=session.now())
-            guard.crash_point("during_kill")
+            self._trader.crash_point("during_kill")
 
 
 # Modules that name `crash_point` in their own namespace: the simulation puts its own there.
