@@ -39,7 +39,7 @@ export function gauge(element, { base, plot, template, legend, colour, get, empt
     const top = rows.at(-1).limits;
     const caps = [["soft", Number(top.soft_loss_percent), "--warn"], ["hard", hard, "--loss"]];
     layout.shapes = caps.map(([, at, tone]) => ({ type: "line", x0: at, x1: at, y0: 0, y1: 1, yref: "paper", line: { color: colour(tone), width: 1.5, dash: "dot" } }));
-    layout.annotations = caps.map(([name, at]) => ({ x: at, y: 1, yref: "paper", yanchor: "bottom", text: `${name} cap`, showarrow: false, font: { size: 11, color: colour("--faint") } }));
+    layout.annotations = caps.map(([name, at]) => ({ x: at, y: 1, yref: "paper", yanchor: "bottom", text: element.clientWidth < 480 ? name : `${name} cap`, showarrow: false, font: { size: 11, color: colour("--faint") } }));
     plot(element, traces, layout);
     legend(element, traces.map((trace) => ({ name: trace.name, colour: trace.marker.color })));
   }

@@ -22,8 +22,8 @@ def test_the_page_names_limits_and_how_to_change_them(browser: Client, bots: lis
     text = browser.get("/parts/risk/").content.decode()
     assert 'name="order_value_max" value="2470.57"' in text
     assert text.count('name="soft_loss_percent"') == len(bots) + 1
-    # A bot without limits of its own shows empty fields.
-    assert 'name="soft_loss_percent" value="" data-was=""' in text
+    # A bot without limits of its own shows empty fields that hint at the account's.
+    assert 'name="soft_loss_percent" value="" placeholder="5" data-was=""' in text
 
 
 def test_a_shut_bot_says_why_and_what_would_change_it(browser: Client, bots: list[Bot]) -> None:

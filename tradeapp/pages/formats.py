@@ -76,16 +76,16 @@ def words(code: str) -> str:
     return code.removeprefix("SIGNAL_").replace("_", " ").capitalize()
 
 
-def limit_fields(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Lay out limits as the fields of a form; what has no value of its own is empty."""
+def limit_fields(values: Mapping[str, Any], in_force: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Lay out limits as the fields of a form; what has no value of its own is empty and hints at what holds."""
     return [
-        {"name": name, "label": label, "text": "" if (value := values.get(name)) is None else _bare(value)}
+        {"name": name, "label": label, "text": _bare(values.get(name)), "in_force": _bare(in_force[name])}
         for name, label in _LIMITS
     ]
 
 
-def _bare(value: Decimal | int) -> str:
-    return quantity(Decimal(value)).replace(",", "")
+def _bare(value: Decimal | int | None) -> str:
+    return "" if value is None else quantity(Decimal(value)).replace(",", "")
 
 
 def _signed(amount: Decimal, *, plus: bool) -> str:

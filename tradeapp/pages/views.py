@@ -209,7 +209,10 @@ def _risk(_request: HttpRequest, context: dict[str, Any]) -> None:
     account: Account = context["account"]
     view = risk_view(account.pk, now=timezone.now())
     own = {row.book_id: values_of(row) for row in newest_limits(account.pk)}
-    rows = [{**row, "fields": formats.limit_fields(own.get(row["book"], {}))} for row in (view["total"], *view["books"])]
+    rows = [
+        {**row, "fields": formats.limit_fields(own.get(row["book"], {}), row["limits"])}
+        for row in (view["total"], *view["books"])
+    ]
     context |= {"risk": view, "risk_rows": rows, "history": history(account.pk, limit=20)}
 
 
