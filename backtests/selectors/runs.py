@@ -6,11 +6,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from django.conf import settings
 
 from backtests import candle_files
 from backtests.models import BacktestFill, BacktestRun
 from backtests.spec import BacktestSpec, milliseconds
 from marketdata import selectors as marketdata
+from marketdata.history.catalog import NoHistory
+from marketdata.history.columns import candle_columns
 from marketdata.models import Instrument as StoredInstrument
 from trading.bars import Candles, interval_milliseconds
 from trading.instruments import Instrument, find_instrument
@@ -77,16 +80,28 @@ def candles(spec: BacktestSpec) -> Candles:
 
 
 def load_candles(*, folder: str, symbol: str, interval: str, begin_at: datetime, end_at: datetime) -> Candles:
-    """Load candles from a folder of Parquet files, or from the database."""
+    """Load candles from a folder, or from the database, or from the history on disk where the database has none."""
+    begin, end = milliseconds(begin_at) or 0, milliseconds(end_at) or 0
     if folder:
-        begin, end = milliseconds(begin_at) or 0, milliseconds(end_at) or 0
-        return candle_files.read_candles(Path(folder), symbol=symbol, interval=interval, begin=begin, end=end)
+        root = Path(folder)
+        if not any(root.glob("parquet/exchange=*")):
+            return candle_files.read_candles(root, symbol=symbol, interval=interval, begin=begin, end=end)
+        return _from_history(root, symbol=symbol, interval=interval, begin=begin, end=end)
     stored = StoredInstrument.objects.filter(symbol=symbol).order_by("-market_id").first()
-    if stored is None:
-        raise candle_files.NoCandles(f"No market in the database lists {symbol}")
-    panel = marketdata.candle_panel(instrument_ids=[stored.id], interval=interval, begin_at=begin_at, end_at=end_at)
-    there = ~np.isnan(panel.values[0, 0])
-    if not there.any():
-        raise candle_files.NoCandles(f"The database has no {interval} candles of {symbol} in that stretch")
-    values = np.ascontiguousarray(panel.values[:, 0, there])
-    return Candles(interval_milliseconds(interval), panel.times[there], values)
+    if stored is not None:
+        panel = marketdata.candle_panel(instrument_ids=[stored.id], interval=interval, begin_at=begin_at, end_at=end_at)
+        there = ~np.isnan(panel.values[0, 0])
+        if there.any():
+            values = np.ascontiguousarray(panel.values[:, 0, there])
+            return Candles(interval_milliseconds(interval), panel.times[there], values)
+    return _from_history(settings.HISTORY_ROOT, symbol=symbol, interval=interval, begin=begin, end=end)
+
+
+def _from_history(root: Path, *, symbol: str, interval: str, begin: int, end: int) -> Candles:
+    try:
+        found = candle_columns(root, symbol=symbol, interval=interval, begin_ms=begin, end_ms=end)
+    except NoHistory as error:
+        raise candle_files.NoCandles(f"No {interval} candles of {symbol} in that stretch: {error}") from error
+    # Kernels are compiled for arrays of one kind: whole and writable, not views of a mapped file.
+    values = np.require(found.values, requirements=["C", "W", "O"])
+    return Candles(found.interval_ms, np.require(found.times, requirements=["C", "W", "O"]), values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -18,9 +19,12 @@ from django.core.management import CommandError, call_command
 from backtests import jobs, services, sweep_runs, sweep_spec, writers
 from backtests.models import Sweep, SweepChunk
 from backtests.selectors import sweeps
+from backtests.spec import moment
 from backtests.sweep_spec import BadSweep, SweepSpec, parse_grid
+from marketdata.history.files import import_file
 from marketdata.models import Instrument
 from tests.backtests.test_backtest_command import folder, instrument
+from tests.marketdata.test_history_files import BEGIN, HOUR, drawn, write
 from tests.trading.markets import FIRST_OPEN
 from trading.sweeps.figures import Terms
 
@@ -283,3 +287,29 @@ def test_costs_are_taken_on_both_ways() -> None:
 
     assert terms.keep_in == pytest.approx(0.9 / 1.25)
     assert terms.keep_out == pytest.approx(0.9 * 0.75)
+
+
+@pytest.mark.django_db
+def test_candles_come_from_the_history_where_the_database_has_none(tmp_path: Path, settings: Any) -> None:
+    settings.HISTORY_ROOT = tmp_path / "history"
+    written = write(drawn([place for place in range(1500) if place != 700]), tmp_path, ".parquet")
+    import_file(written, root=settings.HISTORY_ROOT, exchange="binance")
+    hours: dict[str, Any] = {
+        "symbol": "BTC/USDT",
+        "interval": "1h",
+        "begin_at": moment(BEGIN),
+        "end_at": moment(BEGIN + 1500 * HOUR),
+        "grid": parse_grid(["fast=2,3", "slow=4,5"]),
+        "folder": "",
+    }
+
+    def ask(**changes: Any) -> Sweep:
+        return services.record_sweep(spec=replace(make_spec(tmp_path), **{**hours, **changes}), by=None, now=NOW)
+
+    unnamed = finish(ask())
+    named = finish(ask(folder=str(settings.HISTORY_ROOT)))
+
+    assert same(unnamed, named)
+    assert np.nanmax(unnamed.column("trades").to_numpy()) > 50
+    with pytest.raises(ValueError, match="No 1h candles of BTC/USDT"):
+        ask(begin_at=moment(BEGIN - 9 * HOUR), end_at=moment(BEGIN - HOUR))
