@@ -1,4 +1,7 @@
-"""Measure the local exchange: orders a second on loopback, and bars a second when it is paced.
+"""Measure the local exchange: orders a second on loopback, what its faults cost, and bars a second when it is paced.
+
+What faults cost is told as the exchange's own processor time for an order, with nothing armed and with one rule that
+looks at every request and matches none: wall time says nothing on a machine that does other work.
 
 Run it as `python bench/venue.py`; it starts an exchange of its own in a temporary folder.
 """
@@ -10,6 +13,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -24,6 +28,7 @@ import aiohttp
 ROOT = Path(__file__).resolve().parent.parent
 CONNECTIONS = 8
 RESTING_PER_CONNECTION = 12
+TURNS = 8
 
 
 class Client:
@@ -75,7 +80,7 @@ async def measure_orders(session: aiohttp.ClientSession, port: int, control: int
     placed = sum(await asyncio.gather(*(trade(number) for number in range(CONNECTIONS))))
     elapsed = time.monotonic() - began
     cuts = statistics.quantiles(latencies, n=100)
-    return {"orders/s": placed / elapsed, "order p50 ms": cuts[49] * 1000, "order p99 ms": cuts[98] * 1000}
+    return {"orders": placed, "orders/s": placed / elapsed, "order p50 ms": cuts[49] * 1000, "order p99 ms": cuts[98] * 1000}
 
 
 async def measure_bars(session: aiohttp.ClientSession, control: int, seconds: float) -> dict[str, float]:
@@ -95,8 +100,32 @@ async def measure_bars(session: aiohttp.ClientSession, control: int, seconds: fl
     return {"paced bars/s": bars / (time.monotonic() - began)}
 
 
-async def measure(port: int, control: int, seconds: float) -> dict[str, float]:
-    """Wait for the exchange and run both measurements."""
+async def measure_seams(session: aiohttp.ClientSession, port: int, control: int, pid: int, seconds: float) -> dict[str, float]:
+    """Compare orders with nothing armed to orders with a rule that matches none, in turns on one exchange."""
+    faults = f"http://127.0.0.1:{control}/control/faults"
+    rule = {"id": "E00", "action": "drop_answer", "times": 0, "match": {"client_id": "^nobody$"}}
+    spent: dict[str, list[float]] = {"nothing armed": [], "one rule armed": []}
+    for turn in range(TURNS):
+        name = "one rule armed" if turn % 2 else "nothing armed"
+        if turn % 2:
+            async with session.post(faults, json=rule) as answer:
+                answer.raise_for_status()
+        began = _processor_seconds(pid)
+        placed = (await measure_orders(session, port, control, seconds / TURNS))["orders"]
+        spent[name].append((_processor_seconds(pid) - began) * 1000 / placed)
+        async with session.delete(faults) as answer:
+            answer.raise_for_status()
+    return {f"ms/order, {name}": statistics.median(figures) for name, figures in spent.items()}
+
+
+def _processor_seconds(pid: int) -> float:
+    """Read how much processor time a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def measure(port: int, control: int, pid: int, seconds: float) -> dict[str, float]:
+    """Wait for the exchange and run all measurements."""
     async with aiohttp.ClientSession() as session:
         for _ in range(100):
             try:
@@ -105,7 +134,9 @@ async def measure(port: int, control: int, seconds: float) -> dict[str, float]:
             except aiohttp.ClientError:
                 await asyncio.sleep(0.05)
         orders = await measure_orders(session, port, control, seconds)
-        return orders | await measure_bars(session, control, seconds)
+        orders.pop("orders")
+        seams = await measure_seams(session, port, control, pid, 2 * seconds)
+        return orders | seams | await measure_bars(session, control, seconds)
 
 
 def main() -> None:
@@ -118,12 +149,12 @@ def main() -> None:
         words = ["--data-dir", folder, "--port", str(given.port), "--control-port", str(given.port + 1), "--speed", "60"]
         process = subprocess.Popen([sys.executable, "-m", "venue", *words], cwd=ROOT, stderr=subprocess.DEVNULL)
         try:
-            figures = asyncio.run(measure(given.port, given.port + 1, given.seconds))
+            figures = asyncio.run(measure(given.port, given.port + 1, process.pid, given.seconds))
         finally:
             process.terminate()
             process.wait(timeout=10)
     for name, figure in figures.items():
-        print(f"{name:<16}{figure:>10.1f}")
+        print(f"{name:<28}{figure:>10.3f}")
 
 
 if __name__ == "__main__":
