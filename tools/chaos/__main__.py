@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -31,6 +32,8 @@ CHECK_EVERY = 20
 
 def main() -> int:
     """Run the parts that are asked for."""
+    # Also when started in the background, where shells have it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = _arguments()
     began = time.monotonic()
     facts: dict[str, Any] = {"seed": arguments.seed}
