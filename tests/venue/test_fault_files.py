@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tests.venue.hostile import Hostile
 from tests.venue.processes import ROOT, VenueProcess
+from venue.faults.catalogue import ACTIONS
 from venue.faults.rules import UnusableFaults, read_file, read_rule
 
 GOOD: dict[str, Any] = {"id": "E03", "action": "drop_answer"}
@@ -123,3 +125,19 @@ def test_the_control_address_refuses_all_rules_if_one_makes_no_sense(synthetic_v
     assert "is not listed here" in hostile.refused({"id": "E40", "action": "delist", "with": {"symbol": "NOPE"}})
     assert synthetic_venue.control_status("POST", "/control/faults", {"what": 1})[0] == 400
     assert synthetic_venue.control_status("DELETE", "/control/faults/99")[0] == 404
+
+
+def test_the_manual_names_every_action_and_its_example_is_good(tmp_path: Path) -> None:
+    manual = (ROOT / "docs" / "venue.md").read_text()
+    section = manual.partition("## Faults")[2].partition("## Books")[0]
+    example, table = section.split("```")[1], section.partition("| action |")[2]
+    path = tmp_path / "example.faults"
+    path.write_text(example)
+
+    seed, rules = read_file(path)
+
+    assert (seed, len(rules)) == (7, 5)
+    rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
+    assert {name for names, _ in rows for name in re.findall(r"`(\w+)`", names)} == set(ACTIONS)
+    told = {name: words for names, words in rows for name in re.findall(r"`(\w+)`", names)}
+    assert [word for name, action in ACTIONS.items() for word in action.words if word not in told[name]] == []
