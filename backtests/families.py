@@ -28,6 +28,7 @@ class Family:
     parameters: Mapping[str, tuple[type, Range, Any]]
     makes_sense: Callable[[Combination], bool]
     attempt: Try
+    has_stops: bool = False
 
     def schema(self) -> dict[str, dict[str, Any]]:
         """Describe the parameters the way the registry describes a strategy's."""
@@ -91,6 +92,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
             },
             makes_sense=lambda _one: True,
             attempt=_reversals,
+            has_stops=True,
         ),
     )
 }

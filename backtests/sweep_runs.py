@@ -71,7 +71,8 @@ def from_parquet(parts: Sequence[bytes]) -> pa.Table:
 def _fast(spec: SweepSpec, combinations: Sequence[Combination], candles: Candles) -> dict[str, Any]:
     terms = Terms.of(fee=spec.fee, half_spread=spec.half_spread, slippage=spec.slippage)
     completed = [spec.completed(one) for one in combinations]
-    found = FAMILIES[spec.strategy].attempt(lay_market(candles), completed, terms)
+    family = FAMILIES[spec.strategy]
+    found = family.attempt(lay_market(candles, has_stops=family.has_stops), completed, terms)
     low, high = _wilson(found.wins, found.trades)
     return {
         "total_return": found.final_equity - 1.0,

@@ -59,6 +59,8 @@ def sweep_reversals(market: SweepMarket, combinations: Floats, *, terms: Terms, 
         raise UnableToSweep("A period is at least 1 bar; width, stop and target are not below zero")
     if (combinations[:, STOP] >= 1).any():
         raise UnableToSweep("A stop lies less than the whole price away")
+    if not market.touches.size:
+        raise UnableToSweep("This market was laid out without stops")
     order = np.lexsort((combinations[:, WIDTH], combinations[:, PERIOD]))
     sorted_ones = np.ascontiguousarray(combinations[order], dtype=np.float64)
     states = new_states(len(order))

@@ -173,6 +173,18 @@ def test_the_loop_itself_agrees_with_plain_python() -> None:
             assert np.array_equal(one, other)
 
 
+def test_a_market_without_stops_is_enough_for_crosses_only() -> None:
+    candles = market_of(11, 3000, 1.0)
+    whole, light = lay_market(candles), lay_market(candles, has_stops=False)
+    pairs = np.array([(5, 20), (10, 40)])
+
+    one, other = (sweep_crosses(market, pairs, kind=rows.SIMPLE, terms=TERMS) for market in (whole, light))
+
+    assert np.array_equal(one.final_equity, other.final_equity)
+    with pytest.raises(UnableToSweep, match="without stops"):
+        sweep_reversals(light, np.array([(20.0, 1.0, 0.01, 0.0)]), terms=TERMS)
+
+
 def test_the_order_of_combinations_and_threads_changes_nothing() -> None:
     market = lay_market(market_of(9, 4000, 1.0))
     pairs = np.array([(fast, slow) for fast in range(2, 12) for slow in range(20, 30)])
