@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from trading.desk.desk import Desk, is_stop
 from trading.desk.placing import attach_stop, is_looked_after, release_waiting
-from trading.desk.rows import ENTER, SELLS_OF_EXIT, STOP, IntentRow, OrderRow
+from trading.desk.rows import ENTER, SELLS_OF_EXIT, STOP, IntentRow, OrderRow, PositionRow
 from trading.ledger import ZERO, exactly
-from trading.order_status import FILLED, WITHDRAWN
+from trading.order_status import WITHDRAWN
 
 
 @exactly
@@ -21,8 +21,8 @@ def after_fills(desk: Desk) -> None:
 def after_end(desk: Desk, order: OrderRow) -> None:
     """Do what the end of an order calls for: most ends call for nothing."""
     has_stop = order.intent.stop_price is not None and _leaves_something_to_protect(order)
-    # A stop that filled has done its work, unless the position had grown beyond it.
-    lost_stop = is_stop(order) or (order.status != FILLED and _took_a_stop_away(desk, order))
+    # A stop or an exit that filled has done its work, unless the position had grown beyond it.
+    lost_stop = is_stop(order) or _took_a_stop_away(desk, order)
     if not (has_stop or lost_stop or desk.waiting_of(order.book_id, order.instrument_id)):
         return
     if has_stop:
@@ -54,7 +54,7 @@ def note_lost_stop(desk: Desk, book_id: int, instrument_id: int) -> None:
     position = desk.position(book_id, instrument_id)
     if position is None or is_looked_after(desk, book_id, instrument_id):
         return
-    if position.quantity // desk.instrument(instrument_id).lot_size > ZERO:
+    if _has_lots(desk, position):
         position.is_unprotected = True
         desk.touch_position(position)
 
@@ -65,6 +65,14 @@ def _leaves_something_to_protect(order: OrderRow) -> bool:
     return order.intent.kind in SELLS_OF_EXIT
 
 
+def _has_lots(desk: Desk, position: PositionRow) -> bool:
+    return position.quantity // desk.instrument(position.instrument_id).lot_size > ZERO
+
+
 def _took_a_stop_away(desk: Desk, order: OrderRow) -> bool:
-    """Say whether an exit that did not sell all may have cost the position its stop."""
-    return order.intent.kind in SELLS_OF_EXIT and desk.store.has_had_stop(order.book_id, order.instrument_id)
+    """Say whether an exit may have cost what is left of the position its stop."""
+    if order.intent.kind not in SELLS_OF_EXIT:
+        return False
+    position = desk.position(order.book_id, order.instrument_id)
+    is_left = position is not None and _has_lots(desk, position)
+    return is_left and desk.store.has_had_stop(order.book_id, order.instrument_id)
