@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from tests.simulation.oracle import Holder, Oracle, average_cost, whole
-from tests.simulation.shells import BNB_MARK, FEE_POOL, QUOTE_OF_BOOK
+from tests.simulation.shells import BNB_MARK
 from trading.desk.memory import Tables
 from trading.desk.plain import Fill, Order
 from trading.ledger import Pocket
@@ -60,8 +60,9 @@ class Checker:
         self._balances: dict[Pocket, Decimal] = {}
         self._touched: set[Pocket] = set()
         self.shortfalls = 0
-        opening = {Holder(book, "USDT"): QUOTE_OF_BOOK for book in (1, 2, 3)}
-        opening |= {Holder("unallocated", "USDT"): Decimal(1000), Holder("fee_pool", "BNB"): FEE_POOL}
+        tables = world.shell.tables()
+        self._opened_through = tables.account.ledger_seq
+        opening = {_holder(pocket): balance for pocket, balance in tables.pockets.items() if pocket.kind not in OUTSIDE}
         self.oracle = Oracle(opening, bnb_mark=BNB_MARK)
 
     def check_now(self) -> None:
@@ -131,7 +132,10 @@ class Checker:
             if pocket.kind in OUTSIDE:
                 continue
             owner = pocket.book_id if pocket.book_id is not None else pocket.kind
-            if kind in ("allocation", "deposit", "withdrawal", "suspense", "explained") and self._movements > 1:
+            if (
+                kind in ("allocation", "deposit", "withdrawal", "suspense", "explained")
+                and self._movements > self._opened_through
+            ):
                 require("I-06", kind == "allocation" or pocket.book_id is None, f"{kind} moves {pocket}")
                 self.oracle.owned[Holder(owner, pocket.asset)] += whole(amount)
             if kind == "fill" and pocket.kind == "suspense":
