@@ -39,7 +39,6 @@ conformance: install
 	@$(PYTHON) requirements/install.py conformance
 	@.venv-conformance/bin/python -m pytest -q -c tests/conformance/pytest.ini tests/conformance $(ARGS)
 
-# ARGS="--kills 10" for a short one; half an hour without.
 # The table of faults (docs/faults.md): which are proven, which fail, which are absent and why.
 faults: install-test chromium
 	@$(BIN)/python -m pytest -q -m "fault and not nightly" -p tests.faults.plugin -n $(WORKERS) $(ARGS)
@@ -48,6 +47,7 @@ faults: install-test chromium
 nightly: install-test
 	@$(BIN)/python -m pytest -m nightly -n 0 -o timeout=14400 $(ARGS)
 
+# Kills real processes under load; ARGS="--kills 10" for a short one, half an hour without.
 chaos: install-test
 	@$(BIN)/python -m tools.chaos $(ARGS)
 
