@@ -35,6 +35,7 @@ def alone(transactional_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         yield desk
 
 
+@pytest.mark.fault("O02")
 def test_two_hundred_orders_are_cancelled_within_seconds_without_celery_and_valkey(alone: Desk) -> None:
     desk = alone
     Book.objects.update(orders_per_minute=10_000, position_cap_percent=100)

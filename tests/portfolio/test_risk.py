@@ -60,6 +60,7 @@ def limit(world: World, book: int | None = None, **changes: Any) -> None:
     )
 
 
+@pytest.mark.fault("G11")
 def test_an_account_opens_with_limits_and_none_is_unlimited(world: World) -> None:
     """G11."""
     row = RiskLimits.objects.get(account=world.account_id)
@@ -129,6 +130,7 @@ def test_the_rate_of_the_account_counts_all_books(world: World) -> None:
     assert codes(world.decide(*proposals)) == ["accepted", "accepted", "RISK_ORDER_RATE"]
 
 
+@pytest.mark.fault("M05")
 @pytest.mark.fault("M05")
 def test_a_price_is_held_against_mark_and_last_close(world: World) -> None:
     """M05: a spike of one tick moves the mark and not the close."""
@@ -318,6 +320,7 @@ def test_an_operator_lowers_and_an_administrator_raises(world: World) -> None:
     ]
 
 
+@pytest.mark.fault("E24")
 @pytest.mark.fault("E24")
 def test_slots_of_the_exchange_are_counted_for_all_bots(world: World) -> None:
     """E24: refused before sending, and nobody's protective order is touched."""
