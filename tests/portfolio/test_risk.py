@@ -130,7 +130,12 @@ def test_the_rate_of_the_account_counts_all_books(world: World) -> None:
     assert codes(world.decide(*proposals)) == ["accepted", "accepted", "RISK_ORDER_RATE"]
 
 
-@pytest.mark.fault("M05")
+def test_a_book_may_have_a_slower_rate_than_its_account(world: World) -> None:
+    limit(world, 0, orders_per_minute=1)
+    proposals = [world.propose("enter", book, lots=100, limit_price=D("50505")) for book in (0, 1, 0, 1)]
+    assert codes(world.decide(*proposals)) == ["accepted", "accepted", "RISK_ORDER_RATE", "accepted"]
+
+
 @pytest.mark.fault("M05")
 def test_a_price_is_held_against_mark_and_last_close(world: World) -> None:
     """M05: a spike of one tick moves the mark and not the close."""

@@ -24,7 +24,7 @@ def risk_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
         return None
     return (
         _latch_refusal(room, intent)
-        or _rate_refusal(desk, room)
+        or _rate_refusal(desk, room, intent)
         or _value_refusal(desk, room, intent)
         or _collar_refusal(desk, room, intent)
         or _repeat_refusal(room, intent)
@@ -106,10 +106,13 @@ def _latch_refusal(room: RiskRoom, intent: IntentRow) -> Refusal | None:
     return None
 
 
-def _rate_refusal(desk: Desk, room: RiskRoom) -> Refusal | None:
+def _rate_refusal(desk: Desk, room: RiskRoom, intent: IntentRow) -> Refusal | None:
     count, limit = sum(desk.entries_last_minute(book_id) for book_id in desk.books), room.limits.orders_per_minute
     if count >= limit:
         return Refusal(risk.ORDER_RATE, {"orders_last_minute": count, "limit": limit, "of": "account"})
+    count, limit = desk.entries_last_minute(intent.book_id), limits_of(room, intent.book_id).orders_per_minute
+    if count >= limit:
+        return Refusal(risk.ORDER_RATE, {"orders_last_minute": count, "limit": limit, "of": "book"})
     return None
 
 
