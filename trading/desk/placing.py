@@ -221,7 +221,7 @@ def _keep_stop_price(desk: Desk, intent: IntentRow) -> None:
 
 
 def _note_stop(desk: Desk, stop: IntentRow, refusal: Refusal | None) -> None:
-    """Keep the position's word on its protection true: a stop that cannot be placed leaves it unprotected (I-47)."""
+    """Keep the position's word on its protection true: a stop that cannot be placed, or waits, does not protect (I-47)."""
     if refusal is not None and stop.state != DROPPED:
         desk.drop(stop, refusal.code)
     position = desk.position(stop.book_id, stop.instrument_id)
@@ -230,13 +230,10 @@ def _note_stop(desk: Desk, stop: IntentRow, refusal: Refusal | None) -> None:
     instrument = desk.instrument(stop.instrument_id)
     holds = position.quantity // instrument.lot_size > ZERO
     position.stop_price = stop.stop_price if holds else None
-    position.is_unprotected = refusal is not None and holds
+    position.is_unprotected = holds and not is_looked_after(desk, stop.book_id, stop.instrument_id)
     desk.touch_position(position)
 
 
 def is_looked_after(desk: Desk, book_id: int, instrument_id: int) -> bool:
-    """Say whether a stop of the position stands or follows, or its exit is on the way."""
-    live = desk.live_of(book_id, instrument_id, side="sell")
-    waiting = desk.waiting_of(book_id, instrument_id)
-    kinds = {order.intent.kind for order in live} | {intent.kind for intent in waiting}
-    return not kinds.isdisjoint(SELLS_OF_EXIT | {STOP})
+    """Say whether a stop of the position stands, or its exit is on the way; what waits may wait for long."""
+    return any(is_stop(order) or order.intent.kind in SELLS_OF_EXIT for order in desk.live_of(book_id, instrument_id, side="sell"))

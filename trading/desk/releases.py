@@ -50,7 +50,7 @@ def call_off(desk: Desk, orders: Iterable[OrderRow], intents: Iterable[IntentRow
 
 
 def note_lost_stop(desk: Desk, book_id: int, instrument_id: int) -> None:
-    """Mark a position that has lost its stop, unless another stands or follows, or its exit is on the way (I-47)."""
+    """Mark a position that has lost its stop, unless another stands, or its exit is on the way (I-47)."""
     position = desk.position(book_id, instrument_id)
     if position is None or is_looked_after(desk, book_id, instrument_id):
         return
@@ -74,5 +74,6 @@ def _took_a_stop_away(desk: Desk, order: OrderRow) -> bool:
     if order.intent.kind not in SELLS_OF_EXIT:
         return False
     position = desk.position(order.book_id, order.instrument_id)
-    is_left = position is not None and _has_lots(desk, position)
-    return is_left and desk.store.has_had_stop(order.book_id, order.instrument_id)
+    if position is None or not _has_lots(desk, position):
+        return False
+    return position.stop_price is not None or desk.store.has_had_stop(order.book_id, order.instrument_id)
