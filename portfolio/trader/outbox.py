@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -135,7 +135,7 @@ class Outbox:
             self._note(ticket, submitted.report, submitted.trades, recorded)
             metrics.observe_round_trip(session.monotonic() - claimed)
             if recorded.is_missing_fills:
-                await self._intake.fill_gaps([recorded.symbol])
+                await self._read_on(self._intake.fill_gaps([recorded.symbol]))
         finally:
             session.in_flight.discard(ticket.client_order_id)
 
@@ -197,9 +197,16 @@ class Outbox:
         else:
             crash_point("after_cancel_answer")
             recorded = await self._record(Answer(order.order_id, report))
-            await self._resolver.after_recorded(report, recorded)
+            await self._read_on(self._resolver.after_recorded(report, recorded))
         finally:
             self._cancelling.pop(order.order_id, None)
+
+    async def _read_on(self, reading: Awaitable[object]) -> None:
+        """Read what an answer left open; if it cannot be read now, the resolver comes back to it (E09, E46)."""
+        try:
+            await reading
+        except ExchangeTrouble as trouble:
+            await self._session.bear(trouble, "reading what an answer left open")
 
     async def _send_cancel(self, order: Watched) -> OrderReport:
         try:

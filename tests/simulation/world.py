@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any, Final
@@ -70,6 +69,7 @@ class World:
         self.fates: dict[str, str] = {}
         self.diary: list[str] = []
         self.sent: Counter[str] = Counter()
+        self.claimed_before_kill: set[str] = set()
         # Until then a request may still be on its way to the exchange.
         self.wire_busy_until = 0.0
         loop.set_task_factory(_owned_task)
@@ -125,20 +125,20 @@ class World:
             raise Violation(f"I-12 {ticket.client_order_id} was sent twice")
         if row.status not in (SENDING, UNKNOWN) or row.attempt != 1:
             raise Violation(f"I-18 {ticket.client_order_id} was sent while {row.status}, attempt {row.attempt}")
-        killed_at = self.shell.killed_at
-        if killed_at is not None and row.intent.kind in ENTRIES and row.sent_at is not None and row.sent_at > killed_at:
+        is_late = self.shell.killed_at is not None and ticket.client_order_id not in self.claimed_before_kill
+        if is_late and row.intent.kind in ENTRIES:
             raise Violation(f"I-45 {ticket.client_order_id} was sent after the kill")
 
     def before_call(self, name: str) -> None:
         """Strike where it hurts most: a kill between the last look at an order and its claim."""
         if name == "mark_sending" and self.shell.killed_at is None and self.faults.strikes("kill"):
-            # Dated before the claim: whatever is claimed at this very moment comes after it.
-            self.kill(at=self.loop.now() - timedelta(microseconds=1))
+            self.kill()
 
-    def kill(self, *, at: datetime | None = None) -> None:
-        """Have a person kill the account."""
+    def kill(self) -> None:
+        """Have a person kill the account; what was claimed before may still leave (I-45)."""
         self.note("kill")
-        self.shell.kill(now=at or self.loop.now())
+        self.claimed_before_kill = {row.client_order_id for row in self.shell.tables().orders.values() if row.attempt}
+        self.shell.kill(now=self.loop.now())
         self.stir()
 
     def check_fence(self, trader: SimulatedTrader, name: str, result: object) -> None:
