@@ -17,6 +17,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 log = structlog.get_logger()
 _ATTEMPTS: Final = 3
+# A trader that is stopped amid a transaction keeps its locks from the standby as long as its lease lasts, no longer (C20).
+_IDLE_SECONDS: Final = 12
 # Both mean that the transaction did not happen and may be tried as a whole.
 _REPEATABLE: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
@@ -64,9 +66,16 @@ def _close() -> None:
     connection.close()
 
 
+def _connect() -> None:
+    if connection.connection is None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
+
+
 def _guarded(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
+            _connect()
             return function(*args, **kwargs)
         except (OperationalError, InterfaceError) as error:
             if isinstance(error.__cause__, _REPEATABLE) and attempt < _ATTEMPTS:
