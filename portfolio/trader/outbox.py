@@ -16,9 +16,10 @@ from exchange.ports import OrderTicket
 from portfolio.trader import metrics, records
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.intake import Intake
-from portfolio.trader.records import Agenda, Answer, Outgoing, Recorded, Watched
+from portfolio.trader.records import Agenda, Outgoing, Recorded, Watched
 from portfolio.trader.resolver import Resolver
 from portfolio.trader.session import Session
+from trading.desk.answers import Answer
 from trading.orders import FINAL_STATUSES, OrderReport, TradeReport
 
 log = structlog.get_logger()
@@ -26,8 +27,8 @@ _ORDER_PAUSE_SECONDS: Final = 10.0
 # Requests of each kind on the wire at one time; ccxt signs about two hundred a second on one core.
 SENDS_AT_ONCE: Final = 8
 CANCELS_AT_ONCE: Final = 16
-# So many answers share one transaction; more would keep the coordinator waiting for the account.
-_ANSWERS_AT_ONCE: Final = 8
+# So many answers share one transaction and one desk; more would keep the coordinator waiting for the account.
+_ANSWERS_AT_ONCE: Final = 32
 # An exchange that takes the cancel may lose the answer: after this long it is asked again.
 CANCEL_AGAIN_SECONDS: Final = 2.0
 ENTRY_STALE: Final = "ENTRY_STALE"

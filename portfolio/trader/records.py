@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from itertools import groupby
+from typing import Final, cast
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -18,17 +19,18 @@ from portfolio import doorbells
 from portfolio.models import Account, Fill, HistoryCursor, Intent, LedgerAccount, Order
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.lease import fenced
-from portfolio.writers import accounts, fills, flows, orders, releases
+from portfolio.writers import accounts, flows, orders, releases
+from portfolio.writers import answers as taking_in
+from portfolio.writers.answers import Told
 from portfolio.writers.ledger import EXTERNAL
 from portfolio.writers.orders import ORDER_ADOPTED
 from trading import order_status
+from trading.desk.answers import Answer
 from trading.desk.rows import ENTRIES
 from trading.orders import OrderReport, TradeReport, parse_client_order_id, same_family
 
 ORDER_NOT_ON_RECORD: Final = "ORDER_NOT_ON_RECORD"
 SENDING: Final = order_status.SENDING
-# Reports of an order that ended like this can only be old news, unless they tell of more fills.
-_ENDED_BY_EXCHANGE: Final = (order_status.FILLED, order_status.CANCELED, order_status.EXPIRED)
 _CANCELLABLE: Final = (order_status.OPEN, order_status.PARTIAL, order_status.CANCELLING)
 
 
@@ -52,18 +54,6 @@ class Agenda:
     # With the time at which its cancel was last written, if ever.
     cancels: list[tuple[Watched, datetime | None]] = field(default_factory=list)
     is_kill_pending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back for one order: its state with the trades it brought, or why there is none."""
-
-    order_id: int
-    report: OrderReport | None
-    trades: tuple[TradeReport, ...] = ()
-    is_refused: bool = False
-    code: str = ""
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +177,9 @@ def record_answer(
 def record_answers(account_id: int, epoch: int, answers: Sequence[Answer], *, now: datetime) -> dict[int, Recorded]:
     """T3 and T4 in one for several orders: the trades that an answer brought, then the state it tells."""
     with fenced(account_id, epoch) as account:
-        return {answer.order_id: _record(account, answer, now=now) for answer in answers}
+        told = taking_in.apply_answers(account, answers, now=now)
+        _note(account, told, Posted(), now=now)
+        return {order_id: _recorded(order) for order_id, order in told.orders.items()}
 
 
 def record_unknown(account_id: int, epoch: int, order_id: int, code: str, message: str, *, now: datetime) -> None:
@@ -224,27 +216,13 @@ def record_events(
     """Apply what the user stream tells, in one transaction; old news and repeats change nothing."""
     posted = Posted()
     with fenced(account_id, epoch) as account:
-        trades: list[TradeReport] = []
-        for event in events:
-            if isinstance(event, TradeReport):
-                trades.append(event)
-                continue
-            _post(account, trades, posted, now=now)
-            trades = []
-            if isinstance(event, OrderReport):
-                order = Order.objects.filter(account=account, client_order_id=event.client_order_id).only("id").first()
-                if order is not None:
-                    _apply(account, order.pk, event, now=now)
+        for is_flow, run in groupby(events, key=lambda event: isinstance(event, FlowReport)):
+            if is_flow:
+                for flow in cast("Iterable[FlowReport]", run):
+                    _record_flow(account, flow, now=now)
             else:
-                flows.record_flow(
-                    account,
-                    asset=event.asset,
-                    amount=event.amount,
-                    reference=event.reference,
-                    market_at=event.cleared_at,
-                    now=now,
-                )
-        _post(account, trades, posted, now=now)
+                news = cast("list[OrderReport | TradeReport]", list(run))
+                _note(account, taking_in.apply_news(account, news, now=now), posted, now=now)
     return posted
 
 
@@ -262,7 +240,7 @@ def record_trades(account_id: int, epoch: int, trades: Sequence[TradeReport], *,
     """Post trades of the history in one transaction; name those that say they are ours and are not on record."""
     posted = Posted()
     with fenced(account_id, epoch) as account:
-        _post(account, trades, posted, now=now)
+        _note(account, taking_in.apply_news(account, trades, now=now), posted, now=now)
     return posted
 
 
@@ -365,38 +343,22 @@ def read_cursors(account_id: int) -> dict[str, int]:
     return dict(HistoryCursor.objects.filter(account=account_id).values_list("symbol", "trade_id"))
 
 
-def _record(account: Account, answer: Answer, *, now: datetime) -> Recorded:
-    if answer.report is None:
-        if answer.is_refused:
-            orders.mark_rejected(account, answer.order_id, answer.code, answer.message, now=now)
-        else:
-            orders.mark_unknown(answer.order_id, answer.code, answer.message, now=now)
-    else:
-        _post(account, answer.trades, Posted(), now=now)
-        _apply(account, answer.order_id, answer.report, now=now)
-    return _recorded(answer.order_id)
-
-
-def _apply(account: Account, order_id: int, report: OrderReport, *, now: datetime) -> None:
-    order = Order.objects.only("status", "filled_quantity").get(id=order_id)
-    if order.status in _ENDED_BY_EXCHANGE and report.executed_quantity <= order.filled_quantity:
-        return
-    orders.apply_report(account, order_id, report, now=now)
-
-
-def _post(account: Account, trades: Sequence[TradeReport], posted: Posted, *, now: datetime) -> None:
-    """Post trades together; one that carries a name of ours without an order on record halts entries."""
-    news, unknown = fills.post_fills(account, trades, now=now)
-    for fill in news:
+def _note(account: Account, told: Told, posted: Posted, *, now: datetime) -> None:
+    """Count what was posted; a trade that carries a name of ours without an order on record halts entries."""
+    for fill in told.fills:
         posted.count += 1
         posted.trades.add((fill.instrument.venue_symbol, fill.trade_id))
         crash_point("between_fills")
-    for trade in unknown:
+    for trade in told.unknown:
         posted.orders_unknown.add((trade.symbol, trade.exchange_order_id))
         name = parse_client_order_id(trade.client_order_id or "")
         if name is not None and same_family(name.deploy, account.deploy):
             # A lost row, or a second installation that was made from a backup of this one (E44, O07).
             accounts.halt_entries(account, ORDER_NOT_ON_RECORD, now=now)
+
+
+def _record_flow(account: Account, flow: FlowReport, *, now: datetime) -> None:
+    flows.record_flow(account, asset=flow.asset, amount=flow.amount, reference=flow.reference, market_at=flow.cleared_at, now=now)
 
 
 def _known_trades(account_id: int, trades: Sequence[TradeReport]) -> set[tuple[str, int]]:
@@ -405,8 +367,7 @@ def _known_trades(account_id: int, trades: Sequence[TradeReport]) -> set[tuple[s
     return set(rows.values_list("instrument__venue_symbol", "trade_id"))
 
 
-def _recorded(order_id: int) -> Recorded:
-    order = Order.objects.select_related("instrument").get(id=order_id)
+def _recorded(order: Order) -> Recorded:
     is_live = order.status in order_status.LIVE
     is_missing = is_live and order.executed_quantity > order.filled_quantity
     return Recorded(is_live, is_missing, order.instrument.venue_symbol)

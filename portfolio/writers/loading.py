@@ -79,6 +79,13 @@ def locked_order(account: Account, order_id: int) -> Order:
     return _order(account, rows[0])
 
 
+def locked_orders(account: Account, order_ids: Collection[int], names: Collection[str]) -> list[Order]:
+    """Return the orders of these numbers and of these client order ids, their rows locked in one order."""
+    if not order_ids and not names:
+        return []
+    return [_order(account, row) for row in _rows(_locked_many(), [account.pk, list(order_ids), list(names)])]
+
+
 def orders_of_trades(
     account: Account, names: Collection[str], numbers: Collection[str], trade_ids: Sequence[int]
 ) -> list[Loaded]:
@@ -100,6 +107,12 @@ def _live() -> str:
 @cache
 def _locked() -> str:
     where = SQL(" WHERE o.account_id = %s AND o.id = %s FOR UPDATE OF o")
+    return _text(SQL("SELECT {}").format(_columns(_ORDER)) + _FROM + where)
+
+
+@cache
+def _locked_many() -> str:
+    where = SQL(" WHERE o.account_id = %s AND (o.id = ANY(%s) OR o.client_order_id = ANY(%s)) ORDER BY o.id FOR UPDATE OF o")
     return _text(SQL("SELECT {}").format(_columns(_ORDER)) + _FROM + where)
 
 

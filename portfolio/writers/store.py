@@ -137,12 +137,20 @@ class PostgresStore:
             self._locked[order_id] = loading.locked_order(self.account, order_id)
         return cast("OrderRow", self._locked[order_id])
 
+    def lock_orders(self, order_ids: Collection[int], names: Collection[str]) -> Iterable[OrderRow]:
+        """Return the orders of these numbers and of these client order ids, locked in one go; who is not there is left out."""
+        rows = loading.locked_orders(self.account, order_ids, names)
+        return cast("list[OrderRow]", [self._locked.setdefault(row.pk, row) for row in rows])
+
     def prefetch_trades(self, trades: Sequence[TradeReport]) -> None:
-        """Load in one go what these trades will ask for; their orders are locked."""
+        """Load in one go what these trades will ask for, unless it is here already; their orders are locked."""
+        trades = [trade for trade in trades if _asking(trade) not in self._asked]
+        if not trades:
+            return
         names = {trade.client_order_id for trade in trades if trade.client_order_id is not None}
         numbers = {trade.exchange_order_id for trade in trades if trade.client_order_id is None}
         rows = loading.orders_of_trades(self.account, names, numbers, [trade.trade_id for trade in trades])
-        self._asked |= {(trade.client_order_id, trade.exchange_order_id, trade.trade_id) for trade in trades}
+        self._asked |= {_asking(trade) for trade in trades}
         for row in rows:
             self._locked.setdefault(row.order.pk, row.order)
             for name in {row.order.client_order_id} & names:
@@ -153,8 +161,7 @@ class PostgresStore:
 
     def trade_facts(self, trade: TradeReport) -> TradeFacts:
         """Return the order of a trade, locked, and what is on record beside it; raise OwnerUnknown."""
-        if (trade.client_order_id, trade.exchange_order_id, trade.trade_id) not in self._asked:
-            self.prefetch_trades([trade])
+        self.prefetch_trades([trade])
         numbered = (trade.exchange_order_id, trade.symbol)
         found = self._of_trades.get((trade.client_order_id, "") if trade.client_order_id is not None else numbered)
         if found is None:
@@ -269,6 +276,10 @@ def claim_order(order_id: int, claim: Claim) -> bool:
     if claim.epoch is not None or claim.spares_killed_entries:
         rows = rows.filter(id__in=guarded.values("id"))
     return bool(rows.update(**claim.values))
+
+
+def _asking(trade: TradeReport) -> tuple[str | None, str, int]:
+    return trade.client_order_id, trade.exchange_order_id, trade.trade_id
 
 
 def _after(trade: TradeReport) -> Q:

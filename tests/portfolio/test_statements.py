@@ -9,9 +9,10 @@ from django.test.utils import CaptureQueriesContext
 
 from portfolio.jobs import coordinate
 from portfolio.models import Order
-from portfolio.writers import fills, orders
+from portfolio.writers import answers, fills, orders
 from tests.portfolio.world import NOW, World
-from trading.orders import Side, TradeReport
+from trading.desk.answers import Answer
+from trading.orders import ExchangeStatus, Side, TradeReport
 
 D = Decimal
 
@@ -107,6 +108,21 @@ def test_an_answer_that_changes_nothing_writes_one_row(world: World) -> None:
         with CaptureQueriesContext(connection) as seen:
             orders.apply_report(account, order.pk, report, now=NOW)
     assert len(seen) <= 2
+
+
+def test_twenty_answers_cost_what_one_costs(world: World) -> None:
+    """A kill's cancels come back in hundreds: each must not load what is live."""
+    proposals = [world.propose("place", n % 5, side="buy", slot=n, lots=20, limit_price=D("49000") - n) for n in range(20)]
+    world.decide(*proposals)
+    placed = [world.send(order) for order in Order.objects.order_by("id")]
+    told = [Answer(order.pk, world.exchange.end(order.client_order_id, ExchangeStatus.CANCELED)) for order in placed]
+    with transaction.atomic():
+        account = world.account()
+        with CaptureQueriesContext(connection) as seen:
+            given = answers.apply_answers(account, told, now=NOW)
+    assert {order.status for order in given.orders.values()} == {"canceled"}
+    assert len(seen) <= 8, [query["sql"][:90] for query in seen.captured_queries]
+    assert world.verify() == []
 
 
 def test_coordinating_costs_the_same_for_one_bot_and_for_five(world: World) -> None:

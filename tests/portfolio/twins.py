@@ -14,7 +14,8 @@ from portfolio.models import Account, Book, Fill, Intent, LedgerAccount, Order, 
 from portfolio.writers.store import PostgresStore, claim_order, open_desk
 from tests.portfolio.exchange import Exchange, Resting
 from tests.portfolio.world import BAR, NOW, World, build
-from trading.desk import claims, coordination, fills, plain, reports
+from trading.desk import answers, claims, coordination, fills, plain, reports
+from trading.desk.answers import Answer
 from trading.desk.claims import Claim
 from trading.desk.desk import Desk
 from trading.desk.memory import Memory
@@ -63,7 +64,8 @@ class Twins:
         """Do one random thing in both shells."""
         verbs: list[Callable[[], bool]] = [
             *[self.decide] * 6, *[self.send] * 5, self.lose, self.lose, *[self.trade] * 6, *[self.deliver] * 4, self.deliver_page,
-            self.redeliver, *[self.end] * 3, self.report, self.withdraw, self.cancel_book, *[self.find_dead] * 2, self.calm,
+            self.redeliver, self.answer_many, self.answer_many, *[self.end] * 3, self.report, self.withdraw, self.cancel_book,
+            *[self.find_dead] * 2, self.calm,
         ]  # fmt: skip
         verb = self.dice.choice(verbs)
         if verb():
@@ -165,6 +167,25 @@ class Twins:
         self._apply(order, self.exchange.end(order.client_order_id, status))
         return True
 
+    def answer_many(self) -> bool:
+        """Record what came back for several orders on one desk: a refusal, ends with the trades they brought, old news."""
+        refused = self._choose("ready")
+        if refused is not None:
+            self._claim(refused, claims.sending(epoch=1, now=NOW))
+        ending = [row for row in self._orders("open", "partial") if row.client_order_id in self.exchange.orders]
+        told = [(order, self.exchange.end(order.client_order_id, ExchangeStatus.CANCELED)) for order in ending[:3]]
+        told += [(order, self.exchange.report(order.client_order_id)) for order in ending[3:]]
+        brought = {order.pk: self._take_from_the_way(order.client_order_id) for order, _ in told}
+
+        def answers_of(desk: Desk) -> list[Answer]:
+            given = [Answer(self._number(desk, order), report, brought[order.pk]) for order, report in told]
+            if refused is not None:
+                given.append(Answer(self._number(desk, refused), None, is_refused=True, code="REJECTED_FILTER", message="no"))
+            return given
+
+        self._both(self.world.market_at, lambda desk: len(answers.apply_answers(desk, answers_of(desk)).fills))
+        return refused is not None or bool(told)
+
     def report(self) -> bool:
         """Tell the state of any order, ended or not."""
         if not self.exchange.orders:
@@ -223,6 +244,11 @@ class Twins:
     def _number(self, desk: Desk, order: Order) -> int:
         """Return the number of an order's row, which each shell gives by itself."""
         return order.pk if isinstance(desk.store, PostgresStore) else self.memory.tables.order_ids[order.client_order_id]
+
+    def _take_from_the_way(self, name: str) -> tuple[TradeReport, ...]:
+        taken = tuple(trade for trade in self.on_their_way if trade.client_order_id == name)
+        self.on_their_way = [trade for trade in self.on_their_way if trade not in taken]
+        return taken
 
     def _orders(self, *statuses: str) -> list[Order]:
         return list(Order.objects.filter(status__in=statuses).select_related("instrument", "intent").order_by("id"))

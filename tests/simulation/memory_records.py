@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from itertools import groupby
+from typing import Any, cast
 
 from exchange.ports import FlowReport, OrderTicket
 from portfolio.models import Reconciliation
 from portfolio.trader.lease import LeaseLost
-from portfolio.trader.records import Agenda, Answer, Outgoing, Posted, Recorded, Watched
+from portfolio.trader.records import Agenda, Outgoing, Posted, Recorded, Watched
 from trading import order_status
+from trading.desk import answers as taking_in
 from trading.desk import claims, fills, releases, reports
+from trading.desk.answers import Answer
 from trading.desk.desk import RECONCILE_RESIDUAL, Desk
 from trading.desk.journal import EXTERNAL
 from trading.desk.memory import Fenced, Memory, MemoryStore
@@ -24,7 +27,6 @@ from trading.orders import OrderReport, TradeReport, parse_client_order_id
 from trading.settlement import EXTERNAL_FLOW, SUSPENSE, UNALLOCATED
 
 STARTING = "starting"
-_ENDED_BY_EXCHANGE = (order_status.FILLED, order_status.CANCELED, order_status.EXPIRED)
 _CANCELLABLE = (order_status.OPEN, order_status.PARTIAL, order_status.CANCELLING)
 
 
@@ -176,9 +178,11 @@ class MemoryRecords:
 
     def record_answers(self, _account_id: int, epoch: int, answers: Sequence[Answer], *, now: datetime) -> dict[int, Recorded]:
         """T3 and T4 for several orders, one transaction for all."""
-        with self._transaction(epoch) as store:
+        with self._fenced(epoch, now) as desk:
             for answer in answers:
-                self._record(store, answer, now)
+                if answer.is_unknown:
+                    _store(desk).claim_row(answer.order_id, claims.unknown(answer.code, answer.message))
+            self._note(desk, taking_in.apply_answers(desk, answers), Posted())
         return {answer.order_id: self._recorded(answer.order_id) for answer in answers}
 
     def record_events(
@@ -187,28 +191,21 @@ class MemoryRecords:
         """Apply what the stream tells, one transaction for all."""
         posted = Posted()
         with self._transaction(epoch) as store:
-            trades: list[TradeReport] = []
-            for event in events:
-                if isinstance(event, TradeReport):
-                    trades.append(event)
-                    continue
-                self._post(store, trades, posted, now)
-                trades = []
-                if isinstance(event, OrderReport):
-                    pk = store.tables.order_ids.get(event.client_order_id)
-                    if pk is not None:
-                        self._apply(store, pk, event, now)
+            for is_flow, run in groupby(events, key=lambda event: isinstance(event, FlowReport)):
+                if is_flow:
+                    for flow in cast("Iterable[FlowReport]", run):
+                        with _desk(store, now) as desk:
+                            record_flow(desk, flow.asset, flow.amount, flow.reference, flow.cleared_at)
                 else:
                     with _desk(store, now) as desk:
-                        record_flow(desk, event.asset, event.amount, event.reference, event.cleared_at)
-            self._post(store, trades, posted, now)
+                        self._note(desk, taking_in.apply_news(desk, cast("list[OrderReport | TradeReport]", list(run))), posted)
         return posted
 
     def record_trades(self, _account_id: int, epoch: int, trades: Sequence[TradeReport], *, now: datetime) -> Posted:
         """Post the trades that are not posted yet."""
         posted = Posted()
-        with self._transaction(epoch) as store:
-            self._post(store, trades, posted, now)
+        with self._fenced(epoch, now) as desk:
+            self._note(desk, taking_in.apply_news(desk, trades), posted)
         return posted
 
     def halt(self, _account_id: int, epoch: int, reason: str, *, now: datetime, is_complete: bool) -> None:
@@ -285,39 +282,16 @@ class MemoryRecords:
         tables = self.memory.tables
         return [tables.orders[pk] for pk in sorted(tables.live)]
 
-    def _record(self, store: MemoryStore, answer: Answer, now: datetime) -> None:
-        if answer.report is None:
-            if answer.is_refused:
-                with _desk(store, now) as desk:
-                    reports.mark_rejected(desk, answer.order_id, answer.code, answer.message)
-            else:
-                store.claim_row(answer.order_id, claims.unknown(answer.code, answer.message))
-            return
-        self._post(store, answer.trades, Posted(), now)
-        self._apply(store, answer.order_id, answer.report, now)
-
-    def _apply(self, store: MemoryStore, order_id: int, report: OrderReport, now: datetime) -> None:
-        order = store.tables.orders[order_id]
-        if order.status in _ENDED_BY_EXCHANGE and report.executed_quantity <= order.filled_quantity:
-            return
-        with _desk(store, now) as desk:
-            reports.apply_report(desk, order_id, report)
-
-    def _post(self, store: MemoryStore, trades: Sequence[TradeReport], posted: Posted, now: datetime) -> None:
-        if not trades:
-            return
-        with _desk(store, now) as desk:
-            found = fills.post_fills(desk, trades)
-        for fill in found.fills:
+    def _note(self, desk: Desk, told: fills.Posted, posted: Posted) -> None:
+        for fill in told.fills:
             posted.count += 1
             posted.trades.add((fill.instrument.venue_symbol, fill.trade_id))
             self.crash_point("between_fills")
-        for trade in found.unknown:
+        for trade in told.unknown:
             posted.orders_unknown.add((trade.symbol, trade.exchange_order_id))
             name = parse_client_order_id(trade.client_order_id or "")
-            if name is not None and name.deploy == store.account.deploy:
-                with _desk(store, now) as desk:
-                    desk.halt_entries("ORDER_NOT_ON_RECORD")
+            if name is not None and name.deploy == desk.account.deploy:
+                desk.halt_entries("ORDER_NOT_ON_RECORD")
 
     def _recorded(self, order_id: int) -> Recorded:
         order = self.memory.tables.orders[order_id]

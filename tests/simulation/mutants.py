@@ -9,10 +9,23 @@ from decimal import Decimal
 from typing import Any, Final
 
 from portfolio.trader import outbox, resolver
-from portfolio.trader.records import Answer, Outgoing
+from portfolio.trader.records import Outgoing
 from tests.simulation.memory_records import MemoryRecords
 from trading import ledger, resolution, settlement
-from trading.desk import admission, claims, coordination, fills, journal, memory, placing, releases, reports, reservations
+from trading.desk import (
+    admission,
+    answers,
+    claims,
+    coordination,
+    fills,
+    journal,
+    memory,
+    placing,
+    releases,
+    reports,
+    reservations,
+)
+from trading.desk.answers import Answer
 from trading.desk.desk import Desk
 from trading.desk.memory import MemoryStore
 from trading.desk.plain import Order
@@ -26,8 +39,8 @@ TINY: Final = Decimal("0.00000001")
 def _everywhere(original: Callable[..., Any], wrong: Callable[..., Any]) -> list[Change]:
     """Replace a function in every module that has named it."""
     modules = (
-        *(ledger, settlement, resolution, admission, claims, coordination, fills, journal, memory, placing, releases, reports),
-        *(reservations, outbox, resolver),
+        *(ledger, settlement, resolution, admission, answers, claims, coordination, fills, journal, memory, placing, releases),
+        *(reports, reservations, outbox, resolver),
     )
     name = original.__name__
     return [(module, name, wrong) for module in modules if getattr(module, name, None) is original]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -94,6 +94,15 @@ class Desk:
         order = self.know(self.store.order(order_id))
         self.journal.narrow((order.book_id,))
         return order
+
+    def lock_orders(self, *, order_ids: Collection[int] = (), names: Collection[str] = ()) -> None:
+        """Load orders in one go, locked, before anything else is asked for."""
+        for order in self.store.lock_orders(order_ids, names):
+            self.know(order)
+
+    def order_named(self, name: str) -> OrderRow | None:
+        """Return an order that the desk knows."""
+        return self._orders.get(name)
 
     def know(self, order: OrderRow) -> OrderRow:
         """Have the desk work on this very object wherever it meets the order."""

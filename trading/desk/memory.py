@@ -184,6 +184,11 @@ class MemoryStore:
         pk = self.tables.order_ids.get(client_order_id)
         return None if pk is None else self.order(pk)
 
+    def lock_orders(self, order_ids: Collection[int], names: Collection[str]) -> list[Order]:
+        """Return the orders of these numbers and of these client order ids."""
+        named = {self.tables.order_ids[name] for name in names if name in self.tables.order_ids}
+        return [self.order(pk) for pk in sorted({*order_ids, *named})]
+
     def prefetch_trades(self, trades: Sequence[TradeReport]) -> None:
         """Load nothing: it is all here."""
 

@@ -31,15 +31,19 @@ ORDER_ADOPTED: Final = "ORDER_ADOPTED"
 _UNBORN: Final = frozenset((ABSENT, REJECTED, WITHDRAWN))
 
 
-@exactly
 def apply_report(desk: Desk, order_id: int, report: OrderReport) -> OrderRow:
     """Apply what the exchange says about an order; older news than we have is ignored.
 
     An order ends only when the exchange calls it final and every one of its fills is posted (T5). Until then a
     final status is kept in `final_status` and the order stays live, its capital reserved.
     """
+    return take_report(desk, desk.order_by_id(order_id), report)
+
+
+@exactly
+def take_report(desk: Desk, order: OrderRow, report: OrderReport) -> OrderRow:
+    """Apply a report to an order that the desk has locked."""
     desk.market_at = report.market_at
-    order = desk.order_by_id(order_id)
     _check_echo(order, report)
     if order.status not in LIVE:
         if not _is_alive_after_all(order, report):

@@ -142,6 +142,9 @@ class Store(Protocol):
     def order(self, order_id: int) -> OrderRow:
         """Return an order, locked for this transaction."""
 
+    def lock_orders(self, order_ids: Collection[int], names: Collection[str]) -> Iterable[OrderRow]:
+        """Return the orders of these numbers and of these client order ids, locked in one go; who is not there is left out."""
+
     def prefetch_trades(self, trades: Sequence[TradeReport]) -> None:
         """Load in one go what these trades will ask for."""
 
