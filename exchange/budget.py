@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from exchange import silence
+from exchange import quota, silence
 from exchange.errors import ExchangeTrouble, Outcome
 from exchange.silence import Silence
 
@@ -45,6 +45,11 @@ class RequestBudget:
             bound = self.limit if is_urgent else self.limit * SHARE_OF_ROUTINE
             if self.used + weight <= bound:
                 self.used += weight
+                if not is_urgent and self.host:
+                    # All processes of this address together: the exchange counts them as one.
+                    await quota.admit(
+                        self.host, "weight", weight, limit=int(bound), seconds=int(_MINUTE), wall_seconds=self._wall_seconds
+                    )
                 return
             await asyncio.sleep(_MINUTE - now % _MINUTE)
 

@@ -97,12 +97,52 @@ class ClosedCandle:
 
 
 @dataclass(frozen=True, slots=True)
-class MarkUpdate:
-    """The mid of the best bid and ask."""
+class QuoteUpdate:
+    """The best bid and ask, as the exchange said it: nobody has judged yet whether it can be true."""
 
     symbol: str
-    price: Decimal
+    bid: Decimal
+    ask: Decimal
     market_ms: int
+
+    @property
+    def mid(self) -> Decimal:
+        """Return the middle of both."""
+        return (self.bid + self.ask) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """News of a symbol that nobody can read: no price, or no time."""
+
+    symbol: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicTrade:
+    """Somebody's trade."""
+
+    symbol: str
+    trade_id: str
+    price: Decimal
+    quantity: Decimal
+    is_buyer_maker: bool
+    traded_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookUpdate:
+    """The top of an order book, best level first: (price, quantity)."""
+
+    symbol: str
+    bids: tuple[tuple[Decimal, Decimal], ...]
+    asks: tuple[tuple[Decimal, Decimal], ...]
+    update_id: int
+
+
+CandleEvent = ClosedCandle | Unreadable | StreamGap | StreamOpen
+QuoteEvent = QuoteUpdate | Unreadable | StreamGap | StreamOpen
 
 
 class TradingPort(Protocol):
@@ -171,11 +211,23 @@ class MarketPort(Protocol):
     async def candles(self, symbol: str, interval: str, since_ms: int, limit: int) -> list[ClosedCandle]:
         """Read closed candles from this open time on, oldest first."""
 
-    def watch_closed_candles(self, wanted: Sequence[tuple[str, str]]) -> AsyncIterator[ClosedCandle | StreamGap | StreamOpen]:
+    async def quotes(self, symbols: Sequence[str]) -> list[QuoteUpdate]:
+        """Read the best bid and ask of these symbols; one that cannot be read is left out."""
+
+    def watch_closed_candles(self, wanted: Sequence[tuple[str, str]]) -> AsyncIterator[CandleEvent]:
         """Follow closed candles of these (symbol, interval) pairs; cuts show as StreamGap."""
 
-    def watch_marks(self, symbols: Sequence[str]) -> AsyncIterator[MarkUpdate | StreamGap | StreamOpen]:
-        """Follow the mid price of these symbols; cuts show as StreamGap."""
+    def watch_quotes(self, symbols: Sequence[str]) -> AsyncIterator[QuoteEvent]:
+        """Follow the best bid and ask of these symbols: the newest of each, however fast they come."""
+
+    def watch_trades(self, symbols: Sequence[str]) -> AsyncIterator[PublicTrade | Unreadable | StreamGap | StreamOpen]:
+        """Follow everybody's trades in these symbols."""
+
+    def watch_book(self, symbol: str, *, levels: int) -> AsyncIterator[BookUpdate | StreamGap | StreamOpen]:
+        """Follow the top of an order book; what does not follow from what was known is read anew."""
+
+    async def reopen_streams(self, reason: str) -> None:
+        """Give every stream up and open new ones; each shows as a StreamGap."""
 
     async def close(self) -> None:
         """Let go of every connection."""

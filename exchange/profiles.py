@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from exchange.lines import Terms
 from trading.resolution import Bounds
 
 
@@ -25,6 +26,8 @@ class VenueProfile:
     # How long an accepted order may stay invisible to reads; and when every read since has been whole and said no.
     visibility_seconds: float
     visibility_proven_seconds: float
+    # What it asks of whoever listens to its public streams.
+    stream_terms: Terms = field(default_factory=Terms)
 
     def bounds(self) -> Bounds:
         """Return what the resolution of unanswered orders needs."""

@@ -11,6 +11,8 @@ from trading.bars import BadCandles, Bar, interval_milliseconds, validate_bar
 # No market is older than the first Bitcoin exchange, and no candle comes from the far future.
 OPEN_TIME_MIN: Final = 1_262_304_000_000
 OPEN_TIME_MAX: Final = 4_102_444_800_000
+# Nothing closes so long after the market's own time.
+AHEAD_MAX_MS: Final = 86_400_000
 # A close ten times its predecessor's is a wrong scale, not a market.
 JUMP_MAX: Final = 10.0
 
@@ -57,14 +59,16 @@ def floor_to_interval(time_ms: int, interval: str) -> int:
     return time_ms - time_ms % interval_milliseconds(interval)
 
 
-def sift(candles: Iterable[ClosedCandle], last_closes: dict[tuple[int, str], float]) -> tuple[list[ClosedCandle], list[Refusal]]:
+def sift(
+    candles: Iterable[ClosedCandle], last_closes: dict[tuple[int, str], float], market_now: int | None = None
+) -> tuple[list[ClosedCandle], list[Refusal]]:
     """Part believable candles from nonsense, oldest first; `last_closes` are the newest ones accepted before."""
     accepted: dict[tuple[int, str, int], ClosedCandle] = {}
     refused: list[Refusal] = []
     closes = dict(last_closes)
     for candle in sorted(candles, key=lambda candle: candle.open_time):
         stream = (candle.instrument_id, candle.interval)
-        reason = _objection(candle, closes.get(stream))
+        reason = _objection(candle, closes.get(stream), market_now)
         if reason:
             refused.append(Refusal(candle, reason))
             continue
@@ -74,11 +78,13 @@ def sift(candles: Iterable[ClosedCandle], last_closes: dict[tuple[int, str], flo
     return list(accepted.values()), refused
 
 
-def _objection(candle: ClosedCandle, last_close: float | None) -> str:
+def _objection(candle: ClosedCandle, last_close: float | None, market_now: int | None) -> str:
     if not OPEN_TIME_MIN <= candle.open_time <= OPEN_TIME_MAX:
         return f"opens at {candle.open_time}, which is no time in UTC milliseconds"
     if candle.open_time % interval_milliseconds(candle.interval):
         return f"does not start on the grid of {candle.interval}"
+    if market_now and candle.close_time > market_now + AHEAD_MAX_MS:
+        return f"closes at {candle.close_time}, when the market is at {market_now}"
     try:
         validate_bar(Bar(candle.open_time, *candle[3:]))
     except BadCandles as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -36,7 +36,12 @@ class Synced:
 
 
 def record_bars(
-    *, market_id: int, candles: Sequence[ClosedCandle], synced: Iterable[Synced] = (), check_jumps: bool = True
+    *,
+    market_id: int,
+    candles: Sequence[ClosedCandle],
+    synced: Iterable[Synced] = (),
+    check_jumps: bool = True,
+    market_now: int | None = None,
 ) -> Recorded:
     """Store closed candles and how far they are complete, in one transaction; safe to repeat.
 
@@ -44,7 +49,7 @@ def record_bars(
     A changed candle is stored as a revision.
     """
     pairs = sorted({(candle.instrument_id, candle.interval) for candle in candles})
-    believed, refused = sift(candles, selectors.last_closes(pairs) if check_jumps else {})
+    believed, refused = sift(candles, selectors.last_closes(pairs) if check_jumps else {}, market_now)
     for refusal in refused:
         log.error("candle.refused", market=market_id, candle=refusal.candle._asdict(), reason=refusal.reason)
     with transaction.atomic():
@@ -58,6 +63,23 @@ def record_bars(
     for instrument_id, interval, open_at, revision in revised:
         log.warning("candle.revised", instrument=instrument_id, interval=interval, open_at=open_at, revision=revision)
     return Recorded(new=len(changed) - len(revised), revised=len(revised), refused=tuple(refused))
+
+
+@dataclass(frozen=True, slots=True)
+class PriceState:
+    """Whether the prices of an instrument can be trusted with new money."""
+
+    instrument_id: int
+    # Empty when nothing is wrong.
+    doubt: str
+    detail: str
+    since_at: datetime | None
+    silent_seconds: float
+
+
+def record_price_health(*, states: Sequence[PriceState], now: datetime) -> None:
+    """Store which prices can be trusted, and that somebody has looked."""
+    writers.set_price_health([asdict(state) for state in states], now=now)
 
 
 def ring_bars(*, market_id: int, market_at: datetime) -> None:

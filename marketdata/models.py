@@ -112,6 +112,17 @@ class Mark(models.Model):
     received_at = models.DateTimeField(help_text="Wall time of arrival")
 
 
+class PriceHealth(models.Model):
+    """Whether the prices of an instrument can be trusted with new money, as its feed sees them."""
+
+    instrument = models.OneToOneField(Instrument, on_delete=models.CASCADE, related_name="price_health")
+    doubt = models.CharField(max_length=16, blank=True, help_text="Empty when nothing is wrong")
+    detail = models.CharField(max_length=200, blank=True)
+    since_at = models.DateTimeField(null=True, blank=True, help_text="Wall time since which it is in doubt")
+    silent_seconds = models.FloatField(default=0, help_text="How long it was not known to be up to date")
+    looked_at = models.DateTimeField(help_text="Wall time at which the feed last looked")
+
+
 class HistoryJob(models.Model):
     """Work on the history root that somebody asked for; the row is the queue and the progress."""
 

@@ -13,13 +13,16 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from marketdata.candles import milliseconds, moment
-from marketdata.models import Candle, HistoryJob, Instrument, Mark, Market, Subscription
+from marketdata.models import Candle, HistoryJob, Instrument, Mark, Market, PriceHealth, Subscription
 from trading.bars import Floats, Times, interval_milliseconds
 from trading.instruments import Instrument as Filters
 from trading.strategy import FIELDS
 
 # Beyond, gaps are the history root's business.
 COVERAGE_SPAN: Final = timedelta(days=400)
+# A feed writes every two seconds; after this it is taken for dead.
+FEED_LOOKS_WITHIN: Final = timedelta(seconds=30)
+UNWATCHED: Final = "UNWATCHED"
 # PostgreSQL counts microseconds from the year 2000.
 _POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 _COPY_HEADER_BYTES: Final = 19
@@ -217,6 +220,19 @@ def close_before(instrument_id: int, interval: str, at: datetime) -> float:
 def marks(instrument_ids: Sequence[int]) -> dict[int, Decimal]:
     """Answer the newest price of each instrument that has one."""
     return dict(Mark.objects.filter(instrument_id__in=instrument_ids).values_list("instrument_id", "price"))
+
+
+def price_troubles(market_id: int, *, now: datetime) -> dict[int, str]:
+    """Say why no new money may go by the prices of instruments; also of those that their feed has stopped looking at.
+
+    An instrument that no feed has ever looked at is not judged: other rules want a price of it anyway.
+    """
+    rows = PriceHealth.objects.filter(instrument__market=market_id).exclude(doubt="", looked_at__gte=now - FEED_LOOKS_WITHIN)
+    found = {}
+    for number, doubt, detail, looked_at in rows.values_list("instrument_id", "doubt", "detail", "looked_at"):
+        is_watched = now - looked_at <= FEED_LOOKS_WITHIN
+        found[number] = f"{doubt}: {detail}" if is_watched else f"{UNWATCHED}: the feed last looked at {looked_at.isoformat()}"
+    return found
 
 
 def _copy_rows(instrument_ids: list[int], interval: str, begin_at: datetime, end_at: datetime) -> Any:

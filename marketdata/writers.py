@@ -13,7 +13,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Greatest
 
 from marketdata.candles import ClosedCandle, moment
-from marketdata.models import HistoryJob, Instrument, Mark, Market, Subscription
+from marketdata.models import HistoryJob, Instrument, Mark, Market, PriceHealth, Subscription
 from trading.instruments import Instrument as Filters
 
 MESSAGE_LENGTH_MAX: Final = 4000
@@ -107,6 +107,13 @@ def set_marks(marks: Iterable[tuple[int, Decimal, datetime]], *, now: datetime) 
         rows, update_conflicts=True, unique_fields=["instrument"], update_fields=["price", "market_at", "received_at"]
     )
     return len(rows)
+
+
+def set_price_health(states: Iterable[Mapping[str, Any]], *, now: datetime) -> None:
+    """Store whether the prices of instruments can be trusted."""
+    rows = [PriceHealth(**state, looked_at=now) for state in states]
+    fields = ["doubt", "detail", "since_at", "silent_seconds", "looked_at"]
+    PriceHealth.objects.bulk_create(rows, update_conflicts=True, unique_fields=["instrument"], update_fields=fields)
 
 
 def add_history_job(*, kind: str, params: Mapping[str, Any], by: User | None, now: datetime) -> HistoryJob:

@@ -32,6 +32,7 @@ _write_before: ContextVar[tuple[int, float] | None] = ContextVar("write_before",
 _OPENED: Final = "opened:"
 # What budgets call the exchange's own address.
 DEFAULT_HOST: Final = "binance"
+_AMERICAN_WS_API: Final = "wss://ws-api.binance.us:443/ws-api/v3"
 # exchangeInfo of every symbol is about 15 MB.
 ANSWER_BYTES_MAX: Final = 64 * 2**20
 
@@ -114,7 +115,7 @@ class Wire(ccxt.pro.binance):  # type: ignore[misc]
             super().handle_message(client, message)
             return
         event = message.get("event") or message.get("data") or message
-        if "e" in event or "b" in event:
+        if "e" in event or "b" in event or "a" in event:
             self.on_stream_event(event)
             if event.get("e") == "eventStreamTerminated":
                 super().handle_message(client, message)
@@ -146,6 +147,20 @@ class Wire(ccxt.pro.binance):  # type: ignore[misc]
         await self.watch(url, opened, request, opened, {"id": number})
 
 
+class AmericanWire(Wire, ccxt.pro.binanceus):  # type: ignore[misc]
+    """The same for Binance.US: the same protocol at other addresses, one of which ccxt does not know."""
+
+    def __init__(self, config: dict[str, Any], *, budget: RequestBudget, on_event: Events, on_cut: Cut) -> None:
+        super().__init__(config, budget=budget, on_event=on_event, on_cut=on_cut)
+        # ccxt inherits Binance's: our orders and our key would go to another exchange.
+        self.urls["api"]["ws"]["ws-api"] = {"spot": _AMERICAN_WS_API}
+
+
+def default_host(wire_class: type[Wire]) -> str:
+    """Return what budgets call the exchange that a wire speaks to."""
+    return "binanceus" if issubclass(wire_class, AmericanWire) else DEFAULT_HOST
+
+
 class Connection:
     """Calls on one wire with our deadlines, and its errors as ours."""
 
@@ -160,6 +175,7 @@ class Connection:
         stream_url: str = "",
         key: str = "",
         secret: str = "",
+        wire_class: type[Wire] = Wire,
     ) -> None:
         self.profile = profile
         self.budget = budget
@@ -176,7 +192,7 @@ class Connection:
                 "fetchMarkets": {"types": ["spot"]},
             },
         }
-        self.wire = Wire(config, budget=budget, on_event=on_event, on_cut=on_cut)
+        self.wire = wire_class(config, budget=budget, on_event=on_event, on_cut=on_cut)
         self._check()
         if rest_url:
             self._move_to(rest_url.rstrip("/"), stream_url.rstrip("/"))

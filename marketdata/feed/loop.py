@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -14,11 +11,14 @@ import structlog
 from exchange.errors import ExchangeTrouble
 from exchange.pacing import VenueUnreachable
 from exchange.ports import ClosedCandle as StreamedCandle
-from exchange.ports import MarketPort, MarkUpdate, StreamGap, StreamOpen
-from marketdata import doorbells, jobs, selectors
+from exchange.ports import MarketPort, StreamGap, StreamOpen, Unreadable
+from marketdata import jobs
 from marketdata.candles import ClosedCandle, moment
 from marketdata.feed.market_clock import MarketClock
+from marketdata.feed.prices import Limits
 from marketdata.feed.progress import Progress, Stretch
+from marketdata.feed.store import Store
+from marketdata.feed.watch import QuoteWatch
 from marketdata.models import Market
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,6 @@ log = structlog.get_logger(__name__)
 PAGE: Final = 1000
 # A stream may be so much later than the market before REST is asked.
 GRACE_SECONDS: Final = 0.05
-MARKS_SECONDS: Final = 0.25
 LOOK_SECONDS: Final = 2.0
 BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -37,69 +36,56 @@ class Feed:
     """The feed of one market. Everything it knows is in the database: a new one goes on where this one ended."""
 
     def __init__(
-        self,
-        *,
-        market: Market,
-        port: MarketPort,
-        market_clock: MarketClock,
-        clock: Callable[[], datetime],
-        database: ThreadPoolExecutor,
+        self, *, market: Market, port: MarketPort, market_clock: MarketClock, store: Store, limits: Limits | None = None
     ) -> None:
         self._market = market
         self._port = port
         self._market_clock = market_clock
-        self._clock = clock
-        self._database = database
+        self._store = store
         self._progress = Progress()
         self._ids: dict[str, int] = {}
-        self._marks: dict[str, MarkUpdate] = {}
         self._rung = 0
-        self._facts: dict[str, Any] = {"candles": 0, "asked": 0, "gaps": 0}
+        # The market's time as last seen; nothing may tell of a day after it.
+        self._market_now = 0
+        self._facts: dict[str, Any] = {"candles": 0, "asked": 0, "gaps": 0, "unreadable": 0, "bar_ms": None}
         self._catching_up = asyncio.Lock()
         self._streams: list[asyncio.Task[None]] = []
+        self._closed_at = 0.0
+        self._quotes = QuoteWatch(port=port, store=store, market_now=lambda: self._market_now, ids=self._ids, limits=limits)
 
     async def run(self) -> None:
         """Feed until cancelled; an unreachable database ends it, and the supervisor starts a new one."""
         await self._look_for_subscriptions()
-        await self._catch_up(await self._patiently(self._market_clock.closed_through))
+        await self._catch_up(await self._closed_through())
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_market_time())
-            group.create_task(self._flush_marks())
+            group.create_task(self._quotes.flush())
+            group.create_task(self._quotes.ask())
             group.create_task(self._keep_looking())
             group.create_task(self._keep_streaming(group))
 
     async def _keep_streaming(self, group: asyncio.TaskGroup) -> None:
         """Stream what is subscribed; when that changes, stream anew."""
         while True:
-            pairs, symbols = self._progress.pairs(), sorted(self._ids)
+            pairs = self._progress.pairs()
             self._streams = [
-                group.create_task(self._stream_candles(pairs)),
-                group.create_task(self._stream_marks(symbols)),
+                group.create_task(self._stream_candles(pairs) if pairs else asyncio.sleep(LOOK_SECONDS)),
+                group.create_task(self._quotes.stream() if pairs else asyncio.sleep(LOOK_SECONDS)),
             ]
             await asyncio.wait(self._streams)
 
     async def _stream_candles(self, pairs: list[tuple[str, str]]) -> None:
-        if not pairs:
-            await asyncio.sleep(LOOK_SECONDS)
-            return
         async for event in self._port.watch_closed_candles(pairs):
             if isinstance(event, StreamedCandle):
                 await self._take_in(event)
             elif isinstance(event, StreamOpen):
-                await self._catch_up(await self._patiently(self._market_clock.closed_through))
+                await self._catch_up(await self._closed_through())
+            elif isinstance(event, Unreadable):
+                self._facts["unreadable"] += 1
+                self._quotes.doubt(event.symbol, event.reason)
+                log.warning("feed.unreadable", market=self._market.pk, symbol=event.symbol, reason=event.reason)
             else:
-                self._note_gap("candles", event)
-
-    async def _stream_marks(self, symbols: list[str]) -> None:
-        if not symbols:
-            await asyncio.sleep(LOOK_SECONDS)
-            return
-        async for event in self._port.watch_marks(symbols):
-            if isinstance(event, MarkUpdate):
-                # Only the newest counts, however fast they come.
-                self._marks[event.symbol] = event
-            elif isinstance(event, StreamGap):
-                self._note_gap("marks", event)
+                self._note_gap(event)
 
     async def _take_in(self, event: StreamedCandle) -> None:
         candle = self._candle(event)
@@ -109,20 +95,24 @@ class Feed:
         async with self._catching_up:
             track = self._progress.completed_by(candle)
             synced = [jobs.Synced(track.subscription_id, moment(candle.close_time))] if track else []
-            recorded = await self._in_database(self._record, [candle], synced)
-            if track and not recorded.refused:
+            recorded = await self._store.record([candle], synced, self._market_now)
+            if recorded.refused:
+                self._quotes.doubt(event.symbol, recorded.refused[0].reason)
+            elif track:
                 self._progress.note(track.subscription_id, through=candle.close_time)
         self._facts["candles"] += 1
         await self._ring_if_complete(candle.close_time)
 
     async def _follow_market_time(self) -> None:
         """Ask by hand for what a stream has not brought a moment after the market's time moved on."""
-        seen = await self._patiently(self._market_clock.closed_through)
+        seen = await self._closed_through()
         while True:
             closed = await self._patiently(lambda: self._market_clock.next_close(seen))  # noqa: B023 - awaited at once.
             if closed is None:
                 continue
             seen = closed
+            self._market_now = max(self._market_now, closed)
+            self._closed_at = asyncio.get_running_loop().time()
             if not self._progress.is_complete(closed):
                 await asyncio.sleep(GRACE_SECONDS)
             await self._catch_up(closed)
@@ -145,12 +135,12 @@ class Feed:
             inside = [found for event in page if (found := self._candle(event)) and begin <= found.open_time < stretch.end]
             if not inside:
                 break
-            await self._in_database(self._record, inside, [])
+            await self._store.record(inside, [], self._market_now)
             begin = max(candle.open_time for candle in inside) + track.length
         is_history = track.synced_through is None or stretch.begin < track.synced_through
         through = max(stretch.end, track.synced_through or 0)
         synced = jobs.Synced(stretch.subscription_id, moment(through), moment(stretch.begin) if is_history else None)
-        await self._in_database(self._record, [], [synced])
+        await self._store.record([], [synced], self._market_now)
         self._progress.note(stretch.subscription_id, through=through, begin=stretch.begin if is_history else None)
 
     async def _ring_if_complete(self, market_time: int) -> None:
@@ -158,29 +148,30 @@ class Feed:
         if market_time <= self._rung or not self._progress.is_complete(market_time):
             return
         self._rung = market_time
-        await self._in_database(lambda: jobs.ring_bars(market_id=self._market.pk, market_at=moment(market_time)))
-
-    async def _flush_marks(self) -> None:
-        while True:
-            await asyncio.sleep(MARKS_SECONDS)
-            marks, self._marks = self._marks, {}
-            if marks:
-                await self._in_database(self._record_marks, list(marks.values()))
+        await self._store.ring(market_time)
+        if self._market_now == market_time and self._closed_at:
+            self._facts["bar_ms"] = round((asyncio.get_running_loop().time() - self._closed_at) * 1000)
 
     async def _keep_looking(self) -> None:
         """See new subscriptions, and say that the feed is alive."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if await self._look_for_subscriptions():
-                await self._catch_up(await self._patiently(self._market_clock.closed_through))
+                await self._catch_up(await self._closed_through())
                 for stream in self._streams:
                     stream.cancel()
-            await self._in_database(self._beat)
+            await self._store.beat({**self._facts, "through": self._rung, **self._quotes.facts()})
 
     async def _look_for_subscriptions(self) -> bool:
-        rows = await self._in_database(lambda: list(selectors.subscriptions(self._market.pk)))
-        self._ids = {row.instrument.symbol: row.instrument_id for row in rows}
+        rows = await self._store.subscriptions()
+        self._ids.clear()
+        self._ids |= {row.instrument.symbol: row.instrument_id for row in rows}
         return self._progress.follow(rows)
+
+    async def _closed_through(self) -> int:
+        closed = await self._patiently(self._market_clock.closed_through)
+        self._market_now = max(self._market_now, closed)
+        return closed
 
     async def _patiently(self, ask: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
         """Ask the exchange again and again, ever more slowly, until it answers."""
@@ -194,23 +185,9 @@ class Feed:
                 attempt += 1
                 await asyncio.sleep(wait)
 
-    async def _in_database(self, work: Callable[..., Answer], *words: Any) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._database, lambda: work(*words))
-
-    def _record(self, candles: list[ClosedCandle], synced: list[jobs.Synced]) -> jobs.Recorded:
-        return jobs.record_bars(market_id=self._market.pk, candles=candles, synced=synced)
-
-    def _record_marks(self, marks: list[MarkUpdate]) -> int:
-        rows = [(self._ids[mark.symbol], Decimal(mark.price), moment(mark.market_ms)) for mark in marks]
-        return jobs.record_marks(market_id=self._market.pk, marks=rows, now=self._clock())
-
-    def _beat(self) -> None:
-        for tell in doorbells.on_beat:
-            tell(market_id=self._market.pk, facts={**self._facts, "through": self._rung})
-
-    def _note_gap(self, stream: str, event: StreamGap) -> None:
+    def _note_gap(self, event: StreamGap) -> None:
         self._facts["gaps"] += 1
-        log.warning("feed.stream_gap", market=self._market.pk, stream=stream, reason=event.reason)
+        log.warning("feed.stream_gap", market=self._market.pk, stream="candles", reason=event.reason)
 
     def _candle(self, event: StreamedCandle) -> ClosedCandle | None:
         instrument_id = self._ids.get(event.symbol)

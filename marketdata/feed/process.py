@@ -14,6 +14,7 @@ from django.db import connection
 from exchange.connect import market_port
 from marketdata.feed.loop import Feed
 from marketdata.feed.market_clock import MarketClock, VenueClock, WallClock
+from marketdata.feed.store import DatabaseStore
 from marketdata.models import Market
 from trading.bars import MINUTE_MS
 
@@ -68,7 +69,8 @@ async def _feed(market: Market, clock: Callable[[], datetime], database: ThreadP
     port = market_port(exchange=market.exchange, rest_url=market.rest_url, stream_url=market.stream_url)
     market_clock: MarketClock = VenueClock(market.control_url) if market.control_url else WallClock(MINUTE_MS)
     try:
-        await Feed(market=market, port=port, market_clock=market_clock, clock=clock, database=database).run()
+        store = DatabaseStore(market_id=market.pk, clock=clock, database=database)
+        await Feed(market=market, port=port, market_clock=market_clock, store=store).run()
     finally:
         await market_clock.close()
         await port.close()

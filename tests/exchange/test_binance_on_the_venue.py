@@ -19,7 +19,7 @@ import pytest
 
 from exchange.connect import market_port, trading_port
 from exchange.errors import ExchangeTrouble, Outcome
-from exchange.ports import ClosedCandle, MarkUpdate, OrderTicket, StreamOpen, TradingPort
+from exchange.ports import ClosedCandle, OrderTicket, QuoteUpdate, StreamOpen, TradingPort
 from trading.orders import BalanceReport, ExchangeStatus, OrderReport, TradeReport
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -172,12 +172,12 @@ async def test_candles_are_closed_and_marks_carry_the_market_time(venue: Venue) 
     assert all(row.open_ms + 60_000 <= after for row in rows)
     async with asyncio.timeout(20):
         candles = [event async for event in first(market.watch_closed_candles([("BTC/USDT", "1m")]), 3)]
-        marks = [event async for event in first(market.watch_marks(["BTC/USDT"]), 3)]
+        marks = [event async for event in first(market.watch_quotes(["BTC/USDT"]), 3)]
     assert isinstance(candles[0], StreamOpen)
     closed = [candle for candle in candles if isinstance(candle, ClosedCandle)]
     assert closed[1].open_ms == closed[0].open_ms + 60_000
     assert closed == list(await market.candles("BTC/USDT", "1m", closed[0].open_ms, 2))
-    assert all(mark.market_ms >= before and mark.price > 0 for mark in marks if isinstance(mark, MarkUpdate))
+    assert all(mark.market_ms >= before and mark.mid > 0 for mark in marks if isinstance(mark, QuoteUpdate))
     await market.close()
 
 
