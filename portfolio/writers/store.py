@@ -11,6 +11,7 @@ from django.db.models import CharField, Count, Exists, OuterRef, Q, Value
 from django.db.models.functions import Cast, Concat
 
 from marketdata.models import Instrument, Mark
+from marketdata.selectors import price_troubles
 from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Lease, Order, Position, Reservation
 from portfolio.selectors import risk as reading
 from portfolio.writers import changes as writing
@@ -91,6 +92,10 @@ class PostgresStore:
     def marks(self, instrument_ids: Collection[int]) -> Mapping[int, Decimal]:
         """Return the newest prices there are."""
         return dict(Mark.objects.filter(instrument__in=instrument_ids).values_list("instrument_id", "price"))
+
+    def price_troubles(self) -> Mapping[int, str]:
+        """Say of each instrument of the market whose prices are in doubt, why."""
+        return price_troubles(self.account.market_id, now=self.now)
 
     def fee_mark(self, asset: str, quote: str) -> Decimal | None:
         """Return the newest price of a fee asset in quote."""

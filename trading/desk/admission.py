@@ -10,12 +10,14 @@ from trading.desk.risk_rules import risk_refusal
 from trading.desk.rows import ENTER, ENTRIES_HALTED, HALTED, IMMEDIATE_OR_CANCEL, MARKET, InstrumentRow, IntentRow, OrderRow
 from trading.ledger import UNIT, ZERO, floor_to, plain
 from trading.proposals import COLLAR
+from trading.risk import UNPRICED
 
 
 def entry_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
     """Check everything that stands before new capital at risk or a resting order."""
     return (
         standing_refusal(desk, intent)
+        or price_refusal(desk, intent)
         or rate_refusal(desk, intent)
         or filter_refusal(desk.instrument(intent.instrument_id), lots=intent.lots, price=intent.limit_price)
         or _order_count_refusal(desk, intent)
@@ -40,6 +42,12 @@ def standing_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
     if not book.is_active:
         return Refusal("MODE_BOT_NOT_ACTIVE", {"book": book.name})
     return None
+
+
+def price_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
+    """Refuse to buy by prices that the market's feed does not trust (M01); what is held may always be sold."""
+    trouble = desk.price_trouble(intent.instrument_id) if intent.side == "buy" else ""
+    return Refusal(UNPRICED, {"prices": trouble}) if trouble else None
 
 
 def rate_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:

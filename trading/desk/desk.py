@@ -86,6 +86,10 @@ class Desk:
         return self.store.risk()
 
     @cached_property
+    def _price_troubles(self) -> Mapping[int, str]:
+        return self.store.price_troubles()
+
+    @cached_property
     def _entry_counts(self) -> Mapping[int, int]:
         return self.store.entry_counts(after=self.market_at - MINUTE)
 
@@ -174,6 +178,10 @@ class Desk:
         if self._marks is None or instrument_id not in self._marks:
             self._marks = self.store.marks({*self._instruments, instrument_id})
         return self._marks.get(instrument_id)
+
+    def price_trouble(self, instrument_id: int) -> str:
+        """Say why the prices of an instrument are in doubt; empty when they are not."""
+        return self._price_troubles.get(instrument_id, "")
 
     def available(self, book_id: int, asset: str) -> Decimal:
         """Return a book's free money in an asset."""

@@ -81,6 +81,7 @@ class Memory:
     def __init__(self, account: Account, *, books: Iterable[Book], instruments: Iterable[Instrument], epoch: int = 1) -> None:
         self.tables = Tables(account, {row.pk: row for row in books}, {row.pk: row for row in instruments})
         self.marks: dict[int, Decimal] = {}
+        self.price_troubles: dict[int, str] = {}
         self.epoch = epoch
         self.wakes: list[str] = []
         # None limits nothing: what the simulation is about is set by whoever simulates.
@@ -155,6 +156,10 @@ class MemoryStore:
     def marks(self, instrument_ids: Collection[int]) -> Mapping[int, Decimal]:
         """Return the newest prices there are."""
         return {pk: self.memory.marks[pk] for pk in instrument_ids if pk in self.memory.marks}
+
+    def price_troubles(self) -> Mapping[int, str]:
+        """Say of each instrument whose prices are in doubt, why."""
+        return self.memory.price_troubles
 
     def fee_mark(self, asset: str, quote: str) -> Decimal | None:
         """Return the newest price of a fee asset in quote."""

@@ -127,6 +127,9 @@ class Store(Protocol):
     def marks(self, instrument_ids: Collection[int]) -> Mapping[int, Decimal]:
         """Return the newest prices there are."""
 
+    def price_troubles(self) -> Mapping[int, str]:
+        """Say of each instrument of the market whose prices are in doubt, why."""
+
     def fee_mark(self, asset: str, quote: str) -> Decimal | None:
         """Return the newest price of a fee asset in quote."""
 
