@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from marketdata.candles import milliseconds, moment
-from marketdata.models import Candle, HistoryJob, Instrument, Mark, Market, PriceHealth, Subscription
+from marketdata.models import Candle, HistoryJob, Instrument, Mark, Market, Subscription
 from trading.bars import Floats, Times, interval_milliseconds
 from trading.instruments import Instrument as Filters
 from trading.strategy import FIELDS
@@ -222,17 +222,30 @@ def marks(instrument_ids: Sequence[int]) -> dict[int, Decimal]:
     return dict(Mark.objects.filter(instrument_id__in=instrument_ids).values_list("instrument_id", "price"))
 
 
-def price_troubles(market_id: int, *, now: datetime) -> dict[int, str]:
-    """Say why no new money may go by the prices of instruments; also of those that their feed has stopped looking at.
+class Price(NamedTuple):
+    """The newest price of an instrument, and why no new money may go by it."""
+
+    mark: Decimal | None
+    # Empty when nothing is wrong.
+    trouble: str
+
+
+def prices(market_id: int, *, now: datetime) -> dict[int, Price]:
+    """Answer marks and doubts of a market in one statement; a feed that has stopped looking is a doubt.
 
     An instrument that no feed has ever looked at is not judged: other rules want a price of it anyway.
     """
-    rows = PriceHealth.objects.filter(instrument__market=market_id).exclude(doubt="", looked_at__gte=now - FEED_LOOKS_WITHIN)
-    found = {}
-    for number, doubt, detail, looked_at in rows.values_list("instrument_id", "doubt", "detail", "looked_at"):
-        is_watched = now - looked_at <= FEED_LOOKS_WITHIN
-        found[number] = f"{doubt}: {detail}" if is_watched else f"{UNWATCHED}: the feed last looked at {looked_at.isoformat()}"
-    return found
+    rows = Instrument.objects.filter(Q(mark__isnull=False) | Q(price_health__isnull=False), market=market_id)
+    columns = ("id", "mark__price", "price_health__doubt", "price_health__detail", "price_health__looked_at")
+    return {number: Price(mark, _trouble(*health, now)) for number, mark, *health in rows.values_list(*columns)}
+
+
+def _trouble(doubt: str | None, detail: str | None, looked_at: datetime | None, now: datetime) -> str:
+    if looked_at is None:
+        return ""
+    if now - looked_at > FEED_LOOKS_WITHIN:
+        return f"{UNWATCHED}: the feed last looked at {looked_at.isoformat()}"
+    return f"{doubt}: {detail}" if doubt else ""
 
 
 def _copy_rows(instrument_ids: list[int], interval: str, begin_at: datetime, end_at: datetime) -> Any:
