@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, cast
 
 from django.db.models import CharField, Count, Exists, OuterRef, Q, Value
 from django.db.models.functions import Cast, Concat
 
 from marketdata.models import Instrument, Mark
-from marketdata.selectors import price_troubles
+from marketdata.selectors import Price, prices
 from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Lease, Order, Position, Reservation
 from portfolio.selectors import risk as reading
 from portfolio.writers import changes as writing
@@ -62,6 +63,10 @@ class PostgresStore:
         # By instrument: the trades that were asked for, and which of them are posted.
         self._posted: dict[int, tuple[frozenset[int], frozenset[int]]] = {}
 
+    @cached_property
+    def _prices(self) -> dict[int, Price]:
+        return prices(self.account.market_id, now=self.now)
+
     def books(self) -> Iterable[BookRow]:
         """Return all books of the account."""
         if self._books is None:
@@ -91,11 +96,12 @@ class PostgresStore:
 
     def marks(self, instrument_ids: Collection[int]) -> Mapping[int, Decimal]:
         """Return the newest prices there are."""
-        return dict(Mark.objects.filter(instrument__in=instrument_ids).values_list("instrument_id", "price"))
+        found = ((number, self._prices[number].mark) for number in instrument_ids if number in self._prices)
+        return {number: mark for number, mark in found if mark is not None}
 
     def price_troubles(self) -> Mapping[int, str]:
         """Say of each instrument of the market whose prices are in doubt, why."""
-        return price_troubles(self.account.market_id, now=self.now)
+        return {number: price.trouble for number, price in self._prices.items() if price.trouble}
 
     def fee_mark(self, asset: str, quote: str) -> Decimal | None:
         """Return the newest price of a fee asset in quote."""
