@@ -74,9 +74,16 @@ class Credential(models.Model):
     fingerprint = models.CharField(max_length=64)
     sealed = models.TextField(help_text="Encrypted {key, secret}, bound to this account")
     created_at = models.DateTimeField()
+    rights = models.JSONField(default=dict, help_text="What the exchange said the key may do")
+    checked_at = models.DateTimeField(null=True, blank=True, help_text="When the exchange was asked last")
+    trouble = models.CharField(max_length=200, blank=True, default="", help_text="Why the key must not be used")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["account", "role"], name="credential_role_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "role"], name="credential_role_unique"),
+            # One key has one place: never two accounts, never paper and live, never reading and trading.
+            models.UniqueConstraint(fields=["fingerprint"], name="credential_key_unique"),
+        ]
 
 
 class Lease(models.Model):

@@ -17,6 +17,7 @@ class AuditEntry(models.Model):
     before = models.JSONField(default=dict)
     after = models.JSONField(default=dict)
     request_id = models.CharField(max_length=64, blank=True)
+    address = models.CharField(max_length=45, blank=True, default="", help_text="Where the request came from")
 
     class Meta:
         ordering = ["-id"]

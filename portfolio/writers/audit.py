@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from portfolio import asking
 from portfolio.models import AuditEntry
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def record(
     after: Mapping[str, Any] | None = None,
     request_id: str = "",
 ) -> AuditEntry:
-    """Record one state change in the transaction that makes it (I-50)."""
+    """Record one state change in the transaction that makes it (I-50), with the request behind it."""
+    request = asking.current()
     return AuditEntry.objects.create(
         at=now,
         actor=actor,
@@ -32,5 +34,6 @@ def record(
         subject=subject,
         before=dict(before or {}),
         after=dict(after or {}),
-        request_id=request_id,
+        request_id=request_id or request.request_id,
+        address=request.address,
     )
