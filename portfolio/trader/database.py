@@ -69,7 +69,7 @@ def _close() -> None:
 def _connect() -> None:
     if connection.connection is None:
         with connection.cursor() as cursor:
-            cursor.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_SECONDS}s'")
+            cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", [f"{_IDLE_SECONDS}s"])
 
 
 def _guarded(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -14,7 +14,35 @@ from tests.simulation.history import STEPS, History
 # So many histories make one test: enough for each of them to meet every fault and every crash point.
 BLOCK: Final = 500
 # Histories that once broke an invariant, whatever was wrong then: they are lived through for ever.
-PERMANENT: Final = (2, 5, 6, 8, 12, 16, 34, 38, 48, 50, 51, 53, 54, 74, 92, 102, 108, 112, 120, 131, 140, 143, 144)
+PERMANENT: Final = (
+    2,
+    5,
+    6,
+    8,
+    12,
+    16,
+    34,
+    38,
+    48,
+    50,
+    51,
+    53,
+    54,
+    74,
+    92,
+    102,
+    108,
+    112,
+    120,
+    131,
+    140,
+    143,
+    144,
+    1839,
+    4866,
+    8241,
+    8875,
+)
 
 
 @dataclass(slots=True)
