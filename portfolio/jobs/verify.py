@@ -23,6 +23,7 @@ from portfolio.models import (
     Position,
     Reservation,
 )
+from portfolio.selectors.modes import transfer_values, transfers_by_position
 from portfolio.writers import accounts
 from portfolio.writers.fills import fact_of
 from portfolio.writers.ledger import hash_of
@@ -143,9 +144,13 @@ def check_positions(account: Account) -> list[Finding]:
     for fill in rows.order_by("traded_at", "trade_id"):
         assert fill.book_id is not None
         fills[fill.book_id, fill.instrument_id].append(fill)
+    passed = transfers_by_position(account.pk)
     held: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
     for position in Position.objects.filter(book__account=account).select_related("instrument"):
-        facts = [fact_of(fill) for fill in fills.pop((position.book_id, position.instrument_id), [])]
+        place = (position.book_id, position.instrument_id)
+        dated = [(fill.traded_at, fact_of(fill)) for fill in fills.pop(place, [])] + passed.pop(place, [])
+        # A holding passes on when all its fills are posted: of one moment, the fills come first.
+        facts = [fact for _, fact in sorted(dated, key=lambda row: row[0])]
         folded, _ = fold(facts)
         oracle = fold_first_in_first_out(facts)
         stored = (position.quantity, position.cost, position.realised, position.fees)
@@ -181,6 +186,8 @@ def check_profit(account: Account) -> list[Finding]:
         .values_list("ledger_account__book")
         .annotate(total=Sum("amount"))
     )
+    for book_id, worth in transfer_values(account.pk).items():
+        flows[book_id] = flows.get(book_id, ZERO) + worth
     return findings + [
         Finding("I-25", f"{row.name} counts flows of {plain(row.net_flows)}, the journal {flows.get(row.pk)}")
         for row in Book.objects.filter(account=account)

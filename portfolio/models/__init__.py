@@ -4,6 +4,7 @@ from portfolio.models.accounts import Account, Credential, Heartbeat, Lease
 from portfolio.models.audit import AuditEntry
 from portfolio.models.books import Allocation, Book, EquityPoint
 from portfolio.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction
+from portfolio.models.modes import BookTransfer, HandOver, ModeVersion, RotationSlot
 from portfolio.models.orders import DecisionRecord, Fill, Intent, Order, Position, Reservation
 from portfolio.models.reconciliation import Reconciliation, ReconciliationLine
 from portfolio.models.risk import RiskDay, RiskLatch, RiskLimits
@@ -14,10 +15,12 @@ __all__ = [
     "Allocation",
     "AuditEntry",
     "Book",
+    "BookTransfer",
     "Credential",
     "DecisionRecord",
     "EquityPoint",
     "Fill",
+    "HandOver",
     "Heartbeat",
     "HistoryCursor",
     "HostSilence",
@@ -27,6 +30,7 @@ __all__ = [
     "LedgerCheckpoint",
     "LedgerEntry",
     "LedgerTransaction",
+    "ModeVersion",
     "Order",
     "Position",
     "Reconciliation",
@@ -35,5 +39,6 @@ __all__ = [
     "RiskDay",
     "RiskLatch",
     "RiskLimits",
+    "RotationSlot",
     "TraderStart",
 ]

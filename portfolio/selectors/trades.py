@@ -10,7 +10,8 @@ from typing import Final
 
 from django.db.models import F
 
-from portfolio.models import Fill, Position
+from portfolio.models import BookTransfer, Fill, Position
+from trading.desk.mode_rules import HANDED_OVER
 from trading.ledger import ZERO, exactly
 
 # Pages ask for the newest trades; an account may have millions of fills.
@@ -57,7 +58,7 @@ def trades(*, account_id: int, book_id: int | None = None, fills_max: int = FILL
     fills = _newest(account_id, book_id, fills_max)
     found: list[Trade] = []
     running: dict[_Place, _Open] = {}
-    held = _held_before(fills) if len(fills) == fills_max else {}
+    held = _held_before(fills) if len(fills) >= fills_max else {}
     for fill in fills:
         place = (fill.book_id, fill.instrument_id)
         trade = running.get(place)
@@ -78,7 +79,27 @@ def _newest(account_id: int, book_id: int | None, count: int) -> Sequence[Fill]:
     rows = Fill.objects.filter(account=account_id).annotate(why=F("order__intent__reason"))
     if book_id is not None:
         rows = rows.filter(book=book_id)
-    return list(rows.select_related("book", "instrument").order_by("-id")[:count])[::-1]
+    fills = list(rows.select_related("book", "instrument").order_by("-id")[:count])[::-1]
+    passed = _passed_on(account_id, book_id)
+    if len(fills) == count:
+        passed = [fill for fill in passed if fill.traded_at >= fills[0].traded_at]
+    return sorted([*fills, *passed], key=lambda fill: fill.traded_at) if passed else fills
+
+
+def _passed_on(account_id: int, book_id: int | None) -> list[Fill]:
+    """Return holdings that passed between books as the trades they amount to: a sale here, a purchase there, at the mark."""
+    rows = BookTransfer.objects.filter(hand_over__account=account_id)
+    rows = rows.select_related("book_before", "book_after", "instrument").order_by("id")
+    found = []
+    for row in rows:
+        for book, side, realised in ((row.book_before, "sell", row.realised), (row.book_after, "buy", ZERO)):
+            if book_id in (None, book.pk):
+                facts = {"price": row.mark, "quantity": row.quantity, "quote_quantity": row.value, "realised": realised}
+                fill = Fill(book=book, instrument=row.instrument, side=side, traded_at=row.market_at, **facts)
+                fill.fee, fill.fee_asset, fill.fee_quote = ZERO, row.instrument.quote, ZERO
+                vars(fill)["why"] = HANDED_OVER
+                found.append(fill)
+    return found
 
 
 def _held_before(fills: Sequence[Fill]) -> dict[_Place, Decimal]:

@@ -16,6 +16,7 @@ from portfolio.jobs.risk import RiskLook
 from portfolio.trader import records
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.lease import fenced
+from portfolio.trader.rota import Rota
 from portfolio.trader.session import Session
 
 log = structlog.get_logger()
@@ -34,7 +35,8 @@ class Guard:
         self._session = session
         self._acted: float | None = None
         self._unprotected: list[tuple[int, int]] = []
-        session.look_before_going_on = self.look_at_losses
+        self._rota = Rota(session)
+        session.look_before_going_on = self.look_at_all
 
     async def look(self, *, is_kill_pending: bool) -> bool:
         """Ask for the cancels of a killed account; answer whether there is something new to send."""
@@ -52,9 +54,14 @@ class Guard:
         session = self._session
         while True:
             began = session.monotonic()
-            await self.look_at_losses()
+            await self.look_at_all()
             pause = _SHARE * (session.monotonic() - began)
             await session.sleep(min(max(pause, LOOK_SECONDS), LOOK_SECONDS_MAX))
+
+    async def look_at_all(self) -> bool:
+        """Look at the losses, then at whose turn it is; answer whether anything was done."""
+        was_lost = await self.look_at_losses()
+        return await self._rota.look() or was_lost
 
     async def look_at_losses(self) -> bool:
         """Compare what was lost today with the caps and act on it; answer whether anything was done."""

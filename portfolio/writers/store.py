@@ -15,6 +15,7 @@ from marketdata.models import Instrument, Mark
 from marketdata.selectors import Price, prices
 from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Lease, Order, Position, Reservation
 from portfolio.selectors import risk as reading
+from portfolio.selectors.modes import stance_of
 from portfolio.writers import changes as writing
 from portfolio.writers import loading, risk
 from portfolio.writers.accounts import RESTORED
@@ -34,6 +35,7 @@ from trading.desk.rows import (
     PositionRow,
 )
 from trading.desk.store import Changes, OwnerUnknown, TradeFacts
+from trading.handover import Stance
 from trading.ledger import ZERO, Pocket
 from trading.orders import ClientOrderId, TradeReport, generation, parse_client_order_id, same_family
 from trading.risk import LIMITS_MISSING, REFUSE, RiskRoom, opening_limits
@@ -141,6 +143,10 @@ class PostgresStore:
             barren=reading.barren_entries(account.pk),
             sold_lately=reading.sold_lately(account.pk, self.market_at) if refuses else frozenset(),
         )
+
+    def stance(self) -> Stance | None:
+        """Return whose turn it is in the operator's mode; none where every bot has its share."""
+        return stance_of(self.account)
 
     def order(self, order_id: int) -> OrderRow:
         """Return an order, locked for this transaction."""

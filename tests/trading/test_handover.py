@@ -82,7 +82,7 @@ def test_a_hand_over_that_is_overtaken_drains_everybody_who_was_leaving() -> Non
     first = step(handing(Policy.WAIT, wait_minutes=30), {LEAVING: HOLDING}, NOON).hand_over
     second = begin(first, active=frozenset(), incoming=frozenset({3}), policy=Policy.FLATTEN, at=NOON + 10 * MINUTE)
 
-    assert (second.epoch, second.outgoing, second.incoming) == (first.epoch + 1, {LEAVING}, {3})
+    assert (second.epoch, second.outgoing, second.incoming) == (first.epoch + 1, frozenset({LEAVING}), frozenset({3}))
 
 
 def test_a_bot_whose_turn_comes_back_keeps_what_it_holds() -> None:

@@ -8,6 +8,7 @@ from trading.desk.desk import Desk, others
 from trading.desk.refusals import Refusal
 from trading.desk.risk_rules import risk_refusal
 from trading.desk.rows import ENTER, ENTRIES_HALTED, HALTED, IMMEDIATE_OR_CANCEL, MARKET, InstrumentRow, IntentRow, OrderRow
+from trading.desk.turns import BOT_NOT_ACTIVE, turn_refusal
 from trading.ledger import UNIT, ZERO, floor_to, plain
 from trading.proposals import COLLAR
 from trading.risk import UNPRICED
@@ -40,8 +41,8 @@ def standing_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
     if book.is_halted:
         return Refusal(book.halt_reason or "BOOK_HALTED", {"book": book.name})
     if not book.is_active:
-        return Refusal("MODE_BOT_NOT_ACTIVE", {"book": book.name})
-    return None
+        return Refusal(BOT_NOT_ACTIVE, {"book": book.name})
+    return turn_refusal(desk, intent.book_id)
 
 
 def price_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:

@@ -10,6 +10,7 @@ from trading.desk.placing import new_stop, place, replace_stop
 from trading.desk.refusals import Refusal
 from trading.desk.releases import call_off, note_lost_stop
 from trading.desk.rows import ENTER, EXIT, FLATTEN, PLACE, DecisionRow, IntentRow
+from trading.desk.turns import turn_refusal
 from trading.ledger import exactly
 from trading.proposals import Outcome, Proposal, ProposalKind, arbitration_order
 
@@ -67,7 +68,7 @@ def _is_action(proposal: Proposal) -> bool:
 
 def _decide(desk: Desk, proposal: Proposal) -> Outcome:
     if not _is_action(proposal):
-        outcome, intent = _unacted(proposal), None
+        outcome, intent = _unacted(desk, proposal), None
     else:
         refusal, intent = _act(desk, proposal)
         outcome = Outcome(proposal, is_accepted=refusal is None)
@@ -150,7 +151,11 @@ def _move_stop(desk: Desk, proposal: Proposal) -> tuple[Refusal | None, IntentRo
     return refusal, stop
 
 
-def _unacted(proposal: Proposal) -> Outcome:
+def _unacted(desk: Desk, proposal: Proposal) -> Outcome:
+    # A book whose turn it is not has no money to size an entry by: the turn is the reason, not the size.
+    turn = turn_refusal(desk, proposal.book_id) if proposal.denial and proposal.is_entry else None
+    if turn is not None:
+        return Outcome(proposal, is_accepted=False, code=turn.code, facts=turn.facts)
     return Outcome(proposal, is_accepted=False, code=proposal.denial)
 
 

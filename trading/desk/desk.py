@@ -29,6 +29,7 @@ from trading.desk.rows import (
     PositionRow,
 )
 from trading.desk.store import AuditNote, Changes, Store
+from trading.handover import Stance
 from trading.ledger import Pocket
 from trading.order_status import LIVE, READY, WITHDRAWN
 from trading.orders import TradeReport, client_order_id
@@ -84,6 +85,11 @@ class Desk:
     def risk(self) -> RiskRoom | None:
         """Return what the risk rules must know."""
         return self.store.risk()
+
+    @cached_property
+    def stance(self) -> Stance | None:
+        """Return whose turn it is; none where every bot has its share."""
+        return self.store.stance()
 
     @cached_property
     def _price_troubles(self) -> Mapping[int, str]:

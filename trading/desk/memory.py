@@ -27,6 +27,7 @@ from trading.desk.store import (
     OwnerUnknown,
     TradeFacts,
 )
+from trading.handover import Stance
 from trading.ledger import ZERO, Pocket, exactly
 from trading.order_status import LIVE
 from trading.orders import TradeReport, parse_client_order_id
@@ -86,6 +87,7 @@ class Memory:
         self.wakes: list[str] = []
         # None limits nothing: what the simulation is about is set by whoever simulates.
         self.risk: RiskRoom | None = None
+        self.stance: Stance | None = None
         self._is_open = False
 
     @contextmanager
@@ -179,6 +181,10 @@ class MemoryStore:
     def risk(self) -> RiskRoom | None:
         """Return what the risk rules must know of the account; none where nothing is limited."""
         return self.memory.risk
+
+    def stance(self) -> Stance | None:
+        """Return whose turn it is in the operator's mode; none where every bot has its share."""
+        return self.memory.stance
 
     def order(self, order_id: int) -> Order:
         """Return an order."""

@@ -56,6 +56,10 @@ class AccountRow(Protocol):
         """Return the prefix of its client order ids."""
 
     @property
+    def quote_asset(self) -> str:
+        """Return the asset that capital is counted in."""
+
+    @property
     def synced_through_at(self) -> datetime | None:
         """Return the market time up to which every fill is posted."""
 

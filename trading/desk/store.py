@@ -19,6 +19,7 @@ from trading.desk.rows import (
     PositionRow,
     ReservationRow,
 )
+from trading.handover import Stance
 from trading.ledger import Leg, Pocket
 from trading.orders import TradeReport
 from trading.risk import RiskRoom
@@ -141,6 +142,9 @@ class Store(Protocol):
 
     def risk(self) -> RiskRoom | None:
         """Return what the risk rules must know of the account; none where nothing is limited."""
+
+    def stance(self) -> Stance | None:
+        """Return whose turn it is in the operator's mode; none where every bot has its share."""
 
     def order(self, order_id: int) -> OrderRow:
         """Return an order, locked for this transaction."""
