@@ -15,6 +15,7 @@ from bots import writers
 from bots.jobs.due import DueBot, equity_due_at, find_due
 from bots.jobs.stepping import Failed, Stepped, step_all
 from bots.models import Bot
+from portfolio.jobs.allocations import tend
 from portfolio.jobs.coordinate import coordinate
 from portfolio.jobs.equity import record_equity
 from portfolio.models import Account
@@ -121,7 +122,7 @@ def _fills_seen(dues: Sequence[DueBot]) -> dict[int, int]:
 
 
 def _record_equity(account: Account, now: datetime) -> None:
-    """Draw a point of the equity curve for each closed candle of the base interval, bots or none.
+    """Draw a point of the equity curve for each closed candle of the base interval, bots or none; then tend the shares.
 
     After the decisions are committed, because the trader is already at work on them and a point keeps no order waiting;
     a paced market waits for it. The figures are read at once, before the first of those orders can have filled.
@@ -130,3 +131,4 @@ def _record_equity(account: Account, now: datetime) -> None:
     market_at = equity_due_at(account.pk, account.synced_through_at)
     if market_at is not None:
         record_equity(account_id=account.pk, market_at=market_at, now=now)
+        tend(account_id=account.pk, market_at=market_at, now=now)

@@ -1,6 +1,7 @@
 """Tables of the money world, by subject."""
 
 from portfolio.models.accounts import Account, Credential, Heartbeat, Lease
+from portfolio.models.allocations import AllocationVersion, RebaseClock
 from portfolio.models.audit import AuditEntry
 from portfolio.models.books import Allocation, Book, EquityPoint
 from portfolio.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction
@@ -13,6 +14,7 @@ from portfolio.models.trading import HistoryCursor, HostSilence, LedgerCheckpoin
 __all__ = [
     "Account",
     "Allocation",
+    "AllocationVersion",
     "AuditEntry",
     "Book",
     "BookTransfer",
@@ -33,6 +35,7 @@ __all__ = [
     "ModeVersion",
     "Order",
     "Position",
+    "RebaseClock",
     "Reconciliation",
     "ReconciliationLine",
     "Reservation",

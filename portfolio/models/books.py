@@ -19,6 +19,10 @@ class Book(models.Model):
     opened_at = models.DateTimeField()
     base_equity = MoneyField(default=0, help_text="Capital that sizes and returns refer to: the starting allocation")
     net_flows = MoneyField(default=0, help_text="Capital put in minus taken out: a cache of the ledger")
+    pending = MoneyField(
+        default=0, help_text="What the newest plan still moves: in once there is cash, or (below zero) out once it is free"
+    )
+    pending_since_at = models.DateTimeField(null=True, blank=True, help_text="Wall time")
     position_cap_percent = models.DecimalField(
         max_digits=7, decimal_places=4, default=10, help_text="Largest position in one instrument, of the base equity"
     )
@@ -44,6 +48,8 @@ class Allocation(models.Model):
     book = models.ForeignKey(Book, on_delete=models.PROTECT, related_name="allocations")
     percent = models.DecimalField(max_digits=7, decimal_places=4)
     amount = MoneyField(help_text="What the share came to in quote when it was set")
+    moved = MoneyField(null=True, help_text="What the plan moved at once; null where nobody wrote it down")
+    is_locked = models.BooleanField(default=False, help_text="Neither a re-base nor evening out touches it")
     effective_at = models.DateTimeField()
     set_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
     plan = models.PositiveBigIntegerField(help_text="Allocations set together carry the same number")

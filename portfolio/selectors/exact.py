@@ -78,10 +78,11 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
     `since` is the highest fill id each book's last step has seen. Ids are given under the account's lock, so
     none can appear below a cursor later; market time could not tell a fill of the opening tick from one after it.
     """
-    books = Book.objects.filter(id__in=book_ids).values_list("id", "account", "account__quote_asset", "base_equity")
-    accounts, quotes, bases = {}, {}, {}
-    for book_id, account_id, quote, base_equity in books:
+    books = Book.objects.filter(id__in=book_ids).values_list("id", "account", "account__quote_asset", "base_equity", "pending")
+    accounts, quotes, bases, leaving = {}, {}, {}, {}
+    for book_id, account_id, quote, base_equity, pending in books:
         accounts[book_id], quotes[book_id], bases[book_id] = account_id, quote, base_equity
+        leaving[book_id] = max(-pending, ZERO)
     balances = _balances(book_ids)
     orders = _orders(book_ids)
     fills, newest = _fills(book_ids, since)
@@ -90,7 +91,8 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
         book_id: BookExact(
             book_id=book_id,
             allocation_units=_units(bases[book_id]),
-            free_units=_units(balances[book_id, Kind.AVAILABLE, quotes[book_id]]),
+            # Cash that a smaller share takes out as it comes free is not the strategy's to spend any more.
+            free_units=_units(max(balances[book_id, Kind.AVAILABLE, quotes[book_id]] - leaving[book_id], ZERO)),
             locked_units=_units(
                 balances[book_id, Kind.RESERVED, quotes[book_id]] + balances[book_id, Kind.DEFICIT, quotes[book_id]]
             ),

@@ -1,7 +1,14 @@
 """What a person may ask of the money world: one transaction each."""
 
 from portfolio.services.accounts import kill, open_account, release_kill
-from portfolio.services.allocations import UnableToAllocate, preview_allocations, set_allocations
+from portfolio.services.allocations import (
+    UnableToAllocate,
+    preview_allocations,
+    preview_rollback,
+    rebase_allocations,
+    roll_back_allocations,
+    set_allocations,
+)
 from portfolio.services.fee_pool import UnableToFund, fund_fee_pool
 from portfolio.services.recovery import UnableToResume, resume_trading
 from portfolio.services.risk import UnableToLimit, release_latches, set_limits
@@ -18,9 +25,12 @@ __all__ = [
     "kill",
     "open_account",
     "preview_allocations",
+    "preview_rollback",
+    "rebase_allocations",
     "release_kill",
     "release_latches",
     "resume_trading",
+    "roll_back_allocations",
     "set_allocations",
     "set_limits",
 ]

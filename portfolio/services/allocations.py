@@ -1,51 +1,72 @@
-"""Give books their shares of the account."""
+"""Give books their shares of the account: set, re-base, roll back, and show first what would come of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
-from django.db.models import Max
 
-from portfolio import selectors
-from portfolio.models import Account, Allocation, Book
-from portfolio.writers import accounts, audit, books
-from portfolio.writers.ledger import Journal
-from stream.publish import publish_on_commit
-from trading.allocations import Holder, PlanRefused, Share, plan_shares
-from trading.ledger import ZERO, Leg, Pocket, exactly, plain
-from trading.settlement import AVAILABLE, UNALLOCATED
+from portfolio.asking import demand_confirmation
+from portfolio.models import Account, AllocationVersion, Book
+from portfolio.selectors import allocations as reading
+from portfolio.selectors.allocations import AllocationPlan, VersionView
+from portfolio.writers import accounts
+from portfolio.writers import allocations as writing
+from portfolio.writers.allocations import Making
+from trading.allocations import PlanRefused, Policy, Slice, Wanted
+from trading.ledger import ZERO, exactly, plain
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
+__all__ = [
+    "AllocationPlan",
+    "UnableToAllocate",
+    "preview_allocations",
+    "preview_rollback",
+    "rebase_allocations",
+    "roll_back_allocations",
+    "set_allocations",
+]
+PERCENTAGE: Final = "percentage"
+Cause = AllocationVersion.Cause
+
 
 class UnableToAllocate(Exception):
-    """Raised when a plan is refused; carries a reason code."""
+    """Raised when a plan is refused; carries a reason code and what would help."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, **facts: Any) -> None:
         super().__init__(message)
         self.code = code
+        self.facts = facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AllocationPlan:
-    """What a plan does: total worth it was made from, the shares, and what stays with the operator."""
+class _Asked:
+    """A plan that a person asks for, from the version they looked at, if they say which."""
 
-    total: Decimal
-    unallocated: Decimal
-    shares: tuple[Share, ...]
-    number: int = 0
+    wanted: Wanted
+    policy: Policy | None = None
+    expected: int | None = None
+    restored: int | None = None
 
 
 @exactly
-def preview_allocations(*, account_id: int, percents: Mapping[int, Decimal], rebase: bool = False) -> AllocationPlan:
+def preview_allocations(
+    *,
+    account_id: int,
+    percents: Mapping[int, Decimal],
+    locks: Mapping[int, bool] | None = None,
+    policy: Policy | None = None,
+    rebase: bool = False,
+) -> AllocationPlan:
     """Show what `set_allocations` would do now."""
-    return _plan(Account.objects.get(id=account_id), percents, rebase=rebase)
+    wanted = Wanted(percents=percents, locks=locks or {}, rebase=rebase)
+    return _draft(Account.objects.get(id=account_id), _Asked(wanted=wanted, policy=policy))
 
 
 @exactly
@@ -58,83 +79,175 @@ def set_allocations(
     market_at: datetime | None = None,
     request_id: str = "",
     rebase: bool = False,
+    locks: Mapping[int, bool] | None = None,
+    policy: Policy | None = None,
+    expected: int | None = None,
+    cause: str = Cause.SET,
+    note: str = "",
 ) -> AllocationPlan:
     """Set shares of the account's worth and move the money they call for, at once.
 
-    A book gives back free cash only: what its orders and positions hold follows when a later plan finds it free.
+    A book gives back free cash only: what its orders and positions hold is pending and follows when it is free.
+    `expected` is the version that was looked at: if somebody made another one meanwhile, nothing changes.
     The next order is sized by the new amount.
     """
+    asked = _Asked(wanted=Wanted(percents=percents, locks=locks or {}, rebase=rebase), policy=policy, expected=expected)
+    making = _making(cause, by=by, now=now, market_at=market_at, request_id=request_id, note=note)
+    return _carry_out(account_id, lambda _account: asked, making)
+
+
+@exactly
+def rebase_allocations(
+    *,
+    account_id: int,
+    by: User | None,
+    now: datetime,
+    market_at: datetime | None = None,
+    request_id: str = "",
+    expected: int | None = None,
+    note: str = "",
+) -> AllocationPlan:
+    """Deal gains, losses and deposits out anew by the shares as they are; locked shares and small differences stay."""
+
+    def ask(account: Account) -> _Asked:
+        percents = dict.fromkeys(Book.objects.filter(account=account).values_list("id", flat=True), ZERO)
+        percents |= {book_id: part.percent for book_id, part in reading.slices_at(account.pk).items()}
+        return _Asked(wanted=Wanted(percents=percents, rebase=True), expected=expected)
+
+    making = _making(Cause.REBASE, by=by, now=now, market_at=market_at, request_id=request_id, note=note)
+    return _carry_out(account_id, ask, making)
+
+
+@exactly
+def preview_rollback(*, account_id: int, number: int) -> AllocationPlan:
+    """Show what going back to a version would do now."""
+    account = Account.objects.get(id=account_id)
+    return _draft(account, _rollback(account, number, None))
+
+
+@exactly
+def roll_back_allocations(
+    *,
+    account_id: int,
+    number: int,
+    by: User | None,
+    now: datetime,
+    market_at: datetime | None = None,
+    request_id: str = "",
+    expected: int | None = None,
+    note: str = "",
+) -> AllocationPlan:
+    """Set the shares, locks and policy of an earlier version again, as a new version.
+
+    A book that had no share then has none afterwards. Money is dealt out by what the account is worth now.
+    """
+    making = _making(Cause.ROLLBACK, by=by, now=now, market_at=market_at, request_id=request_id, note=note, restored=number)
+    return _carry_out(account_id, lambda account: _rollback(account, number, expected), making)
+
+
+def _making(cause: str, *, market_at: datetime | None, now: datetime, **words: Any) -> Callable[[Account], Making]:
+    def make(account: Account) -> Making:
+        return Making(cause=cause, market_at=market_at or account.synced_through_at or now, now=now, **words)
+
+    return make
+
+
+def _rollback(account: Account, number: int, expected: int | None) -> _Asked:
+    view = reading.version_named(account.pk, number)
+    if view is None:
+        raise UnableToAllocate("ALLOCATION_UNKNOWN_VERSION", f"The account has no version {number}.")
+    # Later books had no share then.
+    slices = dict.fromkeys(Book.objects.filter(account=account).values_list("id", flat=True), Slice(percent=ZERO))
+    slices |= view.slices
+    return _Asked(
+        wanted=Wanted(
+            percents={book_id: part.percent for book_id, part in slices.items()},
+            locks={book_id: part.is_locked for book_id, part in slices.items()},
+            overrides_locks=True,
+        ),
+        policy=reading.policy_of(view.version),
+        expected=expected,
+        restored=number,
+    )
+
+
+def _carry_out(account_id: int, ask: Callable[[Account], _Asked], make: Callable[[Account], Making]) -> AllocationPlan:
     with transaction.atomic():
         account = accounts.lock(account_id)
-        plan = _plan(account, percents, rebase=rebase)
-        if not plan.shares:
-            return plan
-        held = {book.pk: book for book in Book.objects.filter(account=account)}
-        newest = Allocation.objects.filter(book__account=account).aggregate(newest=Max("plan"))["newest"] or 0
-        plan = AllocationPlan(total=plan.total, unallocated=plan.unallocated, shares=plan.shares, number=newest + 1)
-        _move(account, plan, market_at=market_at or account.synced_through_at or now, now=now)
-        before = {str(book.pk): plain(book.base_equity) for book in held.values()}
-        for share in plan.shares:
-            books.add_capital(held[share.book_id], share.moved, base_equity=share.funded)
-        Allocation.objects.bulk_create(
-            [
-                Allocation(
-                    book_id=share.book_id,
-                    percent=share.percent,
-                    amount=share.target,
-                    effective_at=now,
-                    set_by=by,
-                    plan=plan.number,
-                )
-                for share in plan.shares
-            ]
-        )
-        audit.record(
-            action="allocation.set",
-            subject=f"account:{account.pk}",
-            actor=by,
-            before=before,
-            after={str(share.book_id): f"{plain(share.percent)} % = {plain(share.funded)}" for share in plan.shares},
-            now=now,
-            request_id=request_id,
-        )
-        accounts.changed(account)
-        publish_on_commit("allocation", "changed", {"account": account.pk}, seq=account.version)
-        return plan
-
-
-def _plan(account: Account, percents: Mapping[int, Decimal], *, rebase: bool) -> AllocationPlan:
-    worth = selectors.account_overview(account.pk)
-    holders = [
-        Holder(
-            book_id=numbers.book_id,
-            percent=numbers.percent,
-            equity=numbers.equity,
-            cash_free=numbers.cash,
-        )
-        for numbers in worth.books
-    ]
-    try:
-        shares = plan_shares(holders=holders, percents=percents, unallocated=worth.unallocated, total=worth.equity, rebase=rebase)
-    except PlanRefused as refused:
-        raise UnableToAllocate(refused.code, str(refused)) from refused
-    moved = sum((share.moved for share in shares), ZERO)
-    return AllocationPlan(total=worth.equity, unallocated=worth.unallocated - moved, shares=tuple(shares))
-
-
-def _move(account: Account, plan: AllocationPlan, *, market_at: datetime, now: datetime) -> None:
-    quote = account.quote_asset
-    journal = Journal(account, now=now)
-    for share in plan.shares:
-        if share.moved != ZERO:
-            journal.post(
-                kind="allocation",
-                reference=f"plan:{plan.number}:{share.book_id}",
-                legs=[
-                    Leg(Pocket(UNALLOCATED, None, quote), -share.moved),
-                    Leg(Pocket(AVAILABLE, share.book_id, quote), share.moved),
-                ],
-                market_at=market_at,
-                facts={"percent": plain(share.percent)},
+        if account.allocation_mode != PERCENTAGE:
+            raise UnableToAllocate(
+                "MODE_NOT_PERCENTAGE",
+                f"Shares are not in force: the account is in {account.allocation_mode} mode. Switch it to percentage first.",
             )
-    journal.flush()
+        asked = ask(account)
+        newest = reading.newest_version(account.pk)
+        _demand_current(account, asked.expected, newest)
+        plan = _draft(account, asked)
+        if not plan.shares and plan.policy == reading.policy_of(newest):
+            return plan
+        if plan.grows:
+            demand_confirmation("give a bot more capital")
+        making = make(account)
+        version = writing.carry_out(account, plan, making)
+        if newest is None or plan.policy != reading.policy_of(newest):
+            # Flows and slots before the policy are not its business.
+            writing.serve_clock(account, market_at=making.market_at, hours=plan.policy.rebase_hours)
+    return AllocationPlan(
+        total=plan.total,
+        unallocated=plan.unallocated,
+        shares=plan.shares,
+        number=version.number,
+        policy=plan.policy,
+        left_alone=plan.left_alone,
+        remainder=plan.remainder,
+        even=plan.even,
+    )
+
+
+def _draft(account: Account, asked: _Asked) -> AllocationPlan:
+    try:
+        return reading.draft(account, asked.wanted, asked.policy)
+    except PlanRefused as refused:
+        raise UnableToAllocate(refused.code, str(refused), **refused.facts) from refused
+
+
+def _demand_current(account: Account, expected: int | None, newest: AllocationVersion | None) -> None:
+    """Refuse a plan made from a version that is not in force any more, and say what the others changed."""
+    number = newest.number if newest else 0
+    if expected is None or expected == number:
+        return
+    names = dict(Book.objects.filter(account=account).values_list("id", "name"))
+    meanwhile = reading.versions_after(account.pk, expected)
+    words = "; ".join(_told(view, names) for view in reversed(meanwhile)) or f"version {number} is in force"
+    raise UnableToAllocate(
+        "ALLOCATION_STALE",
+        f"The shares were changed meanwhile, and nothing of yours was: {words}. "
+        f"Look at version {number} and ask again from there.",
+        version=number,
+        expected=expected,
+        changes=[change for view in meanwhile for change in _changes(view)],
+    )
+
+
+def _told(view: VersionView, names: Mapping[int, str]) -> str:
+    who = view.version.set_by.get_username() if view.version.set_by else "the system"
+    what = ", ".join(
+        f"{names[change.book_id]} from {_percent(change.before)} to {_percent(change.after)} %" for change in view.changes
+    )
+    return f"version {view.version.number} by {who} at {view.version.set_at:%H:%M:%S} UTC set {what or 'the policy'}"
+
+
+def _changes(view: VersionView) -> list[dict[str, Any]]:
+    return [
+        {
+            "version": view.version.number,
+            "book": change.book_id,
+            "before": _percent(change.before),
+            "after": _percent(change.after),
+        }
+        for change in view.changes
+    ]
+
+
+def _percent(part: Slice | None) -> str:
+    return plain(part.percent) if part else "0"

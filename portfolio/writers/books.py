@@ -10,6 +10,7 @@ from django.db.models import F, Max
 
 from portfolio.models import Account, Book
 from portfolio.writers import audit
+from trading.ledger import ZERO
 
 
 def open_book(account: Account, *, name: str, position_cap_percent: Decimal, now: datetime) -> Book:
@@ -42,3 +43,17 @@ def add_capital(book: Book, moved: Decimal, *, base_equity: Decimal) -> None:
     book.base_equity = base_equity
     book.version += 1
     book.save(update_fields=["net_flows", "base_equity", "version"])
+
+
+def set_pending(book: Book, amount: Decimal, *, now: datetime) -> None:
+    """Remember what a plan still moves into the book (above zero) or out of it (below); nothing ends the waiting."""
+    since_at = None if amount == ZERO else book.pending_since_at if book.pending * amount > ZERO else now
+    book.pending, book.pending_since_at = amount, since_at
+    book.version += 1
+    book.save(update_fields=["pending", "pending_since_at", "version"])
+
+
+def forget_pending(account: Account) -> None:
+    """Drop what plans still have to move: another mode deals capital out now."""
+    rows = Book.objects.filter(account=account).exclude(pending=ZERO)
+    rows.update(pending=ZERO, pending_since_at=None, version=F("version") + 1)

@@ -114,8 +114,11 @@ def _capital_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
         assert intent.limit_price is not None
         asset, needed = instrument.quote, quantity * intent.limit_price
     free = desk.available(intent.book_id, asset)
-    if needed > free:
-        return Refusal("CAPITAL_INSUFFICIENT", {"asset": asset, "needed": plain(needed), "free": plain(free)})
+    # What a smaller share still takes out of the book is not spent again while it comes free.
+    leaving = max(-desk.books[intent.book_id].pending, ZERO) if intent.side == "buy" else ZERO
+    if needed > free - leaving:
+        facts = {"asset": asset, "needed": plain(needed), "free": plain(free)}
+        return Refusal("CAPITAL_INSUFFICIENT", facts | ({"leaving_the_book": plain(leaving)} if leaving else {}))
     return None
 
 

@@ -50,6 +50,7 @@ class Book(Row):
     number: int
     name: str
     base_equity: Decimal = ZERO
+    pending: Decimal = ZERO
     position_cap_percent: Decimal = Decimal(10)
     orders_per_minute: int = 120
     is_active: bool = True

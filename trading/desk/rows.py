@@ -72,6 +72,8 @@ class BookRow(Protocol):
     # Read by the rules, changed by services alone.
     is_active: bool
     base_equity: Decimal
+    # Below zero: quote that a plan still takes out of the book.
+    pending: Decimal
     position_cap_percent: Decimal
     orders_per_minute: int
 
