@@ -25,6 +25,7 @@ class OrderTicket:
     price: Decimal | None = None
     stop_price: Decimal | None = None
     time_in_force: str = ""
+    self_trade_prevention: str = ""
 
 
 @dataclass(frozen=True, slots=True)

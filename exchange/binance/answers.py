@@ -89,6 +89,8 @@ def order_parameters(ticket: OrderTicket) -> dict[str, str]:
         parameters["price"] = plain(ticket.price)
     if ticket.stop_price is not None:
         parameters["stopPrice"] = plain(ticket.stop_price)
+    if ticket.self_trade_prevention:
+        parameters["selfTradePreventionMode"] = ticket.self_trade_prevention
     return parameters
 
 
@@ -212,6 +214,7 @@ def listing(raw: Raw, of_all: Mapping[str, Any] | None = None) -> Listing:
     """Read an instrument with its filters and with those that hold for all symbols together."""
     try:
         filters = {**(of_all or {}), **{row["filterType"]: row for row in raw["filters"]}}
+        filters["SELF_TRADE_PREVENTION"] = {"modes": list(raw.get("allowedSelfTradePreventionModes", ()))}
         lot = filters["LOT_SIZE"]
         notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
         instrument = Instrument(

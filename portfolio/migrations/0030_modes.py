@@ -10,7 +10,7 @@ import portfolio.models.money
 class Migration(migrations.Migration):
     dependencies = [
         ("marketdata", "0004_schedule_history_jobs"),
-        ("portfolio", "0022_keys_and_requests"),
+        ("portfolio", "0025_sold_out"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -30,6 +30,9 @@ class Book(models.Model):
     is_active = models.BooleanField(default=True, help_text="Whether the mode lets this book enter")
     is_halted = models.BooleanField(default=False)
     halt_reason = models.CharField(max_length=64, blank=True)
+    flattened_seq = models.PositiveBigIntegerField(
+        default=0, help_text="Number of the newest intent when the book was last sold out: what older orders bring is sold too"
+    )
     version = models.PositiveBigIntegerField(default=0)
 
     class Meta:

@@ -26,6 +26,7 @@ from portfolio.writers.ledger import EXTERNAL
 from portfolio.writers.orders import ORDER_ADOPTED
 from trading import order_status
 from trading.desk.answers import Answer
+from trading.desk.prevention import prevention_of
 from trading.desk.rows import ENTRIES
 from trading.orders import OrderReport, TradeReport, parse_client_order_id, same_family
 
@@ -184,8 +185,7 @@ def record_answers(account_id: int, epoch: int, answers: Sequence[Answer], *, no
 
 def record_unknown(account_id: int, epoch: int, order_id: int, code: str, message: str, *, now: datetime) -> None:
     """T3: nobody knows whether the order lives."""
-    with fenced(account_id, epoch):
-        orders.mark_unknown(order_id, code, message, now=now)
+    record_answers(account_id, epoch, [Answer(order_id, None, code=code, message=message)], now=now)
 
 
 def record_absence(account_id: int, epoch: int, order_id: int, *, now: datetime) -> None:
@@ -383,6 +383,7 @@ def _ticket(order: Order) -> OrderTicket:
         price=order.price,
         stop_price=order.stop_price,
         time_in_force=order.time_in_force,
+        self_trade_prevention=prevention_of(order.intent.kind, order.instrument.filters),
     )
 
 

@@ -62,4 +62,5 @@ def _write_moved(changes: Changes, positions: list[Position]) -> None:
     updates.add(Position, positions, POSITION_FIELDS)
     updates.add(Fill, changes.fills_corrected.values(), ("realised",))
     updates.add(Book, changes.books_halted.values(), ("is_halted", "halt_reason"))
+    updates.add(Book, changes.books_flattened.values(), ("flattened_seq",))
     updates.run()

@@ -105,6 +105,20 @@ async def test_an_order_its_trades_its_events_and_the_balances_tell_one_story(ve
     await port.close()
 
 
+async def test_the_exchange_tells_which_order_gives_way_and_is_told_it(venue: Venue) -> None:
+    """I-40: the mode is part of every order, and one of those that the symbol allows."""
+    port, _ = venue.port("giving-way")
+    listing = next(row for row in await port.instruments() if row.venue_symbol == SYMBOL)
+    assert {"EXPIRE_TAKER", "EXPIRE_MAKER"} <= set(listing.filters["SELF_TRADE_PREVENTION"]["modes"])
+    bid = (await port.submit(buy("t1-1-9-bd"), send_before_ms=IN_TIME)).report.executed_quote * 500
+    price = (bid / Decimal(1)).quantize(listing.instrument.tick_size)
+    resting = buy("t1-1-9-rs", type="LIMIT", time_in_force="GTC", price=price, self_trade_prevention="EXPIRE_TAKER")
+    await port.submit(resting, send_before_ms=IN_TIME)
+    [row] = [row for row in await port._read("private_get_openorders", {}, weight=80) if row["clientOrderId"] == "t1-1-9-rs"]  # type: ignore[attr-defined]
+    assert row["selfTradePreventionMode"] == "EXPIRE_TAKER"
+    await port.close()
+
+
 async def test_an_order_is_sent_once_and_never_too_late(venue: Venue) -> None:
     port, uid = venue.port("gate")
     with pytest.raises(ExchangeTrouble) as late:

@@ -41,7 +41,7 @@ INTENT = (
 )  # fmt: skip
 POSITION = ("quantity", "cost", "realised", "fees", "stop_price", "is_unprotected", "opened_at", "version")
 ACCOUNT = ("state", "state_reason", "ledger_seq", "ledger_hash", "intent_seq", "trades_posted")
-BOOK = ("is_halted", "halt_reason")
+BOOK = ("is_halted", "halt_reason", "flattened_seq")
 FILL = ("book_id", "side", "quantity", "fee_quote", "realised", "traded_at")
 
 Rows = dict[str, dict[Any, Any]]

@@ -40,6 +40,7 @@ class VenueOrder:
     price: Decimal | None
     stop_price: Decimal | None
     visible_at: float
+    prevention: str = "EXPIRE_TAKER"
     executed: Decimal = ZERO
     cost: Decimal = ZERO
     status: str = "NEW"
@@ -116,7 +117,8 @@ class Exchange:
         self._clock = clock
 
     def place(self, *, name: str, symbol: str, side: str, kind: str, quantity: Decimal, price: Decimal | None,
-              stop_price: Decimal | None, time_in_force: str) -> tuple[VenueOrder, list[VenueTrade]]:  # fmt: skip
+              stop_price: Decimal | None, time_in_force: str,
+              prevention: str = "") -> tuple[VenueOrder, list[VenueTrade]]:  # fmt: skip
         """Take an order, or refuse it; a name is unique among open orders only."""
         pair = self.pairs[symbol]
         if self.is_halted:
@@ -131,7 +133,7 @@ class Exchange:
         self.locked[asset] += amount
         order = VenueOrder(
             len(pair.orders) + 1, name, symbol, side, kind, time_in_force, quantity, price, stop_price,
-            visible_at=self._clock() + self.lag_seconds(),
+            visible_at=self._clock() + self.lag_seconds(), prevention=prevention or "EXPIRE_TAKER",
         )  # fmt: skip
         pair.orders[order.number] = order
         self.tell("order", order)
@@ -215,7 +217,9 @@ class Exchange:
     def _take(self, pair: Pair, order: VenueOrder) -> None:
         """Have an order take what the market offers within its limit; the rest expires."""
         price = pair.ask if order.side == "buy" else pair.bid
-        if rival := self._own_rival(pair, order, price):
+        while (rival := self._own_rival(pair, order, price)) and order.prevention == "EXPIRE_MAKER":
+            self._end(pair, rival, "EXPIRED_IN_MATCH")
+        if rival is not None:
             self.self_trades.append((order, rival))
             self._end(pair, order, "EXPIRED_IN_MATCH")
             return

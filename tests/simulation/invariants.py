@@ -236,9 +236,6 @@ class Checker:
 
     def _check_exchange(self) -> None:
         for taker, rival in self._world.exchange.self_trades:
-            if taker.type == "STOP_LOSS_TRIGGERED":
-                # A protective stop is not held back for another's bid; where it meets one, the position is marked unprotected.
-                continue
             books = {order.name.split("-")[1] for order in (taker, rival) if order.name.startswith("s1-")}
             require("I-39", len(books) < 2, f"{taker.name} met {rival.name}")
 

@@ -21,6 +21,7 @@ from trading.desk.desk import RECONCILE_RESIDUAL, Desk
 from trading.desk.journal import EXTERNAL
 from trading.desk.memory import Fenced, Memory, MemoryStore
 from trading.desk.plain import Order
+from trading.desk.prevention import prevention_of
 from trading.desk.rows import ACTIVE, ENTRIES, ENTRIES_HALTED, FLATTEN, HALTED
 from trading.ledger import ZERO, Leg, Pocket, exactly, plain, take
 from trading.orders import OrderReport, TradeReport, parse_client_order_id
@@ -157,8 +158,7 @@ class MemoryRecords:
 
     def record_unknown(self, _account_id: int, epoch: int, order_id: int, code: str, message: str, *, now: datetime) -> None:
         """T3: nobody knows."""
-        with self._fenced(epoch, now) as desk:
-            _store(desk).claim_row(order_id, claims.unknown(code, message))
+        self.record_answers(_account_id, epoch, [Answer(order_id, None, code=code, message=message)], now=now)
 
     def record_absence(self, _account_id: int, epoch: int, order_id: int, *, now: datetime) -> None:
         """T3: proven never to have lived."""
@@ -375,6 +375,7 @@ def _ticket(order: Order) -> OrderTicket:
         price=order.price,
         stop_price=order.stop_price,
         time_in_force=order.time_in_force,
+        self_trade_prevention=prevention_of(order.intent.kind, order.instrument.filters),
     )
 
 

@@ -88,6 +88,7 @@ class SimulatedPort:
             order, trades = self._exchange.place(
                 name=ticket.client_order_id, symbol=ticket.symbol, side=ticket.side, kind=ticket.type, quantity=ticket.quantity,
                 price=ticket.price, stop_price=ticket.stop_price, time_in_force=ticket.time_in_force,
+                prevention=ticket.self_trade_prevention,
             )  # fmt: skip
         except Refusal as refusal:
             outcome = classify(status=refusal.status, code=refusal.code, message=refusal.message, method="POST")

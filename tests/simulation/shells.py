@@ -12,6 +12,7 @@ from trading.desk import coordination
 from trading.desk.desk import Desk
 from trading.desk.memory import Memory, Tables
 from trading.desk.plain import Account, Book, Instrument, Order
+from trading.desk.prevention import EXPIRE_MAKER, EXPIRE_TAKER, SELF_TRADE_PREVENTION
 from trading.ledger import ZERO, Leg, Pocket, take
 from trading.proposals import Outcome, Proposal
 
@@ -213,4 +214,5 @@ def _instrument(pk: int, symbol: str, tick: str, lot: str) -> Instrument:
     return Instrument(
         pk=pk, symbol=symbol, venue_symbol=base + quote, base=base, quote=quote, tick_size=D(tick), lot_size=D(lot),
         quantity_min=D(lot), quantity_max=D(9000), notional_min=D(5),
+        filters={SELF_TRADE_PREVENTION: {"modes": [EXPIRE_TAKER, EXPIRE_MAKER]}},
     )  # fmt: skip

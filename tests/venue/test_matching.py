@@ -283,5 +283,23 @@ def test_self_trade_prevention(mode: str, taker: tuple[str, str], maker: tuple[s
     assert all(payload["A"] == order_row(_of(payload["i"], taking, resting))["preventedQuantity"] for payload in prevented)
 
 
+@pytest.mark.fault("E37")
+@pytest.mark.parametrize(
+    ("mode", "stop", "bid", "sold"),
+    [("EXPIRE_TAKER", "EXPIRED_IN_MATCH", "NEW", "0"), ("EXPIRE_MAKER", "FILLED", "EXPIRED_IN_MATCH", "1")],
+)
+def test_a_stop_that_triggers_onto_a_bid_of_the_account_sells_only_if_the_bid_gives_way(
+    mode: str, stop: str, bid: str, sold: str
+) -> None:
+    """Two books share the account: the bid is best when the other book's stop is reached."""
+    world = draw([("100", "100", "98", "98", "1000")])
+    protecting, _ = world.order("SELL", "STOP_LOSS", quantity="1", stop="98", client="stop", prevention=mode)
+    resting, _ = world.order("BUY", "LIMIT", quantity="2", price="97.99", client="bid")
+
+    world.walk_bar()
+
+    assert (protecting.status, resting.status, money(protecting.executed)) == (stop, bid, sold)
+
+
 def _of(order_id: int, *orders: Order) -> Order:
     return next(order for order in orders if order.order_id == order_id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from trading.desk.desk import Desk
 from trading.desk.fills import Posted, post_fills
+from trading.desk.releases import after_doubt
 from trading.desk.reports import apply_report, mark_rejected, take_report
 from trading.orders import OrderReport, TradeReport
 
@@ -29,9 +30,12 @@ class Answer:
 
 
 def apply_answers(desk: Desk, answers: Sequence[Answer]) -> Posted:
-    """Apply answers in their order, each order's trades before its state; those that know nothing are left out."""
+    """Apply answers in their order, each order's trades before its state; of the unknown the claims were made before."""
     known = [answer for answer in answers if not answer.is_unknown]
     desk.lock_orders(order_ids=[answer.order_id for answer in answers])
+    for answer in answers:
+        if answer.is_unknown:
+            after_doubt(desk, desk.order_by_id(answer.order_id))
     trades = [trade for answer in known for trade in answer.trades]
     if trades:
         desk.store.prefetch_trades(trades)

@@ -9,7 +9,8 @@ from trading.desk.desk import Desk
 from trading.desk.placing import new_stop, place, replace_stop
 from trading.desk.refusals import Refusal
 from trading.desk.releases import call_off, note_lost_stop
-from trading.desk.rows import ENTER, EXIT, FLATTEN, PLACE, DecisionRow, IntentRow
+from trading.desk.rows import ENTER, EXIT, PLACE, DecisionRow, IntentRow
+from trading.desk.standing_down import sell_out
 from trading.desk.turns import turn_refusal
 from trading.ledger import exactly
 from trading.proposals import Outcome, Proposal, ProposalKind, arbitration_order
@@ -33,29 +34,18 @@ def coordinate(desk: Desk, proposals: Sequence[Proposal]) -> list[Outcome]:
 
 @exactly
 def flatten(desk: Desk, book_id: int, *, reason: str) -> int:
-    """Cancel everything of a book and sell all it holds once the cancels are proven; answer how many sells."""
+    """Cancel everything of a book and sell all it holds once the cancels are proven; answer how many sells.
+
+    An order of unknown fate holds nothing up: what it brings or gives back later is sold then.
+    """
+    desk.note_flatten(book_id)
     lost = call_off(
         desk,
         [order for order in desk.live if order.book_id == book_id],
         [waiting for waiting in desk.waiting if waiting.book_id == book_id],
         reason=reason,
     )
-    count = 0
-    for position in desk.positions_of(book_id):
-        intent = desk.store.make_intent(
-            book_id=book_id,
-            kind=FLATTEN,
-            instrument=desk.instrument(position.instrument_id),
-            side="sell",
-            lots=0,
-            reason=reason,
-            market_at=desk.market_at,
-        )
-        desk.admit(intent)
-        if place(desk, intent):
-            desk.forget(intent)
-        else:
-            count += 1
+    count = sum(sell_out(desk, position, reason=reason) for position in desk.positions_of(book_id))
     for place_lost in sorted(lost):
         note_lost_stop(desk, *place_lost)
     desk.touch_book(book_id)

@@ -348,6 +348,12 @@ class Desk:
             self.touch_book(book_id)
             self.audit("book.halt", f"book:{book_id}", after={"reason": reason})
 
+    def note_flatten(self, book_id: int) -> None:
+        """Note that a book is being sold out: whatever its orders of before bring later is sold too."""
+        book = self.books[book_id]
+        book.flattened_seq = self.account.intent_seq
+        self.changes.books_flattened[book_id] = book
+
     def halt_entries(self, reason: str) -> None:
         """Stop entries on the account; exits keep working. A full halt is not softened."""
         account = self.account

@@ -271,6 +271,8 @@ class MemoryStore:
         tables = self.tables
         for book_id, book in changes.books_halted.items():
             tables.books[book_id] = _changed(tables.books[book_id], _fields(book, ("is_halted", "halt_reason")))
+        for book_id, book in changes.books_flattened.items():
+            tables.books[book_id] = _changed(tables.books[book_id], _fields(book, ("flattened_seq",)))
         for book_id in changes.books_touched:
             tables.books[book_id] = _changed(tables.books[book_id], {"version": tables.books[book_id].version + 1})
         if changes.is_account_touched or changes.account_fields:

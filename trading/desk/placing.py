@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from trading.desk.admission import entry_refusal, filter_refusal, price_inside_rivals, standing_refusal, takes
 from trading.desk.desk import Desk, is_stop, others
+from trading.desk.prevention import clears_its_way
 from trading.desk.refusals import Refusal
 from trading.desk.rows import (
     DROPPED,
@@ -18,11 +19,13 @@ from trading.desk.rows import (
     SELLS_OF_EXIT,
     STOP,
     STOP_LOSS,
+    WAITING,
     InstrumentRow,
     IntentRow,
     OrderRow,
 )
 from trading.ledger import ZERO, plain
+from trading.order_status import UNKNOWN
 
 
 def place(desk: Desk, intent: IntentRow) -> Refusal | None:
@@ -100,20 +103,41 @@ def _place_exit(desk: Desk, intent: IntentRow) -> Refusal | None:
             desk.drop(waiting, "EXIT_REPLACED")
     live = desk.live_of(intent.book_id, intent.instrument_id)
     for order in live:
+        if order.intent.kind in SELLS_OF_EXIT and intent.state == WAITING:
+            # It waits for this very sale: what came late is sold after it.
+            return None
         if order.intent.kind in SELLS_OF_EXIT:
             return Refusal("EXIT_PENDING", {"order": order.client_order_id})
     if refusal := _nothing_to_sell(desk, intent, live):
         return refusal
     held_up = False
     for order in live:
-        if order.side == "sell" or (intent.kind == FLATTEN):
+        if order.side == "sell" or intent.kind == FLATTEN:
             desk.cancel(order)
-            held_up |= order in desk.live
+            held_up |= order in desk.live and not _may_be_passed(intent, order)
     _keep_stop_price(desk, intent)
-    if held_up:
+    if held_up or _is_held_in_doubt(desk, intent):
         desk.wait(intent)
         return None
     return _sell_at_market(desk, intent)
+
+
+def _may_be_passed(intent: IntentRow, order: OrderRow) -> bool:
+    """Say whether a sale need not wait for the end of an order: what nobody can answer for may take hours to resolve.
+
+    A flatten sells what is free meanwhile; what such an order brings or gives back later is sold then.
+    """
+    return intent.kind == FLATTEN and order.status == UNKNOWN
+
+
+def _is_held_in_doubt(desk: Desk, intent: IntentRow) -> bool:
+    """Say whether a flatten has nothing to sell yet because sales of unknown fate hold it all."""
+    doubtful = [
+        order for order in desk.live_of(intent.book_id, intent.instrument_id, side="sell") if _may_be_passed(intent, order)
+    ]
+    instrument = desk.instrument(intent.instrument_id)
+    free = desk.available(intent.book_id, instrument.base)
+    return bool(doubtful) and _sale_refusal(desk, intent, _lots_to_sell(intent, instrument, free), free) is not None
 
 
 def _nothing_to_sell(desk: Desk, intent: IntentRow, live: list[OrderRow]) -> Refusal | None:
@@ -130,10 +154,10 @@ def _sell_at_market(desk: Desk, intent: IntentRow) -> Refusal | None:
     lots = _lots_to_sell(intent, instrument, available)
     if refusal := _sale_refusal(desk, intent, lots, available):
         return refusal
-    bids = _rival_bids(desk, intent)
+    bids = _bids_in_the_way(desk, intent, instrument)
     quantity = lots * instrument.lot_size
     if bids:
-        # A market sell could reach another book's bid; one tick above it, it cannot (I-39). Exits are never refused for it.
+        # A market sell could reach a bid of ours; one tick above it, it cannot (I-39). Exits are never refused for it.
         price = max(bids) + instrument.tick_size
         desk.order(intent, order_type=LIMIT, time_in_force=IMMEDIATE_OR_CANCEL, quantity=quantity, price=price)
     else:
@@ -158,9 +182,14 @@ def _sale_refusal(desk: Desk, intent: IntentRow, lots: int, held: Decimal) -> Re
     return refusal
 
 
-def _rival_bids(desk: Desk, intent: IntentRow) -> list[Decimal]:
-    rivals = others(desk.live, book_id=intent.book_id, instrument_id=intent.instrument_id, side="buy")
-    return [order.price for order in rivals if order.price is not None and not takes(order)]
+def _bids_in_the_way(desk: Desk, intent: IntentRow, instrument: InstrumentRow) -> list[Decimal]:
+    """Return the bids that a market sell must not reach; none where the exchange ends them in its way."""
+    if clears_its_way(intent.kind, instrument.filters):
+        return []
+    bids = others(desk.live, book_id=intent.book_id, instrument_id=intent.instrument_id, side="buy")
+    if intent.kind == FLATTEN:
+        bids += desk.live_of(intent.book_id, intent.instrument_id, side="buy")
+    return [order.price for order in bids if order.price is not None and not takes(order)]
 
 
 def _place_stop(desk: Desk, intent: IntentRow) -> Refusal | None:

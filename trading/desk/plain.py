@@ -56,6 +56,7 @@ class Book(Row):
     is_active: bool = True
     is_halted: bool = False
     halt_reason: str = ""
+    flattened_seq: int = 0
     version: int = 0
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
 
 from trading.desk.desk import Desk, is_stop
 from trading.desk.placing import attach_stop, is_looked_after, release_waiting
-from trading.desk.rows import ENTER, SELLS_OF_EXIT, STOP, IntentRow, OrderRow, PositionRow
+from trading.desk.rows import ENTER, FLATTEN, SELLS_OF_EXIT, STOP, IntentRow, OrderRow, PositionRow
+from trading.desk.standing_down import can_be_sold, sell_more
 from trading.ledger import ZERO, exactly
 from trading.order_status import WITHDRAWN
+
+LATE_AFTER_FLATTEN: Final = "LATE_AFTER_FLATTEN"
 
 
 @exactly
@@ -23,13 +28,22 @@ def after_end(desk: Desk, order: OrderRow) -> None:
     has_stop = order.intent.stop_price is not None and _leaves_something_to_protect(order)
     # A stop or an exit that filled has done its work, unless the position had grown beyond it.
     lost_stop = is_stop(order) or _took_a_stop_away(desk, order)
-    if not (has_stop or lost_stop or desk.waiting_of(order.book_id, order.instrument_id)):
+    is_late = _comes_after_a_flatten(desk, order)
+    if not (has_stop or lost_stop or is_late or desk.waiting_of(order.book_id, order.instrument_id)):
         return
-    if has_stop:
+    if has_stop and not is_late:
         attach_stop(desk, order.intent)
     release_waiting(desk)
-    if lost_stop:
+    if is_late:
+        _sell_what_came_late(desk, order)
+    if lost_stop or is_late:
         note_lost_stop(desk, order.book_id, order.instrument_id)
+
+
+def after_doubt(desk: Desk, order: OrderRow) -> None:
+    """Release a flatten that waited for an order of which nobody knows any more whether it lives."""
+    if desk.waiting_of(order.book_id, order.instrument_id):
+        release_waiting(desk)
 
 
 def call_off(desk: Desk, orders: Iterable[OrderRow], intents: Iterable[IntentRow], *, reason: str) -> set[tuple[int, int]]:
@@ -57,6 +71,30 @@ def note_lost_stop(desk: Desk, book_id: int, instrument_id: int) -> None:
     if _has_lots(desk, position):
         position.is_unprotected = True
         desk.touch_position(position)
+
+
+def _comes_after_a_flatten(desk: Desk, order: OrderRow) -> bool:
+    """Say whether a book was sold out after this order was made: what it bought, or held, is meant to be sold too."""
+    if order.cancel_requested_at is None or order.intent.kind in SELLS_OF_EXIT:
+        return False
+    return _freed(order) > ZERO and order.intent.seq <= desk.books[order.book_id].flattened_seq
+
+
+def _sell_what_came_late(desk: Desk, order: OrderRow) -> None:
+    """Sell what an order of before a flatten has brought or given back, and no more: the book may have begun anew."""
+    position = desk.position(order.book_id, order.instrument_id)
+    waiting = desk.waiting_of(order.book_id, order.instrument_id)
+    if position is None or not can_be_sold(desk, position) or any(intent.kind == FLATTEN for intent in waiting):
+        return
+    if order.side == "sell" and position.stop_price is not None:
+        # A stop of dust outlives a hard stop; whoever replaced it now looks after the position.
+        return
+    instrument = desk.instrument(order.instrument_id)
+    sell_more(desk, position, reason=LATE_AFTER_FLATTEN, lots=int(_freed(order) // instrument.lot_size))
+
+
+def _freed(order: OrderRow) -> Decimal:
+    return order.filled_quantity if order.side == "buy" else order.quantity - order.filled_quantity
 
 
 def _leaves_something_to_protect(order: OrderRow) -> bool:

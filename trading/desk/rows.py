@@ -69,6 +69,8 @@ class BookRow(Protocol):
 
     is_halted: bool
     halt_reason: str
+    # The number of the newest intent when the book was last sold out; what came before it may still bring something.
+    flattened_seq: int
     # Read by the rules, changed by services alone.
     is_active: bool
     base_equity: Decimal

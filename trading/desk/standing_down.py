@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from trading.desk.desk import Desk
 from trading.desk.placing import place
-from trading.desk.rows import FLATTEN, PositionRow
+from trading.desk.rows import FLATTEN, SELLS_OF_EXIT, IntentRow, PositionRow
 from trading.ledger import exactly
 
 
@@ -14,13 +16,15 @@ def stand_down(desk: Desk, book_id: int, *, reason: str) -> int:
 
     Safe to repeat: a position that is being sold already is left alone.
     """
+    desk.note_flatten(book_id)
     for order in list(desk.live):
         if order.book_id == book_id and order.side == "buy":
             desk.cancel(order)
     for waiting in list(desk.waiting):
         if waiting.book_id == book_id and waiting.side == "buy":
             desk.drop(waiting, reason)
-    return sum(_sell(desk, position, reason) for position in desk.positions_of(book_id))
+    holding = [position for position in desk.positions_of(book_id) if can_be_sold(desk, position)]
+    return sum(sell_out(desk, position, reason=reason) for position in holding if not is_being_sold(desk, position))
 
 
 def can_be_sold(desk: Desk, position: PositionRow) -> bool:
@@ -31,27 +35,39 @@ def can_be_sold(desk: Desk, position: PositionRow) -> bool:
 
 
 def is_being_sold(desk: Desk, position: PositionRow) -> bool:
-    """Say whether a sale of the position is on its way."""
+    """Say whether a sale of the whole position is on its way."""
     book_id, instrument_id = position.book_id, position.instrument_id
     live = desk.live_of(book_id, instrument_id, side="sell")
     waiting = desk.waiting_of(book_id, instrument_id)
     return any(order.intent.kind == FLATTEN for order in live) or any(row.kind == FLATTEN for row in waiting)
 
 
-def _sell(desk: Desk, position: PositionRow, reason: str) -> bool:
-    if not can_be_sold(desk, position) or is_being_sold(desk, position):
-        return False
-    intent = desk.store.make_intent(
-        book_id=position.book_id,
-        kind=FLATTEN,
-        instrument=desk.instrument(position.instrument_id),
-        side="sell",
-        lots=0,
-        reason=reason,
-        market_at=desk.market_at,
-    )
-    desk.admit(intent)
+def sell_out(desk: Desk, position: PositionRow, *, reason: str) -> bool:
+    """Ask for the sale of a position; answer whether there is anything to sell."""
+    intent = desk.admit(_sale(desk, position, reason=reason))
     refusal = place(desk, intent)
     if refusal is not None:
         desk.forget(intent)
     return refusal is None
+
+
+def sell_more(desk: Desk, position: PositionRow, *, reason: str, lots: int) -> None:
+    """Sell so many lots of a position, behind the sale that is on its way if there is one; what stays keeps its stop."""
+    intent = desk.admit(_sale(desk, position, reason=reason, lots=lots, stop_price=position.stop_price))
+    if any(order.intent.kind in SELLS_OF_EXIT for order in desk.live_of(position.book_id, position.instrument_id, side="sell")):
+        desk.wait(intent)
+    elif place(desk, intent) is not None:
+        desk.forget(intent)
+
+
+def _sale(desk: Desk, position: PositionRow, *, reason: str, lots: int = 0, stop_price: Decimal | None = None) -> IntentRow:
+    return desk.store.make_intent(
+        book_id=position.book_id,
+        kind=FLATTEN,
+        instrument=desk.instrument(position.instrument_id),
+        side="sell",
+        lots=lots,
+        stop_price=stop_price,
+        reason=reason,
+        market_at=desk.market_at,
+    )

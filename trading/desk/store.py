@@ -96,6 +96,7 @@ class Changes:
     cancels: dict[str, OrderRow] = field(default_factory=dict)
     balances: dict[Pocket, Decimal] = field(default_factory=dict)
     books_halted: dict[int, BookRow] = field(default_factory=dict)
+    books_flattened: dict[int, BookRow] = field(default_factory=dict)
     books_touched: set[int] = field(default_factory=set)
     account_fields: set[str] = field(default_factory=set)
     is_account_touched: bool = False

@@ -12,6 +12,7 @@ from trading.desk import claims, coordination, fills, reports
 from trading.desk.desk import Desk
 from trading.desk.memory import Memory, MemoryStore
 from trading.desk.plain import Account, Book, Instrument, Order, Position
+from trading.desk.prevention import EXPIRE_MAKER, EXPIRE_TAKER, SELF_TRADE_PREVENTION
 from trading.ledger import ZERO, Leg, Pocket
 from trading.orders import ExchangeStatus, OrderReport, TradeReport
 from trading.proposals import Outcome, Proposal, ProposalKind
@@ -180,4 +181,5 @@ def _instrument(pk: int, symbol: str, tick: str, lot: str) -> Instrument:
         quantity_min=D(lot),
         quantity_max=D(9000),
         notional_min=D(5),
+        filters={SELF_TRADE_PREVENTION: {"modes": [EXPIRE_TAKER, EXPIRE_MAKER]}},
     )
