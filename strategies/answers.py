@@ -72,6 +72,14 @@ def write(decisions: Record, k: int, kind: int, reason: int, a: float, b: float,
 
 
 @compiled
+def address(decisions: Record, symbol: int, count: int) -> int:
+    """Say which market the first decisions are about."""
+    for k in range(count):
+        decisions[k].symbol = symbol
+    return count
+
+
+@compiled
 def is_missing(panel: Any, symbol: int, i: int) -> bool:
     """Tell whether the candle is missing."""
     return math.isnan(panel[3, symbol, i])

@@ -1,6 +1,6 @@
-"""The life of one long position, driven by fills and the book, never by a strategy's wishes.
+"""The life of a long position in one market, driven by fills and the book, never by a strategy's wishes.
 
-Every strategy with a single position keeps these fields in its state and calls `take_in` first,
+A strategy keeps these fields in its state once for each position and calls `take_in` first,
 then `count_bar` for every candle that is there.
 """
 
@@ -32,15 +32,15 @@ PLAN_FIELDS: Final = [("planned_stop", "f8"), ("planned_target", "f8")]
 
 
 @compiled
-def take_in(me: Any, book: Any, cooldown_bars: int) -> None:
-    """Learn from the book what happened since the last step."""
-    bought = _take_in_fills(me, book)
+def take_in(me: Any, book: Any, symbol: int, cooldown_bars: int) -> None:
+    """Learn from the book what happened in one market since the last step."""
+    bought = _take_in_fills(me, book, symbol)
     if me.asked > 0:
         # One policy for every strategy: an entry that expired may be asked for once more, at
         # the next bar, if what called for it still holds.
         me.may_retry = 1 if (not bought and me.asked == 1) else 0
         me.asked = 0
-    held = owns(book)
+    held = owns(book, symbol)
     if held and me.holding == 0:
         me.holding = 1
         me.bars_held = 0
@@ -48,7 +48,7 @@ def take_in(me: Any, book: Any, cooldown_bars: int) -> None:
         me.stop = me.planned_stop
         me.target = me.planned_target
         if me.entry_price == 0.0:
-            _adopt(me, book)
+            _adopt(me, book, symbol)
     elif not held and (me.holding == 1 or bought):
         # Also when it was bought and stopped out between two steps.
         me.cooldown = cooldown_bars
@@ -56,20 +56,22 @@ def take_in(me: Any, book: Any, cooldown_bars: int) -> None:
 
 
 @compiled
-def _adopt(me: Any, book: Any) -> None:
+def _adopt(me: Any, book: Any, symbol: int) -> None:
     """Take over a position that this state has not seen bought: the book knows the most of it."""
     # Happens when a state was lost or its layout changed and the strategy was warmed up again.
-    me.entry_price = book.average_cost[0]
+    me.entry_price = book.average_cost[symbol]
     me.highest = me.entry_price
-    me.stop = book.stop_price[0]
+    me.stop = book.stop_price[symbol]
     me.target = 0.0
 
 
 @compiled
-def _take_in_fills(me: Any, book: Any) -> bool:
+def _take_in_fills(me: Any, book: Any, symbol: int) -> bool:
     bought = False
     for k in range(book.fill_count):
         fill = book.fills[k]
+        if fill.symbol != symbol:
+            continue
         if fill.side == BUY:
             bought = True
             me.bought_cost += fill.quantity * fill.price
@@ -82,12 +84,12 @@ def _take_in_fills(me: Any, book: Any) -> bool:
 
 
 @compiled
-def owns(book: Any) -> bool:
+def owns(book: Any, symbol: int) -> bool:
     """Tell whether the book holds a position worth an order; less is dust."""
-    quantity = book.quantity[0]
-    if quantity <= 0.0 or quantity < book.step[0]:
+    quantity = book.quantity[symbol]
+    if quantity <= 0.0 or quantity < book.step[symbol]:
         return False
-    return bool(quantity * book.close[0] >= book.min_notional[0])
+    return bool(quantity * book.close[symbol] >= book.min_notional[symbol])
 
 
 @compiled
@@ -124,9 +126,9 @@ def plan_entry(me: Any, stop: float, target: float) -> None:
 
 
 @compiled
-def mend_stop(me: Any, book: Any, decisions: Record, close: float) -> int:
+def mend_stop(me: Any, book: Any, symbol: int, decisions: Record, close: float) -> int:
     """Put a missing stop back, or leave when the price is already below it; 0 if all is well."""
-    if me.stop <= 0.0 or book.stop_price[0] > 0.0:
+    if me.stop <= 0.0 or book.stop_price[symbol] > 0.0:
         return 0
     held = float(me.bars_held)
     if close <= me.stop:

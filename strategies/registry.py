@@ -9,7 +9,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from strategies import ema_ribbon, grid, mean_reversion, sasha_hybrid, triple_ema
+from strategies import ema_ribbon, grid, mean_reversion, sasha_hybrid, sma_cross, triple_ema
 from trading.compilation import sources_hash
 from trading.strategy import (
     Choice,
@@ -152,5 +152,6 @@ _DEFINITIONS: Final[Mapping[str, StrategyDefinition]] = {
         grid.DEFINITION,
         triple_ema.DEFINITION,
         ema_ribbon.DEFINITION,
+        sma_cross.DEFINITION,
     )
 }

@@ -127,7 +127,7 @@ def step(state: Record, panel: Floats, i: int, book: Record, params: Record, dec
     """Decide at the close of bar i."""
     me, money, p = state[0], book[0], params[0]
     sasha_ladder.take_in_fills(me, money)
-    lifecycle.take_in(me, money, p.cooldown)
+    lifecycle.take_in(me, money, 0, p.cooldown)
     sasha_ladder.forget_if_flat(me)
     if answers.is_missing(panel, 0, i):
         return answers.nothing(decisions)
@@ -173,7 +173,7 @@ def _observe(me: Any, panel: Floats, i: int, p: Any) -> None:
 @compiled
 def _manage(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
     """Mind the position that is held."""
-    mended = lifecycle.mend_stop(me, money, decisions, close)
+    mended = lifecycle.mend_stop(me, money, 0, decisions, close)
     if mended:
         return mended
     held = float(me.bars_held)

@@ -116,7 +116,7 @@ def start(_params: Record, state: Record) -> None:
 def step(state: Record, panel: Floats, i: int, book: Record, params: Record, decisions: Record) -> int:
     """Decide at the close of bar i."""
     me, money, p = state[0], book[0], params[0]
-    lifecycle.take_in(me, money, p.cooldown)
+    lifecycle.take_in(me, money, 0, p.cooldown)
     if answers.is_missing(panel, 0, i):
         return answers.nothing(decisions)
     lifecycle.count_bar(me, panel[HIGH, 0, i])
@@ -155,7 +155,7 @@ def _observe(me: Any, panel: Floats, i: int, p: Any) -> None:
 @compiled
 def _manage(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
     """Mind the position that is held."""
-    mended = lifecycle.mend_stop(me, money, decisions, close)
+    mended = lifecycle.mend_stop(me, money, 0, decisions, close)
     if mended:
         return mended
     held = float(me.bars_held)

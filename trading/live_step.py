@@ -101,6 +101,9 @@ def trace(definition: StrategyDefinition, params: Record, panel: Floats) -> dict
 
 
 def _plotted(state: Any, plot: Plot) -> float:
+    record, dot, field = plot.field.rpartition(".")
+    if dot:
+        return float(state[record][plot.cell][field])
     value = float(np.ravel(state[plot.field])[plot.cell])
     return value + plot.times * float(state[plot.spread]) if plot.spread else value
 
@@ -172,6 +175,21 @@ def state_view(definition: StrategyDefinition, state_bytes: bytes) -> dict[str, 
             number = value.item()
             unknown = isinstance(number, float) and not math.isfinite(number)
             view[field] = None if unknown else number
+        elif value.dtype.names:
+            view |= _records_view(field, value)
+    return view
+
+
+def _records_view(name: str, records: Record) -> dict[str, int | float | None]:
+    """Show the single values of the first market's record, and of all others that have seen something."""
+    view: dict[str, int | float | None] = {}
+    for k, record in enumerate(records):
+        if k > 0 and "bars_seen" in record.dtype.names and record["bars_seen"] == 0:
+            continue
+        for field in record.dtype.names:
+            if np.ndim(record[field]) == 0:
+                number = record[field].item()
+                view[f"{name}.{k}.{field}"] = None if isinstance(number, float) and not math.isfinite(number) else number
     return view
 
 

@@ -93,6 +93,10 @@ class Reason(IntEnum):
     FILTER_VOLUME = 9
     FILTER_VOLATILITY = 10
     ENTRY_PENDING = 11
+    FILTER_SLOTS = 12
+    FILTER_CORRELATION = 13
+    FILTER_RANK = 14
+    ORDER_STALE = 15
     SIGNAL_ENTRY_BAND = 20
     SIGNAL_ENTRY_ZSCORE = 21
     SIGNAL_ENTRY_RSI = 22
@@ -102,6 +106,13 @@ class Reason(IntEnum):
     SIGNAL_ENTRY_BREAKOUT = 26
     SIGNAL_ENTRY_RETRY = 27
     SIGNAL_ENTRY_INVENTORY = 28
+    SIGNAL_ENTRY_CROSS = 29
+    SIGNAL_ENTRY_RANK = 30
+    SIGNAL_ENTRY_SQUEEZE = 31
+    SIGNAL_ENTRY_REBALANCE = 32
+    SIGNAL_ENTRY_FADE = 33
+    SIGNAL_ENTRY_PYRAMID = 34
+    SIGNAL_ENTRY_DIVERSIFIER = 35
     SIGNAL_EXIT_TARGET = 40
     SIGNAL_EXIT_MEAN = 41
     SIGNAL_EXIT_RSI = 42
@@ -111,6 +122,10 @@ class Reason(IntEnum):
     SIGNAL_EXIT_LADDER = 46
     SIGNAL_EXIT_COMPRESSION = 47
     SIGNAL_EXIT_DIVERGENCE = 48
+    SIGNAL_EXIT_RANK = 49
+    SIGNAL_EXIT_REBALANCE = 50
+    SIGNAL_EXIT_CHANNEL = 51
+    SIGNAL_EXIT_CORRELATION = 52
     STOP_PROTECTIVE = 60
     STOP_TRAILED = 61
     STOP_TIGHTENED = 62
@@ -137,6 +152,8 @@ class Reason(IntEnum):
     ORDER_WOULD_TAKE = 107
     STOP_WOULD_TRIGGER = 108
     POSITION_EMPTY = 109
+    RISK_DAILY_LOSS_CAP = 110
+    RISK_TRADE_COUNT = 111
 
 
 REASONS: Final[Mapping[int, str]] = {int(reason): reason.name for reason in Reason}
@@ -252,7 +269,8 @@ def accept_any(values: Mapping[str, Any]) -> None:
 class Plot:
     """Show a number that the step keeps in its state: beside the price, or on an axis of its own below.
 
-    The value shown is `field` (its `cell` where it is an array), plus `times` times `spread` where one is named.
+    The value shown is `field` (its `cell` where it is an array), plus `times` times `spread` where one is named. A field
+    of one market's record is written as `coins.fast`; `cell` is then the market.
     """
 
     label: str
@@ -293,6 +311,11 @@ class StrategyDefinition:
     check: Callable[[Mapping[str, Any]], None] = accept_any
     # The compiled loop of the backtest round this step.
     run: Callable[..., int] | None = None
+    # The same over several markets.
+    run_panel: Callable[..., int] | None = None
+    # How many markets it can trade at once.
+    symbols_least: int = 1
+    symbols_most: int = 1
     notes: tuple[str, ...] = ()
     # What a chart shows of the state, with these parameters.
     plots: Callable[[Record], tuple[Plot, ...]] = no_plots

@@ -31,6 +31,8 @@ CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "ema_ribbon": ("ema_ribbon", {"cost_gate": 0, "volume_factor": 0.5}),
     "ema_ribbon breakout": ("ema_ribbon", {"mode": "breakout", "ribbon": "gmma", "cost_gate": 0, "target_atr": 5}),
     "ema_ribbon madrid": ("ema_ribbon", {"ribbon": "madrid", "cost_gate": 0}),
+    "sma_cross": ("sma_cross", {"cost_gate": 0, "adx_least": 10, "trend_filter": False, "bars_per_day": 288}),
+    "sma_cross bars": ("sma_cross", {"confirm": "bars", "fast": 5, "slow": 20, "cost_gate": 1, "volatility_rank": 1}),
 }
 
 

@@ -35,7 +35,8 @@ def decide(name: str, book: Record) -> tuple[Any, dict[str, Any]]:
     warmed = live_step.warm(definition, params, panel, panel.shape[2] - 1)
     last = np.ascontiguousarray(panel[:, :, -1:])
     result = live_step.run_step(definition, params, warmed, last, CANDLES.times[-1:], 0, book)
-    return result.decisions[0], live_step.state_view(definition, result.state_bytes)
+    view = live_step.state_view(definition, result.state_bytes)
+    return result.decisions[0], {field.removeprefix("coins.0."): value for field, value in view.items()}
 
 
 @pytest.mark.parametrize("name", [name for name in registry.names() if name != "grid"])

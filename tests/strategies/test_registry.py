@@ -17,7 +17,7 @@ from trading.strategy import DecisionKind, Reason, new_book, new_decisions
 
 
 def test_the_first_line_up_is_there() -> None:
-    assert set(registry.names()) == {"mean_reversion", "sasha_hybrid", "grid", "triple_ema", "ema_ribbon"}
+    assert set(registry.names()) == {"mean_reversion", "sasha_hybrid", "grid", "triple_ema", "ema_ribbon", "sma_cross"}
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("mean_revertion", "mean_reversion"), ("tripleema", "triple_ema")])

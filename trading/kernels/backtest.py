@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,7 @@ from trading import live_step
 from trading.bars import Candles, Floats, Times, aggregate, to_panel
 from trading.costs import rate_ppm
 from trading.instruments import Instrument, amount, instrument_numbers, units
-from trading.kernels.runner import JOURNAL_FULL, JOURNAL_MARGIN
+from trading.kernels.runner import JOURNAL_FULL, JOURNAL_MARGIN, advance, answer
 from trading.kernels.world import JOURNAL_DTYPE, WORLD_DTYPE, Tape
 from trading.sizing import SIZED_DTYPE
 from trading.strategy import (
@@ -25,7 +26,7 @@ from trading.strategy import (
     new_decisions,
 )
 
-_JOURNAL_START: Final = 4 * JOURNAL_MARGIN
+JOURNAL_START: Final = 4 * JOURNAL_MARGIN
 
 
 class UnableToBacktest(ValueError):
@@ -58,6 +59,7 @@ class Fill:
     reason: str
     order_id: int
     slot: int
+    symbol: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,9 +100,7 @@ class Simulation:
 
     def run(self, until: int | None = None) -> None:
         """Walk to the base bar `until`, or to the end."""
-        run = self.definition.run
-        if run is None:
-            raise UnableToBacktest(f"{self.definition.name} has no compiled loop")
+        run = self.definition.run or partial(_step_by_step, self.definition)
         end = len(self.tape.times) if until is None else min(until, len(self.tape.times))
         while run(self.world, self.tape, self.state, self.params, end) == JOURNAL_FULL:
             longer = np.zeros(2 * len(self.tape.journal), dtype=JOURNAL_DTYPE)
@@ -114,7 +114,7 @@ class Simulation:
         journal = self.tape.journal[: world.fill_count]
         last = self.tape.ticks[CLOSE, max(0, world.cursor - 1)]
         return BacktestResult(
-            fills=tuple(_fill(row, self.instrument) for row in journal),
+            fills=tuple(readable_fill(row, self.instrument) for row in journal),
             times=self.strategy_times[first:],
             equity=self.tape.equity[first:],
             position=self.tape.position[first:],
@@ -122,8 +122,8 @@ class Simulation:
             cash=amount(int(world.cash + world.cash_locked)),
             base=amount(int(world.base_owned)),
             last_price=self.instrument.price(int(last)),
-            reasons=_counts(self.tape.reasons),
-            denials=_counts(self.tape.denials),
+            reasons=count_reasons(self.tape.reasons),
+            denials=count_reasons(self.tape.denials),
             prices_off_grid=self.prices_off_grid,
         )
 
@@ -175,19 +175,28 @@ def prepare_backtest(
     """Warm the strategy up and lay out the tape, up to the first bar that may trade."""
     if not (allocation.is_finite() and allocation > 0):
         raise UnableToBacktest(f"The allocation must be above zero, not {allocation}")
-    base = _from_anchor(candles, interval_ms, anchor)
+    base = from_anchor(candles, interval_ms, anchor)
     bars = aggregate(base, interval_ms)
-    first_bar = _first_bar(bars, definition.warmup_bars(params), start)
+    first_bar = find_first_bar(bars.times, definition.warmup_bars(params), start)
     panel = to_panel(bars)
     state = live_step.state_from_bytes(definition, live_step.warm(definition, params, panel, first_bar))
     tape, off_grid = _lay_tape(base, bars, panel, instrument)
-    world = _new_world(instrument, costs, allocation, first_bar)
+    world = new_world(instrument, costs, allocation, first_bar)
     world[0].bar_length = base.interval_ms
     world[0].cursor = int(np.argmax(tape.closes >= first_bar))
     return Simulation(definition, params, instrument, state, world, tape, bars.times, off_grid)
 
 
-def _from_anchor(candles: Candles, interval_ms: int, anchor: int | None) -> Candles:
+def _step_by_step(definition: StrategyDefinition, world: Record, tape: Tape, state: Record, params: Record, until: int) -> int:
+    """Do what a compiled loop does, for a strategy that has none."""
+    while advance(world, tape, until):
+        count = definition.step(state, tape.panel, int(world[0].bar), tape.book, params, tape.decisions)
+        answer(world, tape, count)
+    return int(world[0].status)
+
+
+def from_anchor(candles: Candles, interval_ms: int, anchor: int | None) -> Candles:
+    """Leave out what lies before the first bar that the indicators see."""
     if anchor is None:
         # A bar whose first part is missing would not be the bar that the exchange shows.
         anchor = -(-int(candles.times[0]) // interval_ms) * interval_ms
@@ -201,11 +210,12 @@ def _from_anchor(candles: Candles, interval_ms: int, anchor: int | None) -> Cand
     return Candles(candles.interval_ms, candles.times[first:], candles.values[:, first:])
 
 
-def _first_bar(bars: Candles, warmup_bars: int, start: int | None) -> int:
-    first = warmup_bars if start is None else int(np.searchsorted(bars.times, start))
-    if first + 1 >= len(bars):
+def find_first_bar(times: Times, warmup_bars: int, start: int | None) -> int:
+    """Find the first strategy bar that may trade."""
+    first = warmup_bars if start is None else int(np.searchsorted(times, start))
+    if first + 1 >= len(times):
         raise UnableToBacktest(
-            f"{len(bars)} candles are too few: {first} warm the strategy up and at least 2 more are needed to trade"
+            f"{len(times)} candles are too few: {first} warm the strategy up and at least 2 more are needed to trade"
         )
     if first < 1:
         raise UnableToBacktest("At least one bar before the start is needed to warm up")
@@ -213,23 +223,18 @@ def _first_bar(bars: Candles, warmup_bars: int, start: int | None) -> int:
 
 
 def _lay_tape(base: Candles, bars: Candles, panel: Floats, instrument: Instrument) -> tuple[Tape, int]:
-    exact = base.values[: CLOSE + 1] / float(instrument.tick_size)
-    ticks = np.rint(exact).astype(np.int64)
-    off_grid = int((np.abs(exact - ticks) > 1e-3).any(axis=0).sum())
-    if (ticks <= 0).any():
-        raise UnableToBacktest(f"A price is below one tick of {instrument.tick_size}")
-    volume_units = np.rint(base.values[CLOSE + 1] * 1e8).astype(np.int64)
+    ticks, volume_lots, off_grid = whole_candles(base, instrument)
     tape = Tape(
         times=base.times,
         ticks=ticks,
-        volume_lots=volume_units // units(instrument.lot_size),
-        closes=_closes(base, bars),
+        volume_lots=volume_lots,
+        closes=find_closes(base.times, bars.times),
         panel=panel,
         book=new_book(),
         decisions=new_decisions(),
         sized=np.zeros(MAX_DECISIONS, dtype=SIZED_DTYPE),
         numbers=instrument_numbers(instrument),
-        journal=np.zeros(_JOURNAL_START, dtype=JOURNAL_DTYPE),
+        journal=np.zeros(JOURNAL_START, dtype=JOURNAL_DTYPE),
         equity=np.full(len(bars), np.nan),
         position=np.full(len(bars), np.nan),
         reasons=np.zeros(max(Reason) + 1, dtype=np.int64),
@@ -238,14 +243,26 @@ def _lay_tape(base: Candles, bars: Candles, panel: Floats, instrument: Instrumen
     return tape, off_grid
 
 
-def _closes(base: Candles, bars: Candles) -> Times:
+def whole_candles(base: Candles, instrument: Instrument) -> tuple[Times, Times, int]:
+    """Turn candles into ticks and lots, and count those whose prices lie between two ticks."""
+    exact = base.values[: CLOSE + 1] / float(instrument.tick_size)
+    ticks = np.rint(exact).astype(np.int64)
+    off_grid = int((np.abs(exact - ticks) > 1e-3).any(axis=0).sum())
+    if (ticks <= 0).any():
+        raise UnableToBacktest(f"A price is below one tick of {instrument.tick_size}")
+    volume_units = np.rint(base.values[CLOSE + 1] * 1e8).astype(np.int64)
+    return ticks, volume_units // units(instrument.lot_size), off_grid
+
+
+def find_closes(base: Times, bars: Times) -> Times:
     """Answer, per base bar, the strategy bar that closes where it opens, or -1."""
-    owner = np.searchsorted(bars.times, base.times, side="right") - 1
+    owner = np.searchsorted(bars, base, side="right") - 1
     is_first = np.append(True, np.diff(owner) > 0)
     return np.where(is_first, owner - 1, -1).astype(np.int64)
 
 
-def _new_world(instrument: Instrument, costs: Costs, allocation: Decimal, first_bar: int) -> Record:
+def new_world(instrument: Instrument, costs: Costs, allocation: Decimal, first_bar: int) -> Record:
+    """Make the world of one market before its first trade."""
     numbers = instrument_numbers(instrument)[0]
     world = np.zeros(1, dtype=WORLD_DTYPE)
     w = world[0]
@@ -266,7 +283,8 @@ def _new_world(instrument: Instrument, costs: Costs, allocation: Decimal, first_
     return world
 
 
-def _fill(row: Record, instrument: Instrument) -> Fill:
+def readable_fill(row: Record, instrument: Instrument) -> Fill:
+    """Turn an entry of the journal into what the exchange would report."""
     bought = row["side"] == BUY
     return Fill(
         time=int(row["time"]),
@@ -279,8 +297,10 @@ def _fill(row: Record, instrument: Instrument) -> Fill:
         reason=Reason(int(row["reason"])).name,
         order_id=int(row["order_id"]),
         slot=int(row["slot"]),
+        symbol=instrument.symbol,
     )
 
 
-def _counts(counters: Times) -> dict[str, int]:
+def count_reasons(counters: Times) -> dict[str, int]:
+    """Name the reasons that were given, with how often."""
     return {reason.name: int(counters[reason]) for reason in Reason if counters[reason]}

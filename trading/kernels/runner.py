@@ -131,7 +131,7 @@ def _tell_all(w: Any, tape: Tape) -> None:
     books.clear_book(book)
     books.set_terms(book, w.taker_ppm, w.maker_ppm, w.half_spread_ppm)
     free = w.base_owned - w.base_locked
-    stop = _stop_ticks(w) * w.price_units_per_tick
+    stop = stop_ticks(w) * w.price_units_per_tick
     books.set_position(book, tape.numbers, 0, w.base_owned, free, w.cost, stop, w.last_close)
     books.set_money(book, w.allocation, w.cash, w.cash_locked)
     _tell_orders(w, tape)
@@ -178,7 +178,8 @@ def _tell_fills(w: Any, tape: Tape) -> None:
 
 
 @compiled
-def _stop_ticks(w: Any) -> int:
+def stop_ticks(w: Any) -> int:
+    """Answer the price of the live stop, or zero."""
     for k in range(w.order_count):
         if w.orders[k].kind == OrderKind.STOP:
             return int(w.orders[k].ticks)

@@ -29,6 +29,8 @@ ORDER_DTYPE: Final = record_dtype(
 
 WORLD_DTYPE: Final = record_dtype(
     [
+        # Which market this is, where there are several.
+        ("symbol", "i8"),
         # Where the walk is: the next base bar, whether its open was matched, the bar to step.
         ("cursor", "i8"),
         ("opened", "i8"),
@@ -80,6 +82,7 @@ WORLD_DTYPE: Final = record_dtype(
 JOURNAL_DTYPE: Final = record_dtype(
     [
         ("time", "i8"),
+        ("symbol", "i8"),
         ("order_id", "i8"),
         ("slot", "i8"),
         ("side", "i8"),
@@ -136,6 +139,7 @@ def record_fill(w: Any, journal: Record, order: Any, lots: int, ticks: int, fee_
     w.is_told = 0
     entry = journal[w.fill_count]
     entry.time = w.time_now
+    entry.symbol = w.symbol
     entry.order_id = order.id
     entry.slot = order.slot
     entry.side = order.side

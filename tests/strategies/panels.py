@@ -1,0 +1,64 @@
+"""Every strategy that trades several markets at once, on markets with holes, wild enough to make it trade."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from strategies import registry
+from tests.strategies.cases import ALLOCATION, COSTS
+from tests.trading.markets import BTC, ETH, FIVE_MINUTES, random_walk, without
+from trading.bars import Candles
+from trading.instruments import Instrument
+from trading.kernels.panel_backtest import PanelResult, PanelSimulation, prepare_panel_backtest
+
+BNB = Instrument("BNB/USDT", "BNB", "USDT", Decimal("0.1"), Decimal("0.001"), Decimal("0.001"), Decimal(9000), Decimal(5))
+MARKETS = (BTC, ETH, BNB)
+
+PANELS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "sma_cross": ("sma_cross", {"cost_gate": 0, "adx_least": 10, "trend_filter": False, "bars_per_day": 288}),
+}
+
+
+@cache
+def panel_market(bars: int = 2500) -> tuple[Candles, ...]:
+    """Make three markets: one whole, one with holes, one that opens late."""
+    whole = random_walk(seed=31, bars=bars, start=40_000.0)
+    holed = without(random_walk(seed=32, bars=bars), 640, 641, 642, 900, 1100, 1101)
+    late = random_walk(seed=33, bars=bars, start=300.0, tick=0.1)
+    return whole, holed, without(late, *range(200))
+
+
+def panel_simulation(case: str, *, candles: Sequence[Candles] | None = None) -> PanelSimulation:
+    """Prepare a case, ready to run."""
+    name, values = PANELS[case]
+    return prepare_panel_backtest(
+        definition=registry.definition(name),
+        params=registry.make_params(name, values),
+        candles=panel_market() if candles is None else candles,
+        interval_ms=FIVE_MINUTES,
+        instruments=MARKETS,
+        costs=COSTS,
+        allocation=ALLOCATION,
+    )
+
+
+@cache
+def panel_outcome(case: str) -> PanelResult:
+    """Run a case from beginning to end."""
+    prepared = panel_simulation(case)
+    prepared.run()
+    return prepared.result()
+
+
+def panel_fingerprint(prepared: PanelSimulation) -> str:
+    """Digest everything a run left behind: money, fills, the strategy's state, equity."""
+    digest = hashlib.sha256()
+    tape, worlds = prepared.tape, prepared.worlds
+    told = tape.journal[: worlds[0].fill_count]
+    for content in (worlds, told, prepared.state, tape.equity, tape.reasons, tape.denials):
+        digest.update(content.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,172 @@
+"""Walk the candles of several markets side by side until a strategy is due, and carry out what it answers.
+
+The twin of `trading.kernels.runner`, which it calls for whatever happens inside one market. The
+first market's world keeps the clock and the purse.
+"""
+
+import math
+from typing import Any
+
+from trading import books
+from trading.compilation import compiled, spliced
+from trading.kernels.matching import AT_OPEN, execute, match_move
+from trading.kernels.panel_world import PanelTape, give_back, lend, sort_fills
+from trading.kernels.runner import HOLD, JOURNAL_FULL, JOURNAL_MARGIN, WALKED, stop_ticks
+from trading.kernels.world import learn_levels
+from trading.paths import bar_path
+from trading.sizing import size_decisions
+from trading.strategy import CLOSE, HIGH, LOW, OPEN, Reason, Record
+
+_bar_path = compiled(bar_path)
+
+
+@spliced
+def advance(worlds: Record, tape: PanelTape, until: int) -> bool:
+    """Walk base bars up to `until`; true when the strategy must step at the bar `worlds[0].bar`."""
+    clock = worlds[0]
+    if clock.opened == 1:
+        _walk_bars(worlds, tape)
+    while clock.cursor < until:
+        if clock.fill_count + JOURNAL_MARGIN * len(worlds) > len(tape.journal):
+            clock.status = JOURNAL_FULL
+            return False
+        _open_bars(worlds, tape)
+        if tape.closes[clock.cursor] >= clock.first_bar:
+            clock.bar = tape.closes[clock.cursor]
+            _tell(worlds, tape)
+            return True
+        _walk_bars(worlds, tape)
+    clock.status = WALKED
+    return False
+
+
+@spliced
+def answer(worlds: Record, tape: PanelTape, count: int) -> None:
+    """Carry out the decisions of the step, in their order, at the open of the bar."""
+    _carry_out(worlds, tape, count)
+
+
+@compiled
+def _carry_out(worlds: Record, tape: PanelTape, count: int) -> None:
+    size_decisions(tape.decisions, count, tape.book, tape.numbers, tape.sized)
+    for k in range(count):
+        order = tape.sized[k]
+        tape.reasons[order.reason] += 1
+        if order.kind == HOLD:
+            continue
+        deny = order.deny
+        if deny == Reason.NONE.value:
+            deny = _execute(worlds, tape, order)
+        if deny != Reason.NONE.value:
+            tape.denials[deny] += 1
+
+
+@compiled
+def _execute(worlds: Record, tape: PanelTape, order: Any) -> int:
+    # A market whose candle is missing has no price to trade at; the strategy sees no fill and decides again.
+    if tape.ticks[OPEN, order.symbol, worlds[0].cursor] == 0:
+        return Reason.DATA_GAP.value
+    lend(worlds, order.symbol)
+    deny = execute(worlds[order.symbol], tape.journal, order)
+    give_back(worlds, order.symbol)
+    return int(deny)
+
+
+@compiled
+def _open_bars(worlds: Record, tape: PanelTape) -> None:
+    b = worlds[0].cursor
+    for symbol in range(len(worlds)):
+        w = worlds[symbol]
+        opened = tape.ticks[OPEN, symbol, b]
+        if opened == 0:
+            continue
+        w.bar_time = tape.times[b]
+        w.time_now = w.bar_time
+        w.depth_lots = (tape.volume_lots[symbol, b] * w.participation_ppm) // 1_000_000
+        w.budget_lots = w.depth_lots
+        w.tick_now = opened
+        if _may_meet(w, opened, opened):
+            lend(worlds, symbol)
+            match_move(w, tape.journal, opened, opened, AT_OPEN)
+            give_back(worlds, symbol)
+    worlds[0].opened = 1
+
+
+@compiled
+def _walk_bars(worlds: Record, tape: PanelTape) -> None:
+    b, told = worlds[0].cursor, worlds[0].fill_count
+    for symbol in range(len(worlds)):
+        w = worlds[symbol]
+        if tape.ticks[OPEN, symbol, b] == 0:
+            continue
+        if _may_meet(w, tape.ticks[LOW, symbol, b], tape.ticks[HIGH, symbol, b]):
+            lend(worlds, symbol)
+            _walk_path(w, tape, symbol, b)
+            give_back(worlds, symbol)
+        w.tick_now = tape.ticks[CLOSE, symbol, b]
+    sort_fills(tape.journal, told, worlds[0].fill_count)
+    worlds[0].opened = 0
+    worlds[0].cursor += 1
+
+
+@compiled
+def _may_meet(w: Any, low: int, high: int) -> bool:
+    if w.order_count == 0:
+        return False
+    if w.levels_known == 0:
+        learn_levels(w)
+    return bool(low <= w.fall_ticks or high >= w.rise_ticks)
+
+
+@compiled
+def _walk_path(w: Any, tape: PanelTape, symbol: int, b: int) -> None:
+    ticks = tape.ticks
+    path = _bar_path(ticks[OPEN, symbol, b], ticks[HIGH, symbol, b], ticks[LOW, symbol, b], ticks[CLOSE, symbol, b])
+    match_move(w, tape.journal, path[0], path[0], 0)
+    match_move(w, tape.journal, path[0], path[1], 0)
+    match_move(w, tape.journal, path[1], path[2], 1)
+    match_move(w, tape.journal, path[2], path[3], 2)
+
+
+@compiled
+def _tell(worlds: Record, tape: PanelTape) -> None:
+    """Fill the book with the worlds as they are when the bar has closed and the next has opened."""
+    clock, book = worlds[0], tape.book
+    books.clear_book(book)
+    books.set_terms(book, clock.taker_ppm, clock.maker_ppm, clock.half_spread_ppm)
+    for symbol in range(len(worlds)):
+        w = worlds[symbol]
+        close = tape.panel[CLOSE, symbol, clock.bar]
+        if not math.isnan(close):
+            w.last_close = close
+        free = w.base_owned - w.base_locked
+        stop = stop_ticks(w) * w.price_units_per_tick
+        books.set_position(book, tape.numbers, symbol, w.base_owned, free, w.cost, stop, w.last_close)
+        tape.position[symbol, clock.bar] = book[0].quantity[symbol]
+        _tell_orders(w, book, symbol)
+    books.set_money(book, clock.allocation, clock.cash, clock.cash_locked)
+    _tell_fills(worlds, tape)
+    tape.equity[clock.bar] = book[0].equity
+
+
+@compiled
+def _tell_orders(w: Any, book: Record, symbol: int) -> None:
+    for k in range(w.order_count):
+        order = w.orders[k]
+        price = order.ticks * w.price_units_per_tick
+        left, filled = order.lots * w.units_per_lot, order.lots_filled * w.units_per_lot
+        books.add_order(book, symbol, order.slot, order.side, order.kind, price, left, filled)
+
+
+@compiled
+def _tell_fills(worlds: Record, tape: PanelTape) -> None:
+    clock = worlds[0]
+    while clock.fills_told < clock.fill_count:
+        fill = tape.journal[clock.fills_told]
+        w = worlds[fill.symbol]
+        base, price = fill.lots * w.units_per_lot, fill.ticks * w.price_units_per_tick
+        fits = books.add_fill(tape.book, fill.symbol, fill.slot, fill.side, fill.kind, fill.reason, base, price, fill.fee)
+        # What does not fit is told at the next step.
+        if not fits:
+            return
+        clock.fills_told += 1
