@@ -12,7 +12,7 @@ from pydantic import Field
 
 from bots import selectors, services
 from bots.models import Bot, BotState
-from bots.schemas import BotDetailOut, BotOut, IndicatorsOut, ModeIn, ModeOut, Nothing, StrategyOut
+from bots.schemas import BotDetailOut, BotOut, IndicatorsOut, Nothing, StrategyOut
 from marketdata.schemas import Cursor, Limit, Moment, RowId
 from portfolio.schemas import DecisionOut, EquityOut, PageOut
 from portfolio.selectors import equity_series, lists
@@ -102,22 +102,6 @@ def indicators(request: HttpRequest, bot_id: RowId, limit: Annotated[int, Field(
 def strategies(request: HttpRequest) -> dict[str, Any]:
     """List the strategies with their parameters."""
     return {"items": [_strategy(name) for name in registry.names()]}
-
-
-@router.get("/mode", response=ModeOut)
-def mode(request: HttpRequest) -> dict[str, Any]:
-    """Return how the account is shared."""
-    account = lists.shown_account()
-    if account is None:
-        raise Http404("There is no account yet.")
-    return {"account": account.pk, "mode": account.allocation_mode}
-
-
-@router.put("/mode", response=ModeOut)
-def replace_mode(request: HttpRequest, payload: ModeIn) -> dict[str, Any]:
-    """Ask for another mode."""
-    services.demand_built(payload.mode)
-    return mode(request)
 
 
 def _command(command: Command, request: HttpRequest, bot_id: int) -> Bot:

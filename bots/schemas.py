@@ -82,18 +82,5 @@ class StrategyOut(Schema):
     order_kinds: list[str]
 
 
-class ModeOut(Schema):
-    """How the account is shared among its bots."""
-
-    account: int
-    mode: str
-
-
-class ModeIn(Payload):
-    """The mode asked for."""
-
-    mode: Literal["single", "rotation", "percentage", "subaccounts"]
-
-
 class Nothing(Payload):
     """A body that says nothing: `{}`."""

@@ -14,12 +14,14 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from backtests.api import router as backtests_router
 from backtests.services import UnableToSteer
 from bots.api import router as bots_router
-from bots.services import ModeNotBuilt, UnableToOperate
+from bots.modes_api import router as modes_router
+from bots.services import UnableToOperate
 from marketdata.api import router as marketdata_router
 from marketdata.services import UnableToFetch
 from portfolio.api import router as portfolio_router
 from portfolio.schemas import PageOut
 from portfolio.services import UnableToAllocate, UnableToExplain, UnableToLimit
+from portfolio.services.modes import UnableToSwitch
 from tradeapp import problems, readiness, tokens
 from tradeapp.doorkeeper import SessionAuth, TokenAuth
 from tradeapp.models import ApiToken
@@ -36,6 +38,7 @@ REFUSALS = (
     UnableToFetch,
     UnableToLimit,
     UnableToOperate,
+    UnableToSwitch,
     tokens.UnableToMakeToken,
     UnableToSteer,
 )
@@ -108,6 +111,7 @@ def events(request: HttpRequest) -> dict[str, Any]:
 api.add_router("", router)
 api.add_router("", portfolio_router)
 api.add_router("", bots_router)
+api.add_router("", modes_router)
 api.add_router("", backtests_router)
 api.add_router("", marketdata_router)
 
@@ -141,12 +145,6 @@ def on_http_error(request: HttpRequest, error: Any) -> HttpResponse:
 def on_missing(request: HttpRequest, error: Any) -> HttpResponse:
     """Say that there is no such thing."""
     return problems.respond(404, "NOT_FOUND", str(error) or "There is no such thing.")
-
-
-@api.exception_handler(ModeNotBuilt)
-def on_mode_not_built(request: HttpRequest, error: Any) -> HttpResponse:
-    """Say which modes there are."""
-    return problems.respond(409, "MODE_NOT_BUILT", str(error))
 
 
 @api.exception_handler(DataError)

@@ -17,6 +17,7 @@ SCOPES: Final = {
     "bots": "bots:write",
     "allocations": "trade",
     "mode": "trade",
+    "rotation": "trade",
     "kill": "risk",
     "risk": "risk",
     "reconciliation": "risk",

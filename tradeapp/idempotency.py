@@ -20,7 +20,7 @@ REPLAYED: Final = "Idempotency-Replayed"
 KEPT_FOR: Final = timedelta(days=2)
 _WELL_FORMED: Final = re.compile(r"[\x21-\x7e]{1,128}")
 # A preview changes nothing; the answer of a new token is its secret, which is never stored.
-_EXEMPT: Final = ("/api/v1/allocations/preview", "/api/v1/tokens")
+_EXEMPT: Final = ("/api/v1/allocations/preview", "/api/v1/mode/preview", "/api/v1/tokens")
 
 
 class IdempotencyMiddleware:

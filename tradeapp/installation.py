@@ -26,7 +26,7 @@ GRANTS = (
 )
 
 
-BUILT_MODE = "percentage"
+BUILT_MODES = ("percentage", "single", "rotation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ def prepare(*, base_url: str, demo: bool, master_key_file: Path, now: datetime) 
 
 def refuse_bad_bot_settings(*, mode: str, active_bot: str, percents: Mapping[str, str]) -> None:
     """Refuse settings that would have the wrong bot trade: that is worse than not starting."""
-    if mode != BUILT_MODE:
+    if mode not in BUILT_MODES:
         raise ImproperlyConfigured(
-            f"BOT_ALLOCATION_MODE={mode} is not built yet (docs/roadmap.md, issue D): use {BUILT_MODE}, or remove the setting."
+            f"BOT_ALLOCATION_MODE={mode} is not built yet (docs/roadmap.md): use {', '.join(BUILT_MODES)}, or remove the setting."
         )
     plan = lineups.load()
     try:

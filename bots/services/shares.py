@@ -15,12 +15,6 @@ from portfolio.services.allocations import AllocationPlan
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-MODES = ("single", "rotation", "percentage", "subaccounts")
-
-
-class ModeNotBuilt(Exception):
-    """Raised when a mode is asked for that a later release brings."""
-
 
 def set_shares(
     *,
@@ -56,9 +50,3 @@ def read_shares(words: Sequence[str], bots: Sequence[Bot], aliases: Mapping[str,
         percents[bot.pk] = lineups.percent(text, f"The share of {bot.name}")
     lineups.check_percents({bot.name: percents[bot.pk] for bot in bots if bot.pk in percents})
     return percents
-
-
-def demand_built(mode: str) -> None:
-    """Refuse a mode that this release does not have."""
-    if mode != "percentage":
-        raise ModeNotBuilt(f"The {mode} mode is not built yet (docs/roadmap.md, issue D): use percentage. Nothing was changed.")

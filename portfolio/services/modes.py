@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
+from portfolio.asking import demand_confirmation
 from portfolio.jobs import modes as jobs
 from portfolio.jobs.risk import market_time
-from portfolio.models import Account, Allocation, Book, ModeVersion
+from portfolio.models import Account, Book, ModeVersion
 from portfolio.selectors import modes as reading
+from portfolio.selectors.allocations import slices_at
 from portfolio.services.allocations import set_allocations
-from portfolio.writers import accounts, audit
+from portfolio.writers import accounts, audit, books
 from portfolio.writers import modes as writing
 from portfolio.writers.modes import Choice
 from portfolio.writers.store import open_desk
@@ -25,7 +27,7 @@ from trading.desk.mode_rules import book_facts, worth_of
 from trading.desk.standing_down import can_be_sold
 from trading.handover import EXCLUSIVE, Mode
 from trading.ledger import ZERO, Pocket, exactly, plain
-from trading.rotation import BotNeeds, Finding, Policy, Turn, check_rotation, turn_at
+from trading.rotation import BotNeeds, Finding, Policy, Rotation, Turn, check_rotation, turn_at
 from trading.rotation_text import print_rotation
 from trading.settlement import UNALLOCATED
 
@@ -79,6 +81,7 @@ def set_mode(
     now: datetime,
     reason: str = "",
     request_id: str = "",
+    market_at: datetime | None = None,
 ) -> ModeVersion:
     """Share the account in another way; who has to leave hands over by the policy, and the mode in force again changes nothing.
 
@@ -86,10 +89,14 @@ def set_mode(
     """
     with transaction.atomic():
         account = accounts.lock(account_id)
-        market_at = _check(account, choice, needs)
+        market_at = _check(account, choice, needs, market_at)
         before = reading.newest_version(account_id)
         if before is not None and facts_of(before) == _facts(choice):
             return before
+        if account.mode == Account.Mode.LIVE:
+            demand_confirmation("change who trades with real money")
+        if choice.mode in EXCLUSIVE:
+            books.forget_pending(account)
         version = writing.record_version(account, choice, by=by, reason=reason, market_at=market_at, now=now)
         was = account.allocation_mode
         account.allocation_mode = str(choice.mode)
@@ -121,7 +128,7 @@ def preview_mode(*, account_id: int, choice: Choice, needs: Mapping[str, BotNeed
     account = Account.objects.select_related("market").get(id=account_id)
     market_at = market_time(account) or now
     _check_books(account, choice)
-    findings = () if choice.rotation is None else tuple(check_rotation(choice.rotation, needs))
+    findings = () if choice.rotation is None else _findings(account, choice.rotation, needs)
     if any(finding.is_refusal for finding in findings):
         incoming: frozenset[int] = frozenset()
     else:
@@ -168,13 +175,13 @@ def _facts(choice: Choice) -> dict[str, Any]:
     }
 
 
-def _check(account: Account, choice: Choice, needs: Mapping[str, BotNeeds]) -> datetime:
+def _check(account: Account, choice: Choice, needs: Mapping[str, BotNeeds], market_at: datetime | None) -> datetime:
     """Refuse what cannot be done now; answer the market time at which it is done."""
     if choice.mode == Mode.SUBACCOUNTS:
         raise UnableToSwitch("MODE_NOT_BUILT", "Sub-accounts are not built yet (docs/roadmap.md). Nothing was changed.")
     _check_books(account, choice)
     if choice.rotation is not None:
-        refusals = tuple(finding for finding in check_rotation(choice.rotation, needs) if finding.is_refusal)
+        refusals = tuple(finding for finding in _findings(account, choice.rotation, needs) if finding.is_refusal)
         if refusals:
             raise UnableToSwitch(refusals[0].code, " ".join(finding.message for finding in refusals), refusals)
     unknown = reading.unknown_orders(account.pk)
@@ -183,7 +190,7 @@ def _check(account: Account, choice: Choice, needs: Mapping[str, BotNeeds]) -> d
             "MODE_ORDERS_UNKNOWN",
             f"Nobody knows yet what has become of {', '.join(unknown)}: the mode can change when the trader has found out.",
         )
-    market_at = market_time(account)
+    market_at = market_at or market_time(account)
     if market_at is None:
         raise UnableToSwitch("DATA_STALE", f"{account.name} has no market time yet: start its feed and its trader first.")
     return market_at
@@ -206,6 +213,14 @@ def _check_books(account: Account, choice: Choice) -> None:
         raise UnableToSwitch("MODE_WAIT_BAD", "Say how long to wait for flat, if holdings wait, and only then.")
 
 
+def _findings(account: Account, rotation: Rotation, needs: Mapping[str, BotNeeds]) -> tuple[Finding, ...]:
+    """Check a rotation in the names that people know."""
+    names = {str(book.pk): book.name for book in Book.objects.filter(account=account)}
+    slots = tuple(replace(slot, bot=names.get(slot.bot, slot.bot)) for slot in rotation.slots)
+    named = {names.get(bot, bot): need for bot, need in needs.items()}
+    return tuple(check_rotation(replace(rotation, slots=slots), named))
+
+
 def _incoming(account: Account, choice: Choice, market_at: datetime) -> tuple[Turn | None, frozenset[int]]:
     """Answer who trades at this moment, and until when."""
     if choice.mode == Mode.SINGLE:
@@ -219,14 +234,22 @@ def _incoming(account: Account, choice: Choice, market_at: datetime) -> tuple[Tu
 
 
 def _share_out(account_id: int, *, by: User | None, now: datetime, market_at: datetime, request_id: str) -> None:
-    """Give every book its share again, from what the account is worth now."""
-    percents: dict[int, Decimal] = {}
-    for row in Allocation.objects.filter(book__account=account_id).order_by("plan"):
-        percents[row.book_id] = row.percent
-    if percents:
-        set_allocations(
-            account_id=account_id, percents=percents, by=by, now=now, market_at=market_at, request_id=request_id, rebase=True
-        )
+    """Give every book its share again, from what the account is worth now; also those whose share is locked."""
+    slices = slices_at(account_id)
+    if not any(part.percent for part in slices.values()):
+        return
+    locked = {book_id for book_id, part in slices.items() if part.is_locked}
+    asked: dict[str, Any] = {
+        "by": by,
+        "now": now,
+        "market_at": market_at,
+        "request_id": request_id,
+        "note": "Back to percentages",
+    }
+    percents = {book_id: part.percent for book_id, part in slices.items()}
+    set_allocations(account_id=account_id, percents=percents, locks=dict.fromkeys(locked, False), rebase=True, **asked)
+    if locked:
+        set_allocations(account_id=account_id, percents={}, locks=dict.fromkeys(locked, True), **asked)
 
 
 def _fates(desk: Desk, book_id: int, choice: Choice, incoming: frozenset[int], names: Mapping[int, str]) -> list[Fate]:

@@ -70,8 +70,3 @@ def test_kill_and_release_are_audited_with_the_person(api: Api, world: World) ->
     entry = AuditEntry.objects.get(action="account.kill")
     assert (entry.actor_name, entry.after) == ("admin", {"reason": "prices look wrong"})
     assert not api.post("kill/release", {"reason": "they were right"}).json()["items"][0]["is_killed"]
-
-
-def test_a_mode_that_is_not_built_is_refused(api: Api, world: World) -> None:
-    assert api.send("PUT", "mode", {"mode": "rotation"}).json()["code"] == "MODE_NOT_BUILT"
-    assert api.send("PUT", "mode", {"mode": "percentage"}).json()["mode"] == "percentage"

@@ -69,8 +69,14 @@ def test_shares_are_shown_and_set(desk: Desk) -> None:
         (("percentage", "First=-1"), "from 0 to 100"),
         (("percentage", "Frist=1"), "Did you mean First"),
         (("percentage",), "Say the shares"),
-        (("rotation",), "not built yet"),
-        (("single", "First"), "not built yet"),
+        (("rotation",), "Say the file"),
+        (("rotation", "nowhere.txt"), "cannot be read"),
+        (("single",), "Say which bot"),
+        (("single", "Frist"), "Did you mean First"),
+        (("single", "First", "--policy", "flaten"), "did you mean flatten"),
+        (("single", "First", "--policy", "wait"), "wait 30m"),
+        (("single", "First", "--budget", "much"), "amount in quote"),
+        (("subaccounts",), "not built yet"),
     ],
 )
 def test_impossible_modes_are_refused(desk: Desk, words: tuple[str, ...], why: str) -> None:

@@ -139,12 +139,6 @@ def test_shares_are_read_and_refused(desk: Desk) -> None:
             services.read_shares(words, bots, {})
 
 
-def test_modes_of_later_releases_are_refused_clearly() -> None:
-    services.demand_built("percentage")
-    with pytest.raises(services.ModeNotBuilt, match="rotation mode is not built yet"):
-        services.demand_built("rotation")
-
-
 def test_a_share_takes_effect_on_the_book(desk: Desk) -> None:
     (bot,) = started(desk, ("FIRST", "BTC/USDT"))
     desk.history(quiet)

@@ -48,13 +48,30 @@ def test_the_demo_is_set_up_once(stack: Stack) -> None:
     assert "secret" not in Credential.objects.get().sealed
 
 
+def test_a_first_start_begins_in_the_mode_of_the_environment(stack: Stack, settings: Any) -> None:
+    stack.start_venue()
+    settings.BOT_ALLOCATION_MODE, settings.ACTIVE_BOT, settings.INITIAL_BUDGET = "single", "grid", "1500"
+    set_up()
+
+    settings.BOT_ALLOCATION_MODE = "rotation"
+    set_up()
+
+    account = Account.objects.get()
+    assert account.allocation_mode == "single", "after the first start the database is the truth"
+    worth = {bot.name: bot.book.base_equity for bot in Bot.objects.select_related("book")}
+    assert {name for name, equity in worth.items() if equity} == {"GridTrading"}
+    assert worth["GridTrading"] == 1500
+
+
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
         ("BOT_PERCENT", {"GRID_TRADER": "10"}, "Did you mean GridTrading"),
         ("BOT_PERCENT", {"GRID_TRADING": "50"}, "past 100 %"),
         ("ACTIVE_BOT", "MeanRevision", "Did you mean MeanReversion"),
-        ("BOT_ALLOCATION_MODE", "rotation", "not built yet"),
+        ("BOT_ALLOCATION_MODE", "subaccounts", "not built yet"),
+        ("INITIAL_BUDGET", "much", "must be an amount"),
+        ("INITIAL_BUDGET", "-5", "above zero"),
     ],
 )
 @pytest.mark.fault("G02", "G03")

@@ -8,10 +8,11 @@ from decimal import Decimal
 import pytest
 from django.db import IntegrityError, transaction
 
-from portfolio import selectors
+from portfolio import selectors, services
 from portfolio.jobs import risk
 from portfolio.models import Account, AuditEntry, Book, BookTransfer, HandOver, ModeVersion, Order
 from portfolio.selectors import modes as reading
+from portfolio.selectors.allocations import slices_at
 from portfolio.selectors.trades import trades
 from portfolio.services.modes import Preview, UnableToSwitch, preview_mode
 from portfolio.writers import orders
@@ -241,6 +242,23 @@ def test_a_switch_overtakes_the_one_under_way(world: World) -> None:
     assert [enter(world, book) for book in (1, 2)] == ["MODE_BOT_NOT_ACTIVE", "accepted"]
 
 
+def test_a_locked_share_comes_back_too_and_stays_locked(world: World) -> None:
+    services.set_allocations(account_id=world.account_id, percents={}, locks={world.books[3].pk: True}, by=None, now=NOW)
+    switch(world, single(world, 1))
+    switch(world, Choice(mode=Mode.PERCENTAGE))
+
+    assert {row.equity for row in books(world)} == {D("1976.46")}
+    assert slices_at(world.account_id)[world.books[3].pk].is_locked
+
+
+def test_shares_are_not_in_force_while_one_bot_trades_alone(world: World) -> None:
+    switch(world, single(world, 1))
+
+    with pytest.raises(services.UnableToAllocate) as error:
+        services.set_allocations(account_id=world.account_id, percents={world.books[0].pk: D(10)}, by=None, now=NOW)
+    assert error.value.code == "MODE_NOT_PERCENTAGE"
+
+
 def refused(world: World, choice: Choice) -> UnableToSwitch:
     with pytest.raises(UnableToSwitch) as error:
         switch(world, choice)
@@ -287,7 +305,7 @@ def test_a_preview_names_every_holding_and_changes_nothing(world: World) -> None
 
     assert (shown.incoming, shown.entries_cancelled, shown.sized_by) == (("Book 2",), 1, TOTAL)
     (fate,) = shown.fates
-    assert (fate.book, fate.symbol, fate.value, fate.fate, fate.heir) == ("Book 1", "BTC/USDT", 190, "handed_on", "Book 2")
+    assert (fate.book, fate.symbol, fate.value, fate.fate, fate.heir) == ("Book 1", "BTC/USDT", D(190), "handed_on", "Book 2")
     assert not HandOver.objects.exists()
 
 

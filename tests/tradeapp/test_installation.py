@@ -25,7 +25,7 @@ from tradeapp.up.postgres import PROCESS_ROLE
         ("percentage", "", {"MEAN_REVERSION": "101"}, "BOT_PERCENT_MEAN_REVERSION"),
         ("percentage", "", {"MEAN_REVERSION": "a fifth"}, "BOT_PERCENT_MEAN_REVERSION"),
         ("percentage", "", {"MEAN_REVERSION": "60"}, "100"),
-        ("rotation", "", {}, "not built yet"),
+        ("subaccounts", "", {}, "not built yet"),
     ],
 )
 def test_settings_that_name_the_wrong_bot_or_share_are_refused(
@@ -37,7 +37,7 @@ def test_settings_that_name_the_wrong_bot_or_share_are_refused(
 
 @pytest.mark.parametrize("spelling", ["MEAN_REVERSION", "MeanReversion", "mean_reversion", "SashaHybrid", "grid"])
 def test_every_known_spelling_of_a_bot_is_accepted(spelling: str) -> None:
-    installation.refuse_bad_bot_settings(mode="percentage", active_bot=spelling, percents={"GRID_TRADING": "15.5"})
+    installation.refuse_bad_bot_settings(mode="single", active_bot=spelling, percents={"GRID_TRADING": "15.5"})
 
 
 @pytest.mark.django_db

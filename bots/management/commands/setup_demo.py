@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.utils import timezone
 
 from bots import lineups, services, venue_control
 from bots.lineups import Plan
 from bots.services import demo
 from exchange.errors import ExchangeTrouble
+from portfolio.services.modes import UnableToSwitch
 
 LETTERS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 DEPLOY_LENGTH: Final = 6
@@ -31,9 +33,9 @@ class Command(BaseCommand):
     def handle(self, *_words: Any, **options: Any) -> None:
         """Ask the venue, then write."""
         try:
-            plan = _seeded_plan()
-            done = _set_up(plan)
-        except (lineups.BadPlan, lineups.UnknownBot, venue_control.VenueAway, services.ModeNotBuilt) as error:
+            plan, wish = _seeded_plan(), _seeded_mode()
+            done = _set_up(plan, wish)
+        except (lineups.BadPlan, lineups.UnknownBot, venue_control.VenueAway, UnableToSwitch) as error:
             raise CommandError(str(error)) from error
         except ExchangeTrouble as error:
             raise CommandError(f"The local venue cannot list its instruments: {error}") from error
@@ -53,7 +55,6 @@ class Command(BaseCommand):
 
 def _seeded_plan() -> Plan:
     """Read the shipped plan with what the environment says, refusing what it says wrong."""
-    services.demand_built(settings.BOT_ALLOCATION_MODE)
     plan = lineups.seeded(lineups.load(), settings.BOT_PERCENT)
     if settings.ACTIVE_BOT:
         # Trading the wrong bot is worse than not starting, even where the mode does not look at it.
@@ -61,7 +62,13 @@ def _seeded_plan() -> Plan:
     return plan
 
 
-def _set_up(plan: Plan) -> demo.Demo:
+def _seeded_mode() -> services.Wish:
+    return services.read_seed(
+        mode=settings.BOT_ALLOCATION_MODE, active_bot=settings.ACTIVE_BOT, budget=str(settings.INITIAL_BUDGET)
+    )
+
+
+def _set_up(plan: Plan, wish: services.Wish) -> demo.Demo:
     now = timezone.now()
     clock = venue_control.read_clock(settings.VENUE_CONTROL_URL)
     venue = demo.Venue(settings.VENUE_URL, settings.VENUE_WS_URL, settings.VENUE_CONTROL_URL, clock)
@@ -71,4 +78,8 @@ def _set_up(plan: Plan) -> demo.Demo:
         demo.list_instruments(market, listings, now=now)
     key = venue_control.open_paper_account(venue.control_url, name=demo.ACCOUNT, balances={demo.QUOTE: demo.BALANCE})
     deploy = "".join(secrets.choice(LETTERS) for _ in range(DEPLOY_LENGTH))
-    return demo.set_up(market=market, venue=venue, key=key, plan=plan, deploy=deploy, now=now)
+    with transaction.atomic():
+        done = demo.set_up(market=market, venue=venue, key=key, plan=plan, deploy=deploy, now=now)
+        if done.is_new:
+            services.seed_mode(account_id=done.account.pk, wish=wish, now=now, market_at=venue.market_at)
+    return done
