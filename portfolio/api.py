@@ -11,7 +11,8 @@ from pydantic import Field
 
 from marketdata.schemas import Cursor, Limit, Moment, RowId
 from portfolio import selectors, services
-from portfolio.figures import allocations_view, pnl_view, position_view
+from portfolio.allocations_view import allocations_view, versions_view
+from portfolio.figures import pnl_view, position_view
 from portfolio.models import Account, Book
 from portfolio.risk_view import risk_view
 from portfolio.schemas import (
@@ -31,13 +32,17 @@ from portfolio.schemas import (
     PageOut,
     PnlOut,
     PositionOut,
+    RebaseIn,
     ReconciliationsOut,
     ReleaseIn,
     ReservationOut,
     RiskOut,
+    RollbackIn,
     TradeOut,
+    VersionOut,
 )
 from portfolio.selectors import lists
+from portfolio.selectors.allocations import versions
 from portfolio.selectors.trades import trades as trades_of
 from portfolio.selectors.worth import consistent_read, worth
 
@@ -191,9 +196,9 @@ def allocations(request: HttpRequest, account: RowId | None = None) -> dict[str,
 
 @router.post("/allocations/preview", response=AllocationsOut)
 def preview_allocations(request: HttpRequest, payload: AllocationsIn) -> dict[str, Any]:
-    """Show what new shares would do, and change nothing."""
+    """Show what new shares would do, in quote currency, and change nothing."""
     account = _account(payload.account)
-    plan = services.preview_allocations(account_id=account.pk, percents=_percents(account, payload), rebase=payload.rebase)
+    plan = services.preview_allocations(account_id=account.pk, **_plan_asked(account, payload))
     return allocations_view(worth(account.pk), plan=plan)
 
 
@@ -207,6 +212,39 @@ def replace_allocations(request: HttpRequest, payload: AllocationsIn) -> dict[st
 def set_allocations(request: HttpRequest, payload: AllocationsIn) -> dict[str, Any]:
     """Set shares, once per Idempotency-Key."""
     return _set_allocations(request, payload)
+
+
+@router.post("/allocations/rebase", response=AllocationsOut)
+def rebase_allocations(request: HttpRequest, payload: RebaseIn) -> dict[str, Any]:
+    """Deal gains, losses and deposits out anew by the shares as they are."""
+    account = _account(payload.account)
+    services.rebase_allocations(account_id=account.pk, expected=payload.version, note=payload.note, **_asked(request))
+    return allocations_view(worth(account.pk))
+
+
+@router.get("/allocations/versions", response=PageOut[VersionOut])
+def allocation_versions(
+    request: HttpRequest, account: RowId | None = None, cursor: Cursor | None = None, limit: Limit = 20
+) -> dict[str, Any]:
+    """List the versions of the shares with what each changed, newest first; the cursor is a version's number."""
+    found = _account(account)
+    views = versions(account_id=found.pk, cursor=_int(cursor), limit=limit + 1)
+    names = dict(Book.objects.filter(account=found).values_list("id", "name"))
+    more = str(views[limit - 1].version.number) if len(views) > limit else None
+    return {"items": versions_view(views[:limit], names), "next_cursor": more}
+
+
+@router.post("/allocations/rollback", response=AllocationsOut)
+def roll_back_allocations(request: HttpRequest, payload: RollbackIn) -> dict[str, Any]:
+    """Set the shares of an earlier version again, as a new version; or show first what that would do."""
+    account = _account(payload.account)
+    if payload.preview:
+        plan = services.preview_rollback(account_id=account.pk, number=payload.to)
+        return allocations_view(worth(account.pk), plan=plan)
+    services.roll_back_allocations(
+        account_id=account.pk, number=payload.to, expected=payload.version, note=payload.note, **_asked(request)
+    )
+    return allocations_view(worth(account.pk))
 
 
 @router.get("/risk", response=RiskOut)
@@ -262,9 +300,22 @@ def release_kill(request: HttpRequest, payload: KillIn) -> dict[str, Any]:
 def _set_allocations(request: HttpRequest, payload: AllocationsIn) -> dict[str, Any]:
     account = _account(payload.account)
     services.set_allocations(
-        account_id=account.pk, percents=_percents(account, payload), rebase=payload.rebase, **_asked(request)
+        account_id=account.pk,
+        expected=payload.version,
+        note=payload.note,
+        **_plan_asked(account, payload),
+        **_asked(request),
     )
     return allocations_view(worth(account.pk))
+
+
+def _plan_asked(account: Account, payload: AllocationsIn) -> dict[str, Any]:
+    return {
+        "percents": _percents(account, payload),
+        "locks": {share.book: share.is_locked for share in payload.shares if share.is_locked is not None},
+        "policy": payload.policy.changes() if payload.policy else {},
+        "rebase": payload.rebase,
+    }
 
 
 def _percents(account: Account, payload: AllocationsIn) -> dict[int, Any]:

@@ -6,8 +6,7 @@ from typing import Any
 
 from portfolio.selectors import BookNumbers, PositionNumbers
 from portfolio.selectors.worth import Worth
-from portfolio.services.allocations import AllocationPlan
-from trading.ledger import ZERO, exactly
+from trading.ledger import exactly
 
 
 @exactly
@@ -80,34 +79,4 @@ def position_view(numbers: PositionNumbers) -> dict[str, Any]:
         "stop_price": position.stop_price,
         "is_unprotected": position.is_unprotected,
         "opened_at": position.opened_at,
-    }
-
-
-@exactly
-def allocations_view(worth: Worth, *, plan: AllocationPlan | None = None) -> dict[str, Any]:
-    """Arrange the shares as they are, or as a plan would make them."""
-    planned = {share.book_id: share for share in plan.shares} if plan else {}
-    shares = []
-    for book in worth.overview.books:
-        share = planned.get(book.book_id)
-        target = share.target if share else book.target
-        funded = share.funded if share else book.equity
-        shares.append(
-            {
-                "book": book.book_id,
-                "bot": book.name,
-                "percent": share.percent if share else book.percent,
-                "target": target,
-                "funded": funded,
-                "moved": share.moved if share else ZERO,
-                "missing": target - funded,
-            }
-        )
-    return {
-        "seq": worth.seq,
-        "account": worth.account.pk,
-        "total": worth.overview.equity,
-        "unallocated": plan.unallocated if plan else worth.overview.unallocated,
-        "plan": plan.number if plan else 0,
-        "shares": shares,
     }

@@ -169,8 +169,9 @@ def on_fault(request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def on_refusal(request: HttpRequest, error: Any) -> HttpResponse:
-    """Answer why a service said no."""
-    return problems.respond(409, error.code, str(error))
+    """Answer why a service said no, with the facts that it knows."""
+    facts = getattr(error, "facts", None)
+    return problems.respond(409, error.code, str(error), **({"facts": facts} if facts else {}))
 
 
 for refusal in REFUSALS:

@@ -16,15 +16,16 @@ from portfolio.schemas.accounts import (
     ReconciliationOut,
     ReconciliationsOut,
 )
-from portfolio.schemas.commands import (
+from portfolio.schemas.allocations import (
     AllocationsIn,
     AllocationsOut,
-    ExplainIn,
-    KillIn,
-    KillOut,
+    RebaseIn,
+    RollbackIn,
     ShareIn,
     ShareOut,
+    VersionOut,
 )
+from portfolio.schemas.commands import ExplainIn, KillIn, KillOut
 from portfolio.schemas.orders import (
     DecisionOut,
     FillOut,
@@ -58,12 +59,15 @@ __all__ = [
     "PnlOut",
     "PocketOut",
     "PositionOut",
+    "RebaseIn",
     "ReconciliationOut",
     "ReconciliationsOut",
     "ReleaseIn",
     "ReservationOut",
     "RiskOut",
+    "RollbackIn",
     "ShareIn",
     "ShareOut",
     "TradeOut",
+    "VersionOut",
 ]

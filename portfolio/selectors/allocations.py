@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from portfolio.models import Account, Allocation, AllocationVersion, Book
 from portfolio.selectors.numbers import AccountOverview, account_overview
@@ -81,11 +82,11 @@ def holders_of(account_id: int, overview: AccountOverview) -> list[Holder]:
 
 
 @exactly
-def draft(account: Account, wanted: Wanted, policy: Policy | None = None) -> AllocationPlan:
+def draft(account: Account, wanted: Wanted, policy_changes: Mapping[str, Any] | None = None) -> AllocationPlan:
     """Work out what a plan would do now; raises PlanRefused."""
     version = newest_version(account.pk)
     overview = account_overview(account.pk)
-    policy = policy or policy_of(version)
+    policy = replace(policy_of(version), **(policy_changes or {}))
     plan = plan_shares(
         holders=holders_of(account.pk, overview),
         wanted=wanted,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,7 @@ from portfolio.selectors.allocations import AllocationPlan, VersionView
 from portfolio.writers import accounts
 from portfolio.writers import allocations as writing
 from portfolio.writers.allocations import Making
-from trading.allocations import PlanRefused, Policy, Slice, Wanted
+from trading.allocations import PlanRefused, Slice, Wanted
 from trading.ledger import ZERO, exactly, plain
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class _Asked:
     """A plan that a person asks for, from the version they looked at, if they say which."""
 
     wanted: Wanted
-    policy: Policy | None = None
+    policy: Mapping[str, Any] = field(default_factory=dict)
     expected: int | None = None
     restored: int | None = None
 
@@ -61,12 +61,12 @@ def preview_allocations(
     account_id: int,
     percents: Mapping[int, Decimal],
     locks: Mapping[int, bool] | None = None,
-    policy: Policy | None = None,
+    policy: Mapping[str, Any] | None = None,
     rebase: bool = False,
 ) -> AllocationPlan:
     """Show what `set_allocations` would do now."""
     wanted = Wanted(percents=percents, locks=locks or {}, rebase=rebase)
-    return _draft(Account.objects.get(id=account_id), _Asked(wanted=wanted, policy=policy))
+    return _draft(Account.objects.get(id=account_id), _Asked(wanted=wanted, policy=policy or {}))
 
 
 @exactly
@@ -80,7 +80,7 @@ def set_allocations(
     request_id: str = "",
     rebase: bool = False,
     locks: Mapping[int, bool] | None = None,
-    policy: Policy | None = None,
+    policy: Mapping[str, Any] | None = None,
     expected: int | None = None,
     cause: str = Cause.SET,
     note: str = "",
@@ -88,10 +88,11 @@ def set_allocations(
     """Set shares of the account's worth and move the money they call for, at once.
 
     A book gives back free cash only: what its orders and positions hold is pending and follows when it is free.
+    `policy` has the fields of the policy that change.
     `expected` is the version that was looked at: if somebody made another one meanwhile, nothing changes.
     The next order is sized by the new amount.
     """
-    asked = _Asked(wanted=Wanted(percents=percents, locks=locks or {}, rebase=rebase), policy=policy, expected=expected)
+    asked = _Asked(wanted=Wanted(percents=percents, locks=locks or {}, rebase=rebase), policy=policy or {}, expected=expected)
     making = _making(cause, by=by, now=now, market_at=market_at, request_id=request_id, note=note)
     return _carry_out(account_id, lambda _account: asked, making)
 
@@ -165,7 +166,7 @@ def _rollback(account: Account, number: int, expected: int | None) -> _Asked:
             locks={book_id: part.is_locked for book_id, part in slices.items()},
             overrides_locks=True,
         ),
-        policy=reading.policy_of(view.version),
+        policy=asdict(reading.policy_of(view.version)),
         expected=expected,
         restored=number,
     )

@@ -20,7 +20,6 @@ from portfolio.services.allocations import AllocationPlan
 from portfolio.writers import flows
 from portfolio.writers.books import forget_pending
 from tests.portfolio.world import BAR, MARKET_AT, NOW, World
-from trading.allocations import Policy
 from trading.orders import ExchangeStatus
 
 D = Decimal
@@ -85,7 +84,7 @@ def test_a_version_is_never_edited(world: World) -> None:
 
 
 def test_going_back_is_a_version_of_its_own(world: World) -> None:
-    share(world, "10", "30", policy=Policy(reserve_percent=D(0), band_percent=D(1)))
+    share(world, "10", "30", policy={"band_percent": D(1)})
     share(world, "0", "40", locks={world.books[1].pk: True})
     preview = services.preview_rollback(account_id=world.account_id, number=2)
     done = services.roll_back_allocations(account_id=world.account_id, number=2, by=None, now=NOW, expected=3)
@@ -212,7 +211,7 @@ def test_a_rebase_deals_out_a_deposit_and_takes_a_withdrawal_from_all(world: Wor
 
 def test_deposits_are_dealt_out_by_themselves_where_the_policy_says_so(world: World) -> None:
     deposit(world, "500")
-    share(world, policy=Policy(rebases_after_flows=True))
+    share(world, policy={"rebases_after_flows": True})
     assert passed(world) is False, "flows before the policy are not its business"
 
     deposit(world, "1000")
@@ -225,7 +224,7 @@ def test_deposits_are_dealt_out_by_themselves_where_the_policy_says_so(world: Wo
 
 
 def test_a_schedule_of_market_time_rebases_once_a_slot(world: World) -> None:
-    share(world, policy=Policy(rebase_hours=24, band_percent=D("0.5")), market_at=MARKET_AT + timedelta(hours=2))
+    share(world, policy={"rebase_hours": 24, "band_percent": D("0.5")}, market_at=MARKET_AT + timedelta(hours=2))
     buy(world)
     assert passed(world) is False
     deposit(world, "100")
@@ -241,7 +240,7 @@ def test_a_schedule_of_market_time_rebases_once_a_slot(world: World) -> None:
 
 
 def test_nothing_is_rebased_while_the_account_is_not_known_for_sure(world: World) -> None:
-    share(world, policy=Policy(rebases_after_flows=True))
+    share(world, policy={"rebases_after_flows": True})
     deposit(world, "1000")
     Account.objects.update(state=Account.State.ENTRIES_HALTED)
     assert passed(world) is False
@@ -250,7 +249,7 @@ def test_nothing_is_rebased_while_the_account_is_not_known_for_sure(world: World
 
 
 def test_looking_for_work_costs_two_reads(world: World) -> None:
-    share(world, policy=Policy(rebase_hours=1, rebases_after_flows=True))
+    share(world, policy={"rebase_hours": 1, "rebases_after_flows": True})
     with CaptureQueriesContext(connection) as queries:
         assert passed(world) is False
     assert len(queries) == 3
