@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -88,13 +89,17 @@ class Intake:
                 if (trade.symbol, trade.trade_id) not in self._heard:
                     self._owed.setdefault((trade.symbol, trade.trade_id), self._session.monotonic())
 
-    async def fill_gaps(self, symbols: Iterable[str]) -> int:
-        """Read the history of these symbols from where it was left and post what is new; answer how many trades."""
+    async def fill_gaps(self, symbols: Iterable[str], *, again: Mapping[str, int] = MappingProxyType({})) -> int:
+        """Read the history of these symbols from where it was left, or again from a trade, and post what is new.
+
+        Answers how many trades were.
+        """
         session = self._session
         async with self._reading:
             found: list[TradeReport] = []
             for symbol in symbols:
-                found += await session.port.trades_since(symbol, session.cursors.get(symbol, -1) + 1)
+                unread = session.cursors.get(symbol, -1) + 1
+                found += await session.port.trades_since(symbol, min(unread, again.get(symbol, unread)))
             if not found:
                 return 0
             # In the order of the market: what was bought in one symbol may have paid for another.
@@ -127,7 +132,7 @@ class Intake:
                 log.error("trade.owner_unknown", account=session.account_id, orders=sorted(posted.orders_unknown)[:5])
         self.remember(trades)
         # Oldest first, so the last one of each symbol is the newest.
-        newest = {trade.symbol: trade.trade_id for trade in found}
+        newest = {trade.symbol: max(trade.trade_id, session.cursors.get(trade.symbol, -1)) for trade in found}
         session.cursors.update(newest)
         if is_whole:
             await session.database.run(notes.move_cursors, session.account_id, session.epoch, newest, now=session.now())

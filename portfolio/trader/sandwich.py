@@ -11,7 +11,7 @@ import structlog
 
 from portfolio.jobs import reconcile
 from portfolio.models import Reconciliation
-from portfolio.trader import identity, metrics, records
+from portfolio.trader import identity, metrics, records, rereading
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.intake import Intake
 from portfolio.trader.session import Session
@@ -90,11 +90,12 @@ class Sandwich:
         session = self._session
         before = (await session.port.balances()).totals()
         symbols = await session.database.run(records.symbols_in_play, session.account_id)
+        assets = set[str]()
         if search:
             ours = await session.database.run(records.ledger_totals, session.account_id)
             assets = {asset for asset in before.keys() | ours.keys() if before.get(asset, 0) != ours.get(asset, 0)}
-            symbols = sorted({*symbols, *await session.database.run(records.symbols_to_search, session.account_id, assets)})
-        news = await self._intake.fill_gaps(symbols)
+        again = await session.database.run(rereading.histories, session.account_id, assets, now=session.now())
+        news = await self._intake.fill_gaps(sorted({*symbols, *again}), again=again)
         posted = await session.database.run(records.trades_posted, session.account_id)
         ours = await session.database.run(records.ledger_totals, session.account_id)
         after = (await session.port.balances()).totals()

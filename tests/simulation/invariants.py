@@ -290,7 +290,9 @@ class Checker:
         asked = {row.parent.seq for row in tables.intents.values() if row.kind == "stop" and row.parent is not None}
         for order in tables.orders.values():
             wants = order.intent.kind == "enter" and order.intent.stop_price is not None and order.filled_quantity > ZERO
-            if wants and order.status not in LIVE:
+            # What comes after a flatten is sold.
+            is_sold = order.intent.seq <= tables.books[order.book_id].flattened_seq
+            if wants and not is_sold and order.status not in LIVE:
                 require("I-47", order.intent.seq in asked, f"nobody asked for the stop of {order.client_order_id}")
         for (book, instrument), row in tables.positions.items():
             if row.stop_price is None or row.is_unprotected:

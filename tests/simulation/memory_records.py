@@ -13,6 +13,7 @@ from exchange.ports import FlowReport, OrderTicket
 from portfolio.models import Reconciliation
 from portfolio.trader.lease import LeaseLost
 from portfolio.trader.records import Agenda, Outgoing, Posted, Recorded, Watched
+from portfolio.trader.rereading import WATCH
 from trading import order_status
 from trading.desk import answers as taking_in
 from trading.desk import claims, fills, releases, reports
@@ -40,6 +41,7 @@ class MemoryRecords:
         self.killed_at: datetime | None = None
         self.cursors: dict[str, int] = {}
         self.outcomes: list[str] = []
+        self.exact_at: list[datetime] = []
 
     def acquire(self) -> int:
         """Take the lease."""
@@ -122,11 +124,19 @@ class MemoryRecords:
         ordered = {row.instrument.venue_symbol for row in tables.orders.values()}
         return sorted(ordered | {row.instrument.venue_symbol for row in tables.fills.values()})
 
-    def symbols_to_search(self, _account_id: int, assets: Iterable[str]) -> list[str]:
-        """Return the symbols whose trades could explain a difference."""
-        bases = set(assets) - {self.memory.tables.account.quote_asset}
-        rows = self.memory.tables.instruments.values()
-        return sorted(row.venue_symbol for row in rows if row.base in bases)
+    def histories(self, _account_id: int, assets: Iterable[str], *, now: datetime) -> dict[str, int]:
+        """Return from which trade on histories are read again."""
+        tables, since = self.memory.tables, now - WATCH
+        late = [row for row in tables.movements if row.recorded_at >= since]
+        explained = {leg.pocket.asset for row in late if row.kind == "explained" for leg in row.legs}
+        bases = {*assets, *explained} - {tables.account.quote_asset}
+        began = next((row.recorded_at for row in late if row.kind == "suspense"), now)
+        whole_at = max((moment for moment in self.exact_at if moment < began), default=None)
+        found = {row.venue_symbol: 0 for row in tables.instruments.values() if row.base in bases}
+        for row in tables.fills.values():
+            if row.instrument.venue_symbol in found and whole_at is not None and row.posted_at < whole_at:
+                found[row.instrument.venue_symbol] = max(found[row.instrument.venue_symbol], row.trade_id + 1)
+        return dict(sorted(found.items()))
 
     def ledger_totals(self, _account_id: int) -> dict[str, Decimal]:
         """Add up what is ours, without suspense."""
@@ -249,6 +259,8 @@ class MemoryRecords:
             with self._fenced(self.memory.epoch, now) as desk:
                 row.outcome = Reconciliation.Outcome.RESIDUAL if compare(desk, totals, cause) else Reconciliation.Outcome.EXACT
         self.outcomes.append(str(row.outcome))
+        if row.outcome == Reconciliation.Outcome.EXACT:
+            self.exact_at.append(now)
         return row
 
     def is_safe_mode(self, _account_id: int) -> bool:

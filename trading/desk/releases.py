@@ -31,11 +31,10 @@ def after_end(desk: Desk, order: OrderRow) -> None:
     is_late = _comes_after_a_flatten(desk, order)
     if not (has_stop or lost_stop or is_late or desk.waiting_of(order.book_id, order.instrument_id)):
         return
-    if has_stop and not is_late:
+    is_sold = is_late and _sell_what_came_late(desk, order)
+    if has_stop and not is_sold:
         attach_stop(desk, order.intent)
     release_waiting(desk)
-    if is_late:
-        _sell_what_came_late(desk, order)
     if lost_stop or is_late:
         note_lost_stop(desk, order.book_id, order.instrument_id)
 
@@ -80,17 +79,21 @@ def _comes_after_a_flatten(desk: Desk, order: OrderRow) -> bool:
     return _freed(order) > ZERO and order.intent.seq <= desk.books[order.book_id].flattened_seq
 
 
-def _sell_what_came_late(desk: Desk, order: OrderRow) -> None:
-    """Sell what an order of before a flatten has brought or given back, and no more: the book may have begun anew."""
+def _sell_what_came_late(desk: Desk, order: OrderRow) -> bool:
+    """Sell what an order of before a flatten has brought or given back, and no more: the book may have begun anew.
+
+    Answers whether it is being sold.
+    """
+    if any(intent.kind == FLATTEN for intent in desk.waiting_of(order.book_id, order.instrument_id)):
+        return True
     position = desk.position(order.book_id, order.instrument_id)
-    waiting = desk.waiting_of(order.book_id, order.instrument_id)
-    if position is None or not can_be_sold(desk, position) or any(intent.kind == FLATTEN for intent in waiting):
-        return
+    if position is None or not can_be_sold(desk, position):
+        return False
     if order.side == "sell" and position.stop_price is not None:
         # A stop of dust outlives a hard stop; whoever replaced it now looks after the position.
-        return
+        return False
     instrument = desk.instrument(order.instrument_id)
-    sell_more(desk, position, reason=LATE_AFTER_FLATTEN, lots=int(_freed(order) // instrument.lot_size))
+    return sell_more(desk, position, reason=LATE_AFTER_FLATTEN, lots=int(_freed(order) // instrument.lot_size))
 
 
 def _freed(order: OrderRow) -> Decimal:

@@ -51,13 +51,19 @@ def sell_out(desk: Desk, position: PositionRow, *, reason: str) -> bool:
     return refusal is None
 
 
-def sell_more(desk: Desk, position: PositionRow, *, reason: str, lots: int) -> None:
-    """Sell so many lots of a position, behind the sale that is on its way if there is one; what stays keeps its stop."""
+def sell_more(desk: Desk, position: PositionRow, *, reason: str, lots: int) -> bool:
+    """Sell so many lots of a position, behind the sale that is on its way if there is one; what stays keeps its stop.
+
+    Answers whether there is anything to sell.
+    """
     intent = desk.admit(_sale(desk, position, reason=reason, lots=lots, stop_price=position.stop_price))
     if any(order.intent.kind in SELLS_OF_EXIT for order in desk.live_of(position.book_id, position.instrument_id, side="sell")):
         desk.wait(intent)
-    elif place(desk, intent) is not None:
+        return True
+    refusal = place(desk, intent)
+    if refusal is not None:
         desk.forget(intent)
+    return refusal is None
 
 
 def _sale(desk: Desk, position: PositionRow, *, reason: str, lots: int = 0, stop_price: Decimal | None = None) -> IntentRow:

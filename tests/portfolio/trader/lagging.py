@@ -41,6 +41,8 @@ class LaggingPort:
     troubles: dict[str, list[ExchangeTrouble]] = field(default_factory=dict)
     # Lists that leave an order out although it lives.
     omitted: set[str] = field(default_factory=set)
+    # Trades that the history leaves out although the balances show them.
+    late_trades: set[int] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
     canceled: list[str] = field(default_factory=list)
     # Orders that a person has made elsewhere: the name of each number.
@@ -124,7 +126,8 @@ class LaggingPort:
         return [
             replace(trade, client_order_id=None)
             for trade in self.world.exchange.trades
-            if trade.symbol == symbol and trade.trade_id >= from_id and self.shows(trade.client_order_id or "")
+            if trade.symbol == symbol and trade.trade_id >= from_id and trade.trade_id not in self.late_trades
+            if self.shows(trade.client_order_id or "")
         ]
 
     async def balances(self) -> BalanceReport:

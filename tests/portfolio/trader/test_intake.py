@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -17,6 +18,7 @@ from marketdata.models import Mark
 from portfolio import services
 from portfolio.jobs import fee_settlement
 from portfolio.models import Account, Book, Fill, HistoryCursor, LedgerTransaction, Order
+from portfolio.trader import rereading
 from portfolio.trader.intake import ECHO_SECONDS
 from portfolio.writers import accounts, flows
 from tests.portfolio.trader.lagging import Bench, account_of, bench
@@ -162,6 +164,54 @@ def test_a_trade_by_hand_that_the_operator_cannot_pay_halts_entries(world: World
     run(world, story)
     assert account_of(world).state_reason == accounts.RECONCILE_RESIDUAL
     assert world.verify() == []
+
+
+@pytest.mark.fault("E33", "E43")
+def test_a_trade_that_shows_after_its_difference_was_explained_is_still_taken_in(world: World) -> None:
+    """Nothing of ours trades the symbol, a later trade has moved the cursor past it, and the books agree by a person's word."""
+    hidden = by_hand(world, "BNBUSDT", Side.SELL, "0.5", "400", 1)
+    passing = by_hand(world, "BNBUSDT", Side.SELL, "0.1", "400", 2)
+
+    def explain() -> None:
+        words: dict[str, Any] = {
+            "account_id": world.account_id,
+            "by": None,
+            "reason": "sold by hand",
+            "now": NOW + timedelta(seconds=40),
+        }
+        services.explain_suspense(asset="BNB", amount=D("0.5"), kind="withdrawal", **words)
+        services.explain_suspense(asset="USDT", amount=D(200), kind="deposit", **words)
+
+    async def story(opened: Bench) -> None:
+        opened.port.by_hand = {made.exchange_order_id: made.client_order_id or "" for made in (hidden, passing)}
+        opened.port.late_trades = {hidden.trade_id}
+        assert await opened.sandwich.compare("cycle") == "residual"
+        assert opened.session.cursors["BNBUSDT"] == passing.trade_id
+        await opened.session.database.run(explain)
+        assert await opened.sandwich.compare("cycle") == "exact"
+
+        opened.port.late_trades.clear()
+        opened.port.elapsed += 3600
+        await opened.sandwich.compare("cycle")
+
+    run(world, story)
+    assert set(Fill.objects.values_list("trade_id", flat=True)) == {hidden.trade_id, passing.trade_id}
+    # Now it is there twice, by trade and by word: the person takes the word back.
+    assert account_of(world).state_reason == accounts.RECONCILE_RESIDUAL
+    assert world.verify() == []
+
+
+@pytest.mark.fault("E33")
+def test_a_history_is_read_again_for_a_day_and_from_where_all_agreed(world: World) -> None:
+    by_hand(world, "BNBUSDT", Side.SELL, "0.5", "400", 1)
+    world.compare()
+    services.explain_suspense(
+        account_id=world.account_id, asset="BNB", amount=D("0.5"), kind="withdrawal", by=None, reason="sold", now=NOW
+    )
+    assert rereading.histories(world.account_id, (), now=NOW + timedelta(hours=23)) == {"BNBUSDT": 0}
+    assert rereading.histories(world.account_id, (), now=NOW + timedelta(hours=25)) == {}
+    assert rereading.histories(world.account_id, ("USDT",), now=NOW + timedelta(hours=25)) == {}
+    assert rereading.histories(world.account_id, ("ETH", "USDT"), now=NOW + timedelta(hours=25)) == {"ETHUSDT": 0}
 
 
 def leave_to_the_operator(world: World, amount: str) -> None:
