@@ -28,6 +28,8 @@ class Terms:
     # A message that subscribes names so many streams at most.
     names_per_message: int = 200
     messages_per_second: int = 4
+    # How many levels of an order book are read before its changes are followed.
+    book_levels: int = 1000
     # How often one address may dial in this time.
     dials_max: int = 250
     dials_seconds: int = 300
@@ -89,22 +91,23 @@ class Lines:
                 raise error
 
     async def _keep(self, place: int, names: list[str]) -> None:
-        line: Line | None = None
+        standing: list[Line] = []
         try:
             while True:
-                line = self._current[place] = await self._open(names)
+                standing.append(await self._open(names))
                 self._sign(StreamOpen())
-                while (reason := await self._end_of(line)) is None:
+                self._current[place] = standing[-1]
+                while (reason := await self._end_of(standing[-1])) is None:
                     # The new one first: what happens meanwhile comes twice, never not at all (M09).
-                    successor = await self._open(names, while_standing=line)
+                    standing.append(await self._open(names, while_standing=standing[-1]))
+                    self._current[place] = standing[-1]
                     await asyncio.sleep(OVERLAP_SECONDS)
-                    await line.close()
-                    line = self._current[place] = successor
+                    await standing.pop(0).close()
                     log.info("line.handed_over", host=self._host, streams=len(names))
                 self._sign(StreamGap(reason))
-                await line.close()
+                await standing.pop().close()
         finally:
-            if line is not None:
+            for line in standing:
                 await line.close()
 
     async def _end_of(self, line: Line) -> str | None:

@@ -13,7 +13,7 @@ OPEN_TIME_MIN: Final = 1_262_304_000_000
 OPEN_TIME_MAX: Final = 4_102_444_800_000
 # Nothing closes so long after the market's own time.
 AHEAD_MAX_MS: Final = 86_400_000
-# A close ten times its predecessor's is a wrong scale, not a market.
+# A price ten times the last close is a wrong scale, not a market.
 JUMP_MAX: Final = 10.0
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -89,6 +89,6 @@ def _objection(candle: ClosedCandle, last_close: float | None, market_now: int |
         validate_bar(Bar(candle.open_time, *candle[3:]))
     except BadCandles as error:
         return str(error)
-    if last_close and not 1 / JUMP_MAX < candle.close / last_close < JUMP_MAX:
-        return f"closes at {candle.close:g}, too far from the last close {last_close:g}"
+    if last_close and not 1 / JUMP_MAX < candle.low / last_close <= candle.high / last_close < JUMP_MAX:
+        return f"goes from {candle.low:g} to {candle.high:g}, too far from the last close {last_close:g}"
     return ""

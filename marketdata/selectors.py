@@ -237,7 +237,10 @@ def prices(market_id: int, *, now: datetime) -> dict[int, Price]:
     """
     rows = Instrument.objects.filter(Q(mark__isnull=False) | Q(price_health__isnull=False), market=market_id)
     columns = ("id", "mark__price", "price_health__doubt", "price_health__detail", "price_health__looked_at")
-    return {number: Price(mark, _trouble(*health, now)) for number, mark, *health in rows.values_list(*columns)}
+    return {
+        number: Price(mark, _trouble(doubt, detail, looked_at, now))
+        for number, mark, doubt, detail, looked_at in rows.values_list(*columns)
+    }
 
 
 def _trouble(doubt: str | None, detail: str | None, looked_at: datetime | None, now: datetime) -> str:

@@ -46,6 +46,11 @@ class LocalBook:
                     mine.pop(price, None)
         self.last_id = news.last_id
 
+    @property
+    def is_crossed(self) -> bool:
+        """Say whether somebody would buy above what somebody asks: no exchange lets that stand, so something is missing."""
+        return bool(self.bids) and bool(self.asks) and max(self.bids) >= min(self.asks)
+
     def top(self, symbol: str, levels: int) -> BookUpdate:
         """Return the best levels of both sides."""
         bids = tuple(sorted(self.bids.items(), reverse=True)[:levels])

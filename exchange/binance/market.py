@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -39,7 +40,7 @@ _TROUBLES: Final = (ExchangeTrouble, ccxt.BaseError, OSError, asyncio.TimeoutErr
 _DAY_MS: Final = 86_400_000
 # How often the market's time is asked for when events claim one that cannot be.
 _TIME_SECONDS: Final = 5.0
-_BOOK_DEPTH: Final = 1000
+_EXPONENT_MAX: Final = 18
 Raw = dict[str, Any]
 OnEvent = Callable[[Raw], None]
 OnSign = Callable[[StreamGap | StreamOpen], None]
@@ -185,6 +186,9 @@ class BinanceMarket:
                         yield book.top(symbol, levels)
                     continue
                 book.apply(changes(event))
+                if book.is_crossed:
+                    book = None
+                    continue
                 yield book.top(symbol, levels)
 
     async def reopen_streams(self, reason: str) -> None:
@@ -229,7 +233,7 @@ class BinanceMarket:
         symbol = names[row.get("symbol") or row["s"]]
         try:
             bid, ask = row.get("bidPrice", row.get("b")), row.get("askPrice", row.get("a"))
-            return QuoteUpdate(symbol, answers.exact(bid), answers.exact(ask), self._market_ms)
+            return QuoteUpdate(symbol, _price(bid), _price(ask), self._market_ms)
         except ExchangeTrouble as trouble:
             return Unreadable(symbol, str(trouble))
 
@@ -251,7 +255,9 @@ class BinanceMarket:
             self._market_ms = max(self._market_ms, await self._market_time_ms(symbol))
 
     async def _read_book(self, name: str) -> LocalBook:
-        raw = await self._connection.call("public_get_depth", {"symbol": name, "limit": _BOOK_DEPTH}, method="GET", weight=50)
+        raw = await self._connection.call(
+            "public_get_depth", {"symbol": name, "limit": self._terms.book_levels}, method="GET", weight=50
+        )
         return snapshot(raw)
 
     async def _market_time_ms(self, symbol: str) -> int:
@@ -265,6 +271,14 @@ class BinanceMarket:
 def venue_symbol(symbol: str) -> str:
     """Write a symbol as Binance does."""
     return symbol.replace("/", "")
+
+
+def _price(value: Any) -> Decimal:
+    price = answers.exact(value)
+    # A number may be finite and still too long to reckon with.
+    if abs(price.adjusted()) > _EXPONENT_MAX:
+        raise ExchangeTrouble(Outcome.UNAVAILABLE, f"{str(value)[:40]} is no price")
+    return price
 
 
 def _closed_candle(names: dict[str, str], event: Raw) -> ClosedCandle | Unreadable | None:

@@ -16,7 +16,7 @@ from marketdata import jobs
 from marketdata.candles import ClosedCandle, moment
 from marketdata.feed.market_clock import MarketClock
 from marketdata.feed.prices import Limits
-from marketdata.feed.progress import Progress, Stretch
+from marketdata.feed.progress import AUDIT_BARS, Progress, Stretch
 from marketdata.feed.store import Store
 from marketdata.feed.watch import QuoteWatch
 from marketdata.models import Market
@@ -47,9 +47,12 @@ class Feed:
         self._rung = 0
         # The market's time as last seen; nothing may tell of a day after it.
         self._market_now = 0
-        self._facts: dict[str, Any] = {"candles": 0, "asked": 0, "gaps": 0, "unreadable": 0, "bar_ms": None}
+        self._facts: dict[str, Any] = {"candles": 0, "asked": 0, "gaps": 0, "unreadable": 0, "revised": 0, "disputed": 0}
+        self._facts["bar_ms"] = None
         self._catching_up = asyncio.Lock()
         self._streams: list[asyncio.Task[None]] = []
+        # The newest close that was heard of, and when that was: what a bar takes until it may be acted on.
+        self._newest_close = 0
         self._closed_at = 0.0
         self._quotes = QuoteWatch(port=port, store=store, market_now=lambda: self._market_now, ids=self._ids, limits=limits)
 
@@ -89,7 +92,8 @@ class Feed:
 
     async def _take_in(self, event: StreamedCandle) -> None:
         candle = self._candle(event)
-        if candle is None:
+        if candle is None or self._progress.is_distrusted(candle):
+            # Of a candle that was told as nonsense once, only an answer is believed.
             return
         # One at a time with the catching up: a stretch is complete before the candle after it is judged.
         async with self._catching_up:
@@ -97,11 +101,28 @@ class Feed:
             synced = [jobs.Synced(track.subscription_id, moment(candle.close_time))] if track else []
             recorded = await self._store.record([candle], synced, self._market_now)
             if recorded.refused:
+                self._progress.distrust(candle)
                 self._quotes.doubt(event.symbol, recorded.refused[0].reason)
             elif track:
                 self._progress.note(track.subscription_id, through=candle.close_time)
         self._facts["candles"] += 1
+        if not recorded.refused:
+            self._note_close(candle.close_time)
+        if recorded.revised:
+            # The stream contradicts itself: what the exchange answers when asked stands (M03).
+            await self._settle(candle)
+        if track is None and self._progress.is_ahead(candle):
+            # Something before it is missing: it is fetched before anybody sees this one (M02).
+            await self._catch_up(await self._closed_through())
         await self._ring_if_complete(candle.close_time)
+
+    async def _settle(self, candle: ClosedCandle) -> None:
+        self._facts["revised"] += 1
+        track = self._progress.track_of(candle)
+        if track is not None:
+            asked = await self._patiently(lambda: self._port.candles(track.symbol, track.interval, candle.open_time, 1))
+            settled = [found for event in asked if (found := self._candle(event)) and found.open_time == candle.open_time]
+            await self._store.record(settled, [], self._market_now)
 
     async def _follow_market_time(self) -> None:
         """Ask by hand for what a stream has not brought a moment after the market's time moved on."""
@@ -109,13 +130,32 @@ class Feed:
         while True:
             closed = await self._patiently(lambda: self._market_clock.next_close(seen))  # noqa: B023 - awaited at once.
             if closed is None:
-                continue
+                # Nothing closes for a while, or nobody tells: then asking must do.
+                closed = await self._closed_through()
             seen = closed
             self._market_now = max(self._market_now, closed)
-            self._closed_at = asyncio.get_running_loop().time()
+            self._note_close(closed)
             if not self._progress.is_complete(closed):
                 await asyncio.sleep(GRACE_SECONDS)
             await self._catch_up(closed)
+            await self._audit()
+
+    async def _audit(self) -> None:
+        """Hold what the streams told against what the exchange answers, an hour of five-minute bars at a time (M13)."""
+        for track in list(self._progress.tracks.values()):
+            if not track.is_due_for_audit:
+                continue
+            end = track.synced_through
+            assert end is not None
+            begin = max(end - AUDIT_BARS * track.length, track.synced_from or 0)
+            count = (end - begin) // track.length
+            answered = await self._patiently(lambda: self._port.candles(track.symbol, track.interval, begin, count))  # noqa: B023
+            inside = [found for event in answered if (found := self._candle(event)) and found.close_time <= end]
+            recorded = await self._store.record(inside, [], self._market_now)
+            track.audited_through = end
+            if recorded.revised:
+                self._facts["disputed"] += recorded.revised
+                self._quotes.doubt(track.symbol, f"{recorded.revised} candles were told otherwise than they are answered")
 
     async def _catch_up(self, market_time: int) -> None:
         """Ask for everything that is missing up to a market time, and tell that it is there."""
@@ -149,7 +189,7 @@ class Feed:
             return
         self._rung = market_time
         await self._store.ring(market_time)
-        if self._market_now == market_time and self._closed_at:
+        if self._newest_close == market_time:
             self._facts["bar_ms"] = round((asyncio.get_running_loop().time() - self._closed_at) * 1000)
 
     async def _keep_looking(self) -> None:
@@ -184,6 +224,10 @@ class Feed:
                 log.warning("feed.exchange_trouble", market=self._market.pk, trouble=str(trouble), retry_in=wait)
                 attempt += 1
                 await asyncio.sleep(wait)
+
+    def _note_close(self, close: int) -> None:
+        if close > self._newest_close:
+            self._newest_close, self._closed_at = close, asyncio.get_running_loop().time()
 
     def _note_gap(self, event: StreamGap) -> None:
         self._facts["gaps"] += 1

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from marketdata.candles import ClosedCandle, floor_to_interval, milliseconds
 from marketdata.models import Subscription
 from trading.bars import interval_milliseconds
+
+# After so many closes, what the stream told of them is held against an answer.
+AUDIT_BARS: Final = 12
+# A candle that long ago is settled.
+_DISTRUSTED_KEPT: Final = 256
 
 
 class Stretch(NamedTuple):
@@ -30,6 +36,12 @@ class Track:
     history_bars: int
     synced_from: int | None
     synced_through: int | None
+    audited_through: int = 0
+
+    @property
+    def is_due_for_audit(self) -> bool:
+        """Say whether enough candles have closed since the last audit."""
+        return self.synced_through is not None and self.synced_through - self.audited_through >= AUDIT_BARS * self.length
 
     @property
     def length(self) -> int:
@@ -56,6 +68,7 @@ class Progress:
 
     tracks: dict[int, Track] = field(default_factory=dict)
     _by_stream: dict[tuple[int, str], Track] = field(default_factory=dict)
+    _distrusted: deque[tuple[int, str, int]] = field(default_factory=lambda: deque(maxlen=_DISTRUSTED_KEPT))
 
     def follow(self, subscriptions: Iterable[Subscription]) -> bool:
         """Take in what is subscribed, and say whether that changed what must be streamed or asked for."""
@@ -93,8 +106,25 @@ class Progress:
 
     def completed_by(self, candle: ClosedCandle) -> Track | None:
         """Answer the subscription that a streamed candle completes; None if something before it is missing."""
-        track = self._by_stream.get((candle.instrument_id, candle.interval))
+        track = self.track_of(candle)
         return track if track is not None and track.synced_through == candle.open_time else None
+
+    def track_of(self, candle: ClosedCandle) -> Track | None:
+        """Answer the subscription that a candle belongs to."""
+        return self._by_stream.get((candle.instrument_id, candle.interval))
+
+    def distrust(self, candle: ClosedCandle) -> None:
+        """Remember that the stream told nonsense about a candle."""
+        self._distrusted.append(candle[:3])
+
+    def is_distrusted(self, candle: ClosedCandle) -> bool:
+        """Say whether the stream has told nonsense about this candle before."""
+        return candle[:3] in self._distrusted
+
+    def is_ahead(self, candle: ClosedCandle) -> bool:
+        """Say whether a candle opens later than its subscription is complete."""
+        track = self.track_of(candle)
+        return track is not None and track.synced_through is not None and candle.open_time > track.synced_through
 
     def note(self, subscription_id: int, *, through: int, begin: int | None = None) -> None:
         """Remember that a subscription is complete from a moment through another, as it was just committed."""

@@ -1,0 +1,96 @@
+"""Whatever the stream does, the strategies see every closed bar exactly once, in order, as the exchange answers it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exchange.ports import MarketPort
+from marketdata.feed.loop import Feed
+from marketdata.feed.market_clock import MarketClock
+from marketdata.models import Market
+from tests.marketdata.street import MINUTE, SYMBOLS, Lies, Memory, Street, StreetClock, StreetPort
+from tests.simulation.clock import VirtualLoop
+
+SHARE = st.sampled_from([0.0, 0.1, 0.5])
+LIES = st.builds(Lies, drops=SHARE, repeats=SHARE, delays=SHARE, revises=SHARE, garbles=SHARE, cuts=SHARE, refuses=SHARE)
+
+
+def live_through(street_of: Lies, *, seed: int, bars: int) -> tuple[Street, Memory]:
+    """Run a feed over a market of so many bars, and a few seconds more."""
+    loop = VirtualLoop()
+
+    async def story() -> tuple[Street, Memory]:
+        street, memory = Street(street_of, seed, bars), Memory()
+        feed = Feed(
+            market=cast("Market", SimpleNamespace(pk=1)),
+            port=cast("MarketPort", StreetPort(street)),
+            market_clock=cast("MarketClock", StreetClock(street)),
+            store=memory,
+        )
+        running = asyncio.ensure_future(feed.run())
+        await street.run()
+        await asyncio.sleep(30)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        return street, memory
+
+    try:
+        return loop.run_until_complete(story())
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+@pytest.mark.fault("M02", "M03")
+@settings(max_examples=40, deadline=None)
+@given(lies=LIES, seed=st.integers(0, 2**32))
+def test_every_closed_bar_reaches_the_strategies_once_and_in_order(lies: Lies, seed: int) -> None:
+    street, memory = live_through(lies, seed=seed, bars=25)
+
+    assert memory.rings == sorted(set(memory.rings))
+    assert memory.rings[-1] == street.now
+    for number, name in enumerate(SYMBOLS, start=1):
+        truth = [street.truth[name][at] for at in sorted(street.truth[name])][-25:]
+        seen = memory.stepped[number][-25:]
+        assert [bar.open_time for bar in seen] == [bar.open_ms for bar in truth]
+        stored = [memory.candles[number, bar.open_ms] for bar in truth]
+        assert [tuple(bar[3:]) for bar in stored] == [(b.open, b.high, b.low, b.close, b.volume) for b in truth]
+
+
+@pytest.mark.fault("M02")
+def test_a_lost_bar_is_fetched_before_the_next_one_is_told() -> None:
+    street, memory = live_through(Lies(drops=0.5), seed=7, bars=40)
+    known = {number: [bar.open_time for bar in bars] for number, bars in memory.stepped.items()}
+    for opens in known.values():
+        assert {later - earlier for earlier, later in itertools.pairwise(opens)} == {MINUTE}
+    assert memory.rings[-1] == street.now
+
+
+@pytest.mark.fault("M13")
+def test_what_the_stream_told_once_wrongly_and_believably_is_found_by_the_audit() -> None:
+    street, memory = live_through(Lies(warps=0.3), seed=5, bars=48)
+    settled = [bar for bar in memory.stepped[1] if bar.open_time < memory.rings[-1] - 15 * MINUTE]
+    truth = {at: bar.close for at, bar in street.truth[SYMBOLS[0]].items()}
+    assert [memory.candles[1, bar.open_time].close for bar in settled] == [truth[bar.open_time] for bar in settled]
+    assert [bar.close for bar in settled] != [truth[bar.open_time] for bar in settled], "the strategies were told otherwise"
+    assert memory.facts["disputed"] > 0
+
+
+@pytest.mark.fault("M01")
+def test_a_silent_stream_still_delivers_bars_by_questions_and_puts_its_prices_in_doubt() -> None:
+    street, memory = live_through(Lies(silent=True), seed=3, bars=30)
+    assert len(memory.stepped[1]) >= 30
+    doubted = [at for at, standing in memory.troubles if standing]
+    assert doubted[0] <= 11.0, "stale within ten seconds and a look"
+    assert {frozenset(standing) for _, standing in memory.troubles if standing} == {frozenset({1, 2})}
+    assert street.reopened, "a silent stream is opened anew"
+    assert abs(memory.newest[1].market_ms - street.now) <= 3 * MINUTE, "exits go by the exchange's answers"
