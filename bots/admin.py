@@ -27,9 +27,9 @@ class BotAdmin(ReadOnlyAdmin):
     actions = ("start", "stop", "pause", "resume", "flatten")
 
     def has_operate_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Let those who may change bots operate them."""
+        """Let operators operate them."""
         user = request.user
-        return bool(user.is_active and user.is_staff and user.has_perm("bots.change_bot"))
+        return bool(user.is_active and user.is_staff and user.has_perm("bots.start_bot"))
 
     @admin.action(description="Start", permissions=["operate"])
     def start(self, request: HttpRequest, queryset: QuerySet[Bot]) -> None:

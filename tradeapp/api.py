@@ -16,13 +16,15 @@ from backtests.services import UnableToSteer
 from bots.api import router as bots_router
 from bots.modes_api import router as modes_router
 from bots.services import UnableToOperate
+from exchange.secrets import MasterKeyMissing
 from marketdata.api import router as marketdata_router
 from marketdata.services import UnableToFetch
 from portfolio.api import router as portfolio_router
+from portfolio.asking import NeedsConfirmation
 from portfolio.schemas import PageOut
 from portfolio.services import UnableToAllocate, UnableToExplain, UnableToLimit
 from portfolio.services.modes import UnableToSwitch
-from tradeapp import problems, readiness, tokens
+from tradeapp import confirmation, people, people_api, problems, readiness, second_factor, tokens
 from tradeapp.doorkeeper import SessionAuth, TokenAuth
 from tradeapp.models import ApiToken
 from tradeapp.pages import activity
@@ -40,6 +42,9 @@ REFUSALS = (
     UnableToOperate,
     UnableToSwitch,
     tokens.UnableToMakeToken,
+    people.UnableToAdmit,
+    second_factor.UnableToSetUp,
+    confirmation.UnableToConfirm,
     UnableToSteer,
 )
 
@@ -70,8 +75,7 @@ def ready(request: HttpRequest) -> Status[dict[str, Any]]:
 @router.get("/me", response=MeOut)
 def me(request: HttpRequest) -> dict[str, Any]:
     """Return who asks and what they may do."""
-    assert request.user.is_authenticated
-    return {"name": request.user.get_username(), "scopes": sorted(tokens.scopes_of(request.user))}
+    return people_api.me_view(request)
 
 
 @router.get("/tokens", response=PageOut[TokenOut])
@@ -109,6 +113,7 @@ def events(request: HttpRequest) -> dict[str, Any]:
 
 
 api.add_router("", router)
+api.add_router("", people_api.router)
 api.add_router("", portfolio_router)
 api.add_router("", bots_router)
 api.add_router("", modes_router)
@@ -120,6 +125,19 @@ api.add_router("", marketdata_router)
 def on_problem(request: HttpRequest, problem: Any) -> HttpResponse:
     """Answer what the thrower said."""
     return problems.respond(problem.status, problem.code, str(problem))
+
+
+@api.exception_handler(NeedsConfirmation)
+def on_unconfirmed(request: HttpRequest, error: Any) -> HttpResponse:
+    """Ask for a confirmation; pages show a dialog and repeat what was asked."""
+    return problems.respond(403, error.code, str(error))
+
+
+@api.exception_handler(MasterKeyMissing)
+def on_keyless(request: HttpRequest, error: Any) -> HttpResponse:
+    """Say that nothing can be sealed or opened here; which file is missing is for the log and the doctor."""
+    log.error("api.master_key_missing", reason=str(error))
+    return problems.respond(503, "MASTER_KEY_MISSING", "The master key is missing: `python manage.py doctor` says more.")
 
 
 @api.exception_handler(ValidationError)

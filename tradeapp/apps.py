@@ -14,9 +14,12 @@ class TradeappConfig(AppConfig):
 
     def ready(self) -> None:
         """Load the Celery app, so that tasks can be sent from every process."""
-        from tradeapp import celery, heartbeats, wiring  # noqa: F401 - importing them makes the app current and connects its signals.
+        from django.contrib.auth.signals import user_logged_in
+
+        from tradeapp import celery, confirmation, heartbeats, wiring  # noqa: F401 - importing them makes the app current and connects its signals.
 
         wiring.register()
+        user_logged_in.connect(confirmation.note_sign_in, dispatch_uid="tradeapp.confirmation")
 
 
 class OperatorAdminConfig(admin_apps.AdminConfig):

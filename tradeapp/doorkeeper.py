@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja.security import APIKeyCookie, HttpBearer
 
-from tradeapp import tokens
+from portfolio import asking
+from tradeapp import access, confirmation, tokens
+from tradeapp.access import Confirm
 from tradeapp.problems import Problem
 
-READING: Final = ("GET", "HEAD", "OPTIONS")
-# What a change needs, by the first word of its address. What is not named here needs an administrator.
-SCOPES: Final = {
-    "bots": "bots:write",
-    "allocations": "trade",
-    "mode": "trade",
-    "rotation": "trade",
-    "kill": "risk",
-    "risk": "risk",
-    "reconciliation": "risk",
-    "sweeps": "bots:write",
-    "tokens": "admin",
-}
-# Lifting a halt is more than setting it.
-STRICTER: Final = {"kill/release": "admin", "risk/release": "admin"}
+_PARAMETER: Final = re.compile(r"<(?:\w+:)?(\w+)>")
+_PREFIX: Final = "api/v1/"
 
 
 class TokenAuth(HttpBearer):
@@ -37,7 +28,8 @@ class TokenAuth(HttpBearer):
         if found is None:
             # A bad token is refused even beside a good session: the two are never mixed.
             raise Problem(401, "TOKEN_INVALID", "This token does not work (any more).")
-        demand_scope(request, frozenset(found.scopes))
+        # A script cannot be asked again: its maker confirmed when it was made, or it may not.
+        _demand(request, found.user, frozenset(found.scopes), is_fresh=tokens.UNATTENDED in found.scopes)
         request.user = found.user
         return found.user
 
@@ -55,24 +47,28 @@ class SessionAuth(APIKeyCookie):
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Any | None:  # noqa: ARG002 - ninja names it.
         """Return the user if they may do this."""
-        if not request.user.is_authenticated or not request.user.is_active:
+        user = request.user
+        if not isinstance(user, User) or not user.is_active:
             return None
-        demand_scope(request, tokens.scopes_of(request.user))
-        return request.user
+        is_fresh = confirmation.is_fresh(request.session, now=timezone.now())
+        _demand(request, user, tokens.scopes_of(user), is_fresh=is_fresh)
+        return user
 
 
-def scope_needed(method: str, address: str) -> str:
-    """Return the scope that a request needs; `address` is what follows /api/v1/."""
-    if method in READING:
-        return "read"
-    address = address.strip("/")
-    return STRICTER.get(address) or SCOPES.get(address.split("/")[0], "admin")
+def operation_of(request: HttpRequest) -> access.Access:
+    """Return what the operation that was asked for needs."""
+    assert request.resolver_match is not None, "The address was resolved before anybody is asked who they are."
+    template = _PARAMETER.sub(r"{\1}", request.resolver_match.route).removeprefix(_PREFIX)
+    return access.operation(request.method or "", template)
 
 
-def demand_scope(request: HttpRequest, scopes: frozenset[str]) -> None:
-    """Raise unless the scopes allow the request."""
-    needed = scope_needed(request.method or "", request.path.partition("/api/v1/")[2])
-    if needed not in scopes:
-        raise Problem(403, "SCOPE_MISSING", f"This needs the scope {needed}.")
+def _demand(request: HttpRequest, user: User, scopes: frozenset[str], *, is_fresh: bool) -> None:
+    """Raise unless the scopes allow the request, and a confirmation is there where it needs one."""
+    needed = operation_of(request)
+    if needed.scope not in scopes:
+        raise Problem(403, "SCOPE_MISSING", f"This needs the scope {needed.scope}.")
+    if not confirmation.is_enough(confirm=needed.confirm, is_fresh=is_fresh, user=user):
+        raise Problem(403, asking.NeedsConfirmation.code, "Confirm that it is you, then ask again.")
     # What an address does may depend on more than its name: lowering a limit is less than raising it.
     request.scopes = scopes  # type: ignore[attr-defined]
+    asking.note_confirmed(confirmation.is_enough(confirm=Confirm.ASKED, is_fresh=is_fresh, user=user))

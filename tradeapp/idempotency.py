@@ -19,8 +19,16 @@ HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotency-Replayed"
 KEPT_FOR: Final = timedelta(days=2)
 _WELL_FORMED: Final = re.compile(r"[\x21-\x7e]{1,128}")
-# A preview changes nothing; the answer of a new token is its secret, which is never stored.
-_EXEMPT: Final = ("/api/v1/allocations/preview", "/api/v1/mode/preview", "/api/v1/tokens")
+# A preview changes nothing; an answer with a secret in it is never stored.
+_EXEMPT: Final = (
+    "/api/v1/allocations/preview",
+    "/api/v1/mode/preview",
+    "/api/v1/tokens",
+    "/api/v1/users",
+    "/api/v1/confirmation",
+    "/api/v1/second-factor",
+    "/api/v1/second-factor/confirm",
+)
 
 
 class IdempotencyMiddleware:

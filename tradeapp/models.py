@@ -71,3 +71,41 @@ class IdempotencyKey(models.Model):
     def __str__(self) -> str:
         """Return the key."""
         return self.key
+
+
+class SecondFactor(models.Model):
+    """The secret that a person's authenticator app shares with us, sealed with the master key."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="second_factor")
+    sealed = models.TextField()
+    created_at = models.DateTimeField()
+    confirmed_at = models.DateTimeField(null=True, blank=True, help_text="When its first code was right")
+    last_step = models.BigIntegerField(default=0, help_text="The last code used: every code works once")
+    failures = models.PositiveSmallIntegerField(default=0)
+    locked_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """Name the table's rows."""
+
+        verbose_name = "second factor"
+
+    def __str__(self) -> str:
+        """Return whose it is."""
+        return f"second factor of {self.user}"
+
+
+class RecoveryCode(models.Model):
+    """A code for a lost telephone. Only a hash of it is stored, and it works once."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="recovery_codes")
+    code_hash = models.CharField(max_length=64)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """Let a code be one person's once."""
+
+        constraints = [models.UniqueConstraint(fields=["user", "code_hash"], name="recovery_code_unique")]
+
+    def __str__(self) -> str:
+        """Return whose it is."""
+        return f"recovery code of {self.user}"

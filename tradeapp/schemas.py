@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ninja import Schema
 from pydantic import Field, StringConstraints
@@ -26,10 +26,13 @@ class ReadyOut(Schema):
 
 
 class MeOut(Schema):
-    """Who asks, and what they may do."""
+    """Who asks, what they may do, and what they confirm with: a code, a password, or nothing yet."""
 
     name: str
+    role: str
     scopes: list[str]
+    confirms_with: str
+    is_confirmed: bool
 
 
 class TokenIn(Payload):
@@ -68,3 +71,77 @@ class EventOut(Schema):
     subject: str
     text: str
     tone: str
+
+
+class ProofIn(Payload):
+    """A code of the second factor, or the password of those who have none."""
+
+    proof: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class ConfirmedOut(Schema):
+    """Until when what is dangerous may be done without asking again."""
+
+    until: datetime
+
+
+class SecretOut(Schema):
+    """What an authenticator app takes in; it counts once a first code was right."""
+
+    secret: str
+    address: str
+
+
+class RecoveryCodesOut(Schema):
+    """Codes for a lost telephone, each good once; they are shown this once."""
+
+    recovery_codes: list[str]
+
+
+class SessionOut(Schema):
+    """Somebody is signed in somewhere."""
+
+    name: str
+    user: int
+    signed_in_at: str
+    address: str
+    agent: str
+    expires_at: datetime
+    is_this: bool
+
+
+class PersonOut(Schema):
+    """Somebody who may sign in."""
+
+    id: int
+    name: str
+    role: str
+    is_active: bool
+    has_second_factor: bool
+    last_login: datetime | None
+
+
+class InviteIn(Payload):
+    """Whom to invite, as what."""
+
+    email: Annotated[str, StringConstraints(min_length=3, max_length=150)]
+    role: Literal["viewer", "operator", "admin"]
+
+
+class InvitedOut(PersonOut):
+    """A new person; the link signs them in once, within a quarter of an hour, and is shown this once."""
+
+    sign_in_link: str
+
+
+class PersonIn(Payload):
+    """What should be different about a person."""
+
+    role: Literal["viewer", "operator", "admin"] | None = None
+    is_active: bool | None = None
+
+
+class NewPasswordIn(Payload):
+    """One's own new password."""
+
+    password: Annotated[str, StringConstraints(min_length=12, max_length=128)]

@@ -21,10 +21,15 @@ class LinkRefused(Exception):
 
 def create_sign_in_link(*, now: datetime, base_url: str, token: str | None = None) -> str:
     """Return a link that signs the first administrator in once, made without a password if nobody is there yet."""
-    token = token or secrets.token_urlsafe(32)
     with transaction.atomic():
-        SignInLink.objects.filter(expires_at__lt=now - timedelta(days=1)).delete()
-        SignInLink.objects.create(token_hash=_hash(token), user=first_administrator(), created_at=now, expires_at=now + VALID_FOR)
+        return create_link_for(first_administrator(), now=now, base_url=base_url, token=token)
+
+
+def create_link_for(user: User, *, now: datetime, base_url: str, token: str | None = None) -> str:
+    """Return a link that signs this person in once, within a quarter of an hour."""
+    token = token or secrets.token_urlsafe(32)
+    SignInLink.objects.filter(expires_at__lt=now - timedelta(days=1)).delete()
+    SignInLink.objects.create(token_hash=hash_of(token), user=user, created_at=now, expires_at=now + VALID_FOR)
     return f"{base_url.rstrip('/')}/sign-in/{token}/"
 
 
@@ -39,7 +44,7 @@ def first_administrator() -> User:
 
 def check(*, token: str, now: datetime) -> SignInLink:
     """Return the link if it would work now; looking does not use it up."""
-    link = SignInLink.objects.select_related("user").filter(token_hash=_hash(token)).first()
+    link = SignInLink.objects.select_related("user").filter(token_hash=hash_of(token)).first()
     if link is None:
         raise LinkRefused("This sign-in link is not known here.")
     if link.used_at is not None:
@@ -67,6 +72,7 @@ def _free_name() -> str:
     return name
 
 
-def _hash(token: str) -> str:
+def hash_of(token: str) -> str:
+    """Return what is stored of a token."""
     # The token has 256 random bits: a plain hash is enough to keep the table useless to a reader.
     return hashlib.sha256(token.encode()).hexdigest()

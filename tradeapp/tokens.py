@@ -12,10 +12,13 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 
 from portfolio.writers import audit
+from tradeapp import access, roles
 from tradeapp.models import ApiToken
 
 PREFIX: Final = "tra_"
-SCOPES: Final = ("read", "bots:write", "trade", "risk", "admin")
+# What a person has to confirm, a token with this may do by itself: it is given knowingly, or not at all.
+UNATTENDED: Final = "unattended"
+SCOPES: Final = (*access.SCOPES, UNATTENDED)
 # The moment of last use is for people; a write with every request would cost more than it tells.
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
 
@@ -29,10 +32,9 @@ class UnableToMakeToken(Exception):
 
 
 def scopes_of(user: User) -> frozenset[str]:
-    """Return what a person may do: everybody signed in reads, staff operates, administrators do the rest."""
-    if user.is_superuser:
-        return frozenset(SCOPES)
-    return frozenset(SCOPES) - {"admin"} if user.is_staff else frozenset({"read"})
+    """Return what a person may do: viewers read, operators operate, administrators do the rest."""
+    role = roles.role_of(user)
+    return frozenset() if role is None else access.ROLE_SCOPES[role]
 
 
 def create_token(
@@ -42,7 +44,7 @@ def create_token(
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         raise UnableToMakeToken("SCOPE_UNKNOWN", f"Scopes are {', '.join(SCOPES)}; not {', '.join(unknown) or 'none'}.")
-    if not set(scopes) <= scopes_of(by):
+    if not set(scopes) <= scopes_of(by) | {UNATTENDED}:
         raise UnableToMakeToken("SCOPE_NOT_YOURS", "A token cannot do more than you may do yourself.")
     if expires_at is not None and expires_at <= now:
         raise UnableToMakeToken("TOKEN_EXPIRED", "The token would be too old already.")
@@ -77,7 +79,7 @@ def authenticate(secret: str, *, now: datetime) -> ApiToken | None:
         return None
     if token.used_at is None or token.used_at < now - USE_NOTED_EVERY:
         ApiToken.objects.filter(pk=token.pk).update(used_at=now)
-    token.scopes = sorted(set(token.scopes) & scopes_of(token.user))
+    token.scopes = sorted(set(token.scopes) & (scopes_of(token.user) | {UNATTENDED}))
     return token
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
+from portfolio import asking
 from portfolio.jobs import risk as risk_jobs
 from portfolio.models import Book, RiskLimits
 from portfolio.selectors.risk import LIMIT_NAMES, latched_codes, limits_in_force, newest_limits, values_of
@@ -59,6 +60,8 @@ def set_limits(
         lifted = raised(before, after)
         if lifted and not may_raise:
             raise UnableToLimit("RISK_RAISE_NEEDS_ADMIN", f"Only an administrator may raise {', '.join(lifted)}.")
+        if lifted:
+            asking.demand_confirmation(f"raise {', '.join(lifted)}")
         values |= {name: value for name, value in changes.items() if value not in (None, "")}
         row = risk.record_limits(account, book_id=book_id, values=values, by=by, reason=reason, now=now)
         changed = [name for name in LIMIT_NAMES if getattr(before, name) != getattr(after, name)]

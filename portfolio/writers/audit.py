@@ -34,6 +34,6 @@ def record(
         subject=subject,
         before=dict(before or {}),
         after=dict(after or {}),
-        request_id=request_id or request.request_id,
+        request_id=request.request_id or request_id,
         address=request.address,
     )

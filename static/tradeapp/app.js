@@ -6,6 +6,7 @@ import { startCommands } from "./commands.js";
 import { startFigures } from "./figures.js";
 import { startKeys } from "./keys.js";
 import { isEdited, startLimits } from "./limits.js";
+import { startSecurity } from "./security.js";
 import { Stream } from "./stream.js";
 import { startThemes } from "./themes.js";
 
@@ -20,6 +21,7 @@ startCommands();
 startAllocation();
 startLimits();
 startKeys();
+startSecurity();
 tellParts();
 document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (event.target.id === "risk-part" && isEdited()) event.preventDefault();

@@ -6,14 +6,55 @@ export function startCommands() {
   });
 }
 
+// What is dangerous wants a person who has just proven who they are: ask once, then repeat what was asked for.
 export async function send(method, address, body) {
+  const [answer, content] = await request(method, address, body);
+  if (answer.ok) return content;
+  if (content.code !== "CONFIRMATION_NEEDED") throw trouble(answer, content);
+  await prove();
+  const [again, result] = await request(method, address, body);
+  if (!again.ok) throw trouble(again, result);
+  return result;
+}
+
+async function request(method, address, body) {
   const headers = { "Content-Type": "application/json", "X-CSRFToken": cookie("csrftoken") };
   if (method === "POST") headers["Idempotency-Key"] = newKey();
   const answer = await fetch(address, { method, headers, body: JSON.stringify(body ?? {}) });
   const content = answer.status === 204 ? {} : await answer.json().catch(() => ({}));
-  if (answer.ok) return content;
+  return [answer, content];
+}
+
+function trouble(answer, content) {
   const fields = (content.errors ?? []).map((error) => `${error.field}: ${error.message}`).join("; ");
-  throw new Error([content.title ?? `The server answered ${answer.status}.`, fields].filter(Boolean).join(" "));
+  return new Error([content.title ?? `The server answered ${answer.status}.`, fields].filter(Boolean).join(" "));
+}
+
+async function prove() {
+  const me = await (await fetch("/api/v1/me")).json();
+  if (!me.confirms_with) throw new Error("Sign in again with a new link to do this, or set up a second factor on the page Security.");
+  const dialog = document.getElementById("prove");
+  const field = document.getElementById("prove-proof");
+  const error = document.getElementById("prove-error");
+  document.getElementById("prove-name").textContent = me.confirms_with === "code" ? "Code of your authenticator app" : "Password";
+  field.type = me.confirms_with === "code" ? "text" : "password";
+  field.autocomplete = me.confirms_with === "code" ? "one-time-code" : "current-password";
+  field.value = "";
+  error.hidden = true;
+  dialog.returnValue = "";
+  await new Promise((resolve, reject) => {
+    document.getElementById("prove-yes").onclick = async (event) => {
+      event.preventDefault();
+      const [answer, content] = await request("POST", "/api/v1/confirmation", { proof: field.value });
+      if (answer.ok) return dialog.close("yes");
+      error.textContent = trouble(answer, content).message;
+      error.hidden = false;
+      field.select();
+    };
+    dialog.onclose = () => (dialog.returnValue === "yes" ? resolve() : reject(new Error("Not confirmed: nothing was changed.")));
+    dialog.showModal();
+    field.focus();
+  });
 }
 
 export function toast(text, kind = "") {

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
 from tests.portfolio.world import D, World, build
+from tradeapp import secret_files
 from trading.orders import ExchangeStatus
 
 _keys = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def master_key(tmp_path: Path, settings: Any) -> Path:
+    """Return the file of a master key of this test's own."""
+    settings.MASTER_KEY_FILE = tmp_path / "master.key"
+    secret_files.read_or_create(settings.MASTER_KEY_FILE, lambda: Fernet.generate_key().decode())
+    return Path(settings.MASTER_KEY_FILE)
 
 
 @pytest.fixture

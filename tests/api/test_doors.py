@@ -2,69 +2,76 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from tests.api.conftest import Api, token_for
 from tests.portfolio.world import World
-from tradeapp import tokens
-from tradeapp.api import api as ninja_api
-from tradeapp.doorkeeper import scope_needed
+from tradeapp import access, roles, tokens
+from tradeapp.access import Role
 
-OPEN = {"/health", "/ready"}
-
-
-def test_every_address_but_two_asks_who_is_there(db: None) -> None:
-    stranger = Api(Client())
-    for path, methods in ninja_api.get_openapi_schema()["paths"].items():
-        address = path.removeprefix("/api/v1/").replace("{account_id}", "1").replace("{bot_id}", "1").replace("{token_id}", "1")
-        for method in methods:
-            answer = stranger.send(method.upper(), address)
-            expected = {200, 503} if f"/{address}" in OPEN else {401}
-            assert answer.status_code in expected, (method, address, answer.content)
+# What ends the session it is asked with, or changes how one signs in.
+OWN_DOOR = {"PUT password", "DELETE second-factor"}
+PARAMETERS: dict[str, dict[str, object]] = {
+    "pages:bot": {"bot_id": 1},
+    "pages:sweep": {"sweep_id": 1},
+    "pages:part": {"name": "door"},
+    "sign_in_by_link": {"token": "unknown"},
+}
 
 
-def test_every_change_names_its_scope(db: None) -> None:
-    """A new address that changes something needs an administrator until somebody says otherwise."""
-    needed = {}
-    for path, methods in ninja_api.get_openapi_schema()["paths"].items():
-        for method in methods:
-            if method != "get":
-                needed[f"{method.upper()} {path.removeprefix('/api/v1/')}"] = scope_needed(
-                    method.upper(), path.removeprefix("/api/v1/")
-                )
+def anything(template: str) -> str:
+    """Fill the parameters of an address in."""
+    return re.sub(r"{(\w+)}", "1", template)
 
-    assert needed == {
-        "POST tokens": "admin",
-        "DELETE tokens/{token_id}": "admin",
-        "POST reconciliation/{account_id}/explain": "risk",
-        "POST allocations/preview": "trade",
-        "PUT allocations": "trade",
-        "POST allocations": "trade",
-        "POST kill": "risk",
-        "POST kill/release": "admin",
-        "POST risk/limits": "risk",
-        "POST risk/release": "admin",
-        "POST bots/{bot_id}/start": "bots:write",
-        "POST bots/{bot_id}/stop": "bots:write",
-        "POST bots/{bot_id}/pause": "bots:write",
-        "POST bots/{bot_id}/resume": "bots:write",
-        "POST bots/{bot_id}/flatten": "bots:write",
-        "PUT mode": "trade",
-        "POST mode": "trade",
-        "POST mode/preview": "trade",
-        "PUT rotation": "trade",
-        "POST rotation": "trade",
-        "POST sweeps": "bots:write",
-        "POST sweeps/{sweep_id}/cancel": "bots:write",
-        "POST history/fetches": "admin",
-        "POST history/fetches/{job_id}/cancel": "admin",
-        "POST history/verifications": "admin",
-    }
+
+def caller(role: str) -> Api:
+    """Return the API as somebody of a role sees it, or a stranger."""
+    client = Client(raise_request_exception=False)
+    if role != "stranger":
+        client.force_login(User.objects.create(username=role, **roles.flags_of(Role(role))))
+    return Api(client)
+
+
+@pytest.mark.parametrize("role", ["stranger", *Role])
+def test_every_operation_asks_for_its_role(world: World, role: str) -> None:
+    """The table against the doors: what a role may do gets past them, what it may not does not."""
+    asking = caller(role)
+    scopes = frozenset() if role == "stranger" else access.ROLE_SCOPES[Role(role)]
+    for name, needed in access.OPERATIONS.items():
+        method, _, template = name.partition(" ")
+        if name in OWN_DOOR:
+            continue
+        answer = asking.send(method, anything(template))
+        refusals = {"UNAUTHENTICATED", "SCOPE_MISSING"}
+        code = answer.json().get("code") if answer.status_code in (401, 403) else None
+        if needed.scope is None or needed.scope in scopes:
+            assert code not in refusals, (role, name, answer.content)
+        else:
+            assert code == ("UNAUTHENTICATED" if role == "stranger" else "SCOPE_MISSING"), (role, name, answer.content)
+        assert answer.status_code < 500 or name == "GET ready", (role, name, answer.content)
+
+
+@pytest.mark.parametrize("role", ["stranger", *Role])
+def test_every_page_asks_for_its_role(world: World, role: str) -> None:
+    browser = caller(role).client
+    for name, needed in access.PAGES.items():
+        if name == "pages:logout":
+            continue
+        answer = browser.get(reverse(name, kwargs=PARAMETERS.get(name, {})))
+        if needed is None or (role != "stranger" and access.reaches(Role(role), needed)):
+            assert not answer.headers.get("Location", "").startswith("/login/?"), (role, name)
+            assert answer.status_code != 403, (role, name)
+        elif role == "stranger":
+            assert answer.headers["Location"].startswith("/login/?next="), (role, name)
+        else:
+            assert answer.status_code == 403, (role, name)
 
 
 def test_a_token_does_what_its_scopes_say(admin: User, world: World) -> None:

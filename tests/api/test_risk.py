@@ -21,7 +21,7 @@ def test_risk_tells_what_is_left_and_why(api: Api, world: World) -> None:
 
 
 def test_an_operator_lowers_and_only_an_administrator_raises(admin: User, world: World) -> None:
-    operator, administrator = token_for(admin, "risk"), token_for(admin, "risk", "admin")
+    operator, administrator = token_for(admin, "risk"), token_for(admin, "risk", "admin", "unattended")
     book = world.books[0].pk
     lowered = operator.post("risk/limits", {"book": book, "soft_loss_percent": "3", "reason": "quiet week"})
     assert lowered.json()["books"][0]["limits"]["soft_loss_percent"] == "3"
@@ -52,7 +52,7 @@ def test_a_latch_is_let_go_of_by_an_administrator_with_a_reason(admin: User, wor
     RiskLatch.objects.create(account_id=world.account_id, book=world.books[2], code=HARD_STOP, market_at=NOW, latched_at=NOW)
     body = {"book": world.books[2].pk, "reason": "looked into it"}
     assert token_for(admin, "risk").post("risk/release", body).json()["code"] == "SCOPE_MISSING"
-    administrator = token_for(admin, "risk", "admin")
+    administrator = token_for(admin, "risk", "admin", "unattended")
     shut = token_for(admin, "read").get("risk")
     assert shut.json()["books"][2]["shut_by"] == HARD_STOP
     assert administrator.post("risk/release", {"book": world.books[2].pk, "reason": ""}).status_code == 422

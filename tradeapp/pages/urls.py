@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.templatetags.static import static
 from django.urls import path
 from django.views.generic import RedirectView
 
-from tradeapp.pages import history, sweeps, views
+from tradeapp.pages import history, security, sweeps, views
+from tradeapp.signing_in import SignIn
 
 app_name = "pages"
 urlpatterns = [
@@ -21,9 +22,11 @@ urlpatterns = [
     path("sweeps/", sweeps.sweep_list, name="sweeps"),
     path("sweeps/<int:sweep_id>/", sweeps.sweep, name="sweep"),
     path("history/", history.history, name="history"),
+    path("security/", security.security, name="security"),
+    path("confirm/", security.confirm, name="confirm"),
     path("parts/<slug:name>/", views.part, name="part"),
-    path("login/", LoginView.as_view(template_name="pages/login.html", redirect_authenticated_user=True), name="login"),
+    path("login/", SignIn.as_view(), name="login"),
     # Browsers ask for it even where a page names another icon.
-    path("favicon.ico", RedirectView.as_view(url=static("tradeapp/icon.svg"))),
+    path("favicon.ico", RedirectView.as_view(url=static("tradeapp/icon.svg")), name="favicon"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

@@ -21,7 +21,7 @@ from portfolio.selectors.risk import history, newest_limits, values_of
 from portfolio.selectors.trades import trades
 from tradeapp import readiness, tokens
 from tradeapp.models import ApiToken
-from tradeapp.pages import activity, formats, history_jobs, reading
+from tradeapp.pages import activity, formats, history_jobs, reading, security_parts
 from tradeapp.pages.reading import BotLine
 
 ROWS = 50
@@ -238,8 +238,9 @@ PARTS = {
     "audit": _audit,
     "risk": _risk,
     "tokens": _tokens,
+    **security_parts.PARTS,
     "processes": _nothing,
     "history_jobs": _history_jobs,
 }
 # What is there without an account, too.
-OF_ALL = {"history_jobs"}
+OF_ALL = {"history_jobs", *security_parts.PARTS}

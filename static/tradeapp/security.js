@@ -1,0 +1,59 @@
+// The security page: a second factor is begun, tried and kept; people are invited. Secrets are shown once and never stored.
+import { send, toast } from "./commands.js";
+
+export function startSecurity() {
+  if (!document.getElementById("security")) return;
+  document.body.addEventListener("click", (event) => {
+    if (event.target.id === "second-factor-begin") attempt(begin);
+  });
+  document.body.addEventListener("submit", (event) => {
+    const forms = { "second-factor-form": finish, "password-form": setPassword, "invite-form": invite };
+    if (!(event.target.id in forms)) return;
+    event.preventDefault();
+    attempt(() => forms[event.target.id](event.target));
+  });
+}
+
+async function attempt(work) {
+  const error = document.getElementById("door-error");
+  error.hidden = true;
+  try {
+    await work();
+  } catch (failure) {
+    error.textContent = failure.message;
+    error.hidden = false;
+    toast(failure.message, "bad");
+  }
+}
+
+async function begin() {
+  const made = await send("POST", "/api/v1/second-factor");
+  document.getElementById("second-factor-secret").textContent = made.secret.match(/.{1,4}/g).join(" ");
+  document.getElementById("second-factor-address").href = made.address;
+  document.getElementById("second-factor-form").hidden = false;
+  document.querySelector("#second-factor-form input").focus();
+}
+
+async function finish(form) {
+  const { recovery_codes: codes } = await send("POST", "/api/v1/second-factor/confirm", { proof: form.elements.proof.value });
+  form.hidden = true;
+  document.getElementById("second-factor-begin").hidden = true;
+  document.getElementById("recovery-codes").textContent = codes.join("\n");
+  document.getElementById("recovery").hidden = false;
+  toast("Your second factor is on.");
+}
+
+async function setPassword(form) {
+  await send("PUT", "/api/v1/password", { password: form.elements.password.value });
+  form.reset();
+  toast("Your password is set; your other sessions ended.");
+}
+
+async function invite(form) {
+  const made = await send("POST", "/api/v1/users", { email: form.elements.email.value, role: form.elements.role.value });
+  const link = document.getElementById("invite-link");
+  link.textContent = `Send this link to ${made.name}; it signs them in once, within 15 minutes: ${made.sign_in_link}`;
+  link.hidden = false;
+  form.reset();
+  htmx.trigger(document.body, "changed");
+}
