@@ -7,7 +7,7 @@ from django.templatetags.static import static
 from django.urls import path
 from django.views.generic import RedirectView
 
-from tradeapp.pages import history, security, sweeps, views
+from tradeapp.pages import allocations, history, security, sweeps, views
 from tradeapp.signing_in import SignIn
 
 app_name = "pages"
@@ -15,7 +15,7 @@ urlpatterns = [
     path("", views.overview, name="overview"),
     path("bots/<int:bot_id>/", views.bot, name="bot"),
     path("orders/", views.orders, name="orders"),
-    path("allocation/", views.allocation, name="allocation"),
+    path("allocation/", allocations.allocation, name="allocation"),
     path("reconcile/", views.reconcile, name="reconcile"),
     path("risk/", views.risk, name="risk"),
     path("system/", views.system, name="system"),

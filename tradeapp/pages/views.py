@@ -67,15 +67,6 @@ def orders(request: HttpRequest) -> HttpResponse:
 @require_safe
 @login_required
 @ensure_csrf_cookie
-def allocation(request: HttpRequest) -> HttpResponse:
-    """Show and edit how the account is shared."""
-    return _page(request, "allocation")
-
-
-@never_cache
-@require_safe
-@login_required
-@ensure_csrf_cookie
 def reconcile(request: HttpRequest) -> HttpResponse:
     """Show that the ledger equals the exchange."""
     return _page(request, "reconcile")
