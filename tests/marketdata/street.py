@@ -76,8 +76,8 @@ class Street:
             for name in SYMBOLS:
                 self._tell(self.truth[name][self.now - MINUTE])
             if self.random.random() < self.lies.cuts:
-                for queue in self.listeners:
-                    queue.put_nowait(StreamGap("cut"))
+                for listener in self.listeners:
+                    listener.put_nowait(StreamGap("cut"))
             for queues in () if self.lies.silent else (self.quotes_told,):
                 for name in SYMBOLS:
                     quoted = self.quote(name)
