@@ -12,7 +12,7 @@ import ccxt
 
 from exchange import clock
 from exchange.binance import answers
-from exchange.binance.wire import DEFAULT_HOST, Connection
+from exchange.binance.wire import Connection, Wire, default_host
 from exchange.budget import RequestBudget
 from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
 from exchange.ports import KeyPermissions, Listing, OrderTicket, StreamGap, Submitted, UserEvent
@@ -29,9 +29,18 @@ _TROUBLES: Final = (ExchangeTrouble, ccxt.BaseError, OSError, asyncio.TimeoutErr
 class BinanceTrading:
     """A TradingPort bound to one account and its key."""
 
-    def __init__(self, *, profile: VenueProfile, key: str, secret: str, rest_url: str = "", stream_url: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        profile: VenueProfile,
+        key: str,
+        secret: str,
+        rest_url: str = "",
+        stream_url: str = "",
+        wire_class: type[Wire] = Wire,
+    ) -> None:
         self.profile = profile
-        self.budget = RequestBudget(wall_seconds=time.time, host=rest_url or DEFAULT_HOST)
+        self.budget = RequestBudget(wall_seconds=time.time, host=rest_url or default_host(wire_class))
         self.clock_ahead_ms = 0
         # Kinds of stream events that we know nothing of, and how often they came.
         self.events_unknown: Counter[str] = Counter()
@@ -46,6 +55,7 @@ class BinanceTrading:
             stream_url=stream_url,
             key=key,
             secret=secret,
+            wire_class=wire_class,
         )
 
     async def server_time_ms(self) -> int:
