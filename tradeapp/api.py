@@ -23,8 +23,10 @@ from portfolio.api import router as portfolio_router
 from portfolio.asking import NeedsConfirmation
 from portfolio.schemas import PageOut
 from portfolio.services import UnableToAllocate, UnableToExplain, UnableToLimit
+from portfolio.services.credentials import UnableToStore
 from portfolio.services.modes import UnableToSwitch
-from tradeapp import confirmation, people, people_api, problems, readiness, second_factor, tokens
+from portfolio.trader.rights import UnableToAsk
+from tradeapp import confirmation, keys_api, people, people_api, problems, readiness, second_factor, tokens
 from tradeapp.doorkeeper import SessionAuth, TokenAuth
 from tradeapp.models import ApiToken
 from tradeapp.pages import activity
@@ -45,6 +47,8 @@ REFUSALS = (
     people.UnableToAdmit,
     second_factor.UnableToSetUp,
     confirmation.UnableToConfirm,
+    UnableToStore,
+    UnableToAsk,
     UnableToSteer,
 )
 
@@ -114,6 +118,7 @@ def events(request: HttpRequest) -> dict[str, Any]:
 
 api.add_router("", router)
 api.add_router("", people_api.router)
+api.add_router("", keys_api.router)
 api.add_router("", portfolio_router)
 api.add_router("", bots_router)
 api.add_router("", modes_router)

@@ -57,7 +57,19 @@ def account_and_key(account_id: int, *, roles: tuple[str, ...] = (Role.TRADE,)) 
     raise UnableToTrade(f"Account {account.name} has no key that may {roles[0]}. Store one first.")
 
 
+def _demand_trader(credential: Credential) -> None:
+    """Refuse processes that have no business with keys: pages, workers, feeds, and the traders of other accounts."""
+    process: str = settings.TRADEAPP_PROCESS
+    if process.startswith(("web", "worker", "beat", "feed")) or (
+        process.startswith("trader") and process != f"trader {credential.account_id}"
+    ):
+        raise UnableToTrade(f"The process {process} opens no keys of account {credential.account_id}.")
+
+
 def _open(credential: Credential) -> tuple[str, str]:
+    _demand_trader(credential)
+    if credential.trouble:
+        raise UnableToTrade(f"The {credential.role} key ending in {credential.key_last4} is not used: {credential.trouble}")
     context = secrets.credential_context(credential.account_id, credential.role)
     try:
         content = json.loads(secrets.unseal(credential.sealed, context=context, key_file=Path(settings.MASTER_KEY_FILE)))

@@ -7,7 +7,7 @@ export function startSecurity() {
     if (event.target.id === "second-factor-begin") attempt(begin);
   });
   document.body.addEventListener("submit", (event) => {
-    const forms = { "second-factor-form": finish, "password-form": setPassword, "invite-form": invite };
+    const forms = { "second-factor-form": finish, "password-form": setPassword, "invite-form": invite, "key-form": storeKey };
     if (!(event.target.id in forms)) return;
     event.preventDefault();
     attempt(() => forms[event.target.id](event.target));
@@ -47,6 +47,14 @@ async function setPassword(form) {
   await send("PUT", "/api/v1/password", { password: form.elements.password.value });
   form.reset();
   toast("Your password is set; your other sessions ended.");
+}
+
+async function storeKey(form) {
+  const { account, role, key, secret } = form.elements;
+  const stored = await send("PUT", `/api/v1/accounts/${account.value}/keys/${role.value}`, { key: key.value, secret: secret.value });
+  form.reset();
+  toast(`The key ending in ${stored.key_last4} is stored.`);
+  htmx.trigger(document.body, "changed");
 }
 
 async function invite(form) {

@@ -12,6 +12,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
+from portfolio.models import Account
 from tradeapp import confirmation
 from tradeapp.pages.views import page_context
 
@@ -21,9 +22,9 @@ from tradeapp.pages.views import page_context
 @ensure_csrf_cookie
 def security(request: HttpRequest) -> HttpResponse:
     """Show how one signs in, and to administrators everybody else."""
-    return render(
-        request, "pages/security.html", page_context(request, "security") | {"means": confirmation.means_of(_user(request))}
-    )
+    context = page_context(request, "security") | {"means": confirmation.means_of(_user(request))}
+    context["key_accounts"] = list(Account.objects.filter(is_enabled=True).order_by("id"))
+    return render(request, "pages/security.html", context)
 
 
 @never_cache

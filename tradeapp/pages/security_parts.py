@@ -8,7 +8,8 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.utils import timezone
 
-from tradeapp import confirmation, people, people_api, roles, second_factor
+from portfolio.models import Credential
+from tradeapp import confirmation, keys_api, people, people_api, roles, second_factor
 from tradeapp.access import Role
 
 
@@ -32,9 +33,19 @@ def show_people(request: HttpRequest, context: dict[str, Any]) -> None:
         context["people"] = [people_api.person_view(user) for user in User.objects.order_by("id")]
 
 
+def show_exchange_keys(request: HttpRequest, context: dict[str, Any]) -> None:
+    """Gather the exchange keys as people recognise them; for administrators."""
+    context["exchange_keys"] = []
+    if roles.role_of(_user(request)) is Role.ADMIN:
+        rows = Credential.objects.select_related("account").order_by("account_id", "role")
+        context["exchange_keys"] = [
+            keys_api.key_view(row) | {"account_name": row.account.name, "mode": row.account.mode} for row in rows
+        ]
+
+
 def _user(request: HttpRequest) -> User:
     assert isinstance(request.user, User), "The door let only people in."
     return request.user
 
 
-PARTS = {"door": show_door, "sessions": show_sessions, "people": show_people}
+PARTS = {"door": show_door, "sessions": show_sessions, "people": show_people, "exchange_keys": show_exchange_keys}
