@@ -272,5 +272,6 @@ DEFINITION: Final = StrategyDefinition(
     fact_names=fact_names,
     plots=plots,
     order_kinds=(OrderKind.ENTRY, OrderKind.EXIT, OrderKind.LIMIT),
+    is_grid=True,
     regimes_expected=("side_lo", "side_hi"),
 )

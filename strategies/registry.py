@@ -9,7 +9,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from strategies import ema_ribbon, grid, mean_reversion, sasha_hybrid, sma_cross, triple_ema
+from strategies import ema_ribbon, grid, hedge, mean_reversion, momentum, sasha_hybrid, scalping, sma_cross, triple_ema
 from trading.compilation import sources_hash
 from trading.strategy import (
     Choice,
@@ -153,5 +153,8 @@ _DEFINITIONS: Final[Mapping[str, StrategyDefinition]] = {
         triple_ema.DEFINITION,
         ema_ribbon.DEFINITION,
         sma_cross.DEFINITION,
+        scalping.DEFINITION,
+        momentum.DEFINITION,
+        hedge.DEFINITION,
     )
 }

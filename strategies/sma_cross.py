@@ -23,8 +23,6 @@ from trading.indicators import (
 )
 from trading.kernels import panel_runner
 from trading.kernels.panel_world import PanelTape
-from trading.kernels.runner import advance, answer
-from trading.kernels.world import Tape
 from trading.strategy import (
     CLOSE,
     HIGH,
@@ -145,17 +143,8 @@ def step(state: Record, panel: Floats, i: int, book: Record, params: Record, dec
 
 
 @compiled
-def run(world: Record, tape: Tape, state: Record, params: Record, until: int) -> int:
-    """Walk the tape of a backtest on one market and step wherever a bar has closed."""
-    while advance(world, tape, until):
-        count = step(state, tape.panel, world[0].bar, tape.book, params, tape.decisions)
-        answer(world, tape, count)
-    return int(world[0].status)
-
-
-@compiled
 def run_panel(worlds: Record, tape: PanelTape, state: Record, params: Record, until: int) -> int:
-    """Walk the tape of a backtest on several markets and step wherever a bar has closed."""
+    """Walk the tape of a backtest and step wherever a bar has closed."""
     while panel_runner.advance(worlds, tape, until):
         count = step(state, tape.panel, worlds[0].bar, tape.book, params, tape.decisions)
         panel_runner.answer(worlds, tape, count)
@@ -337,7 +326,6 @@ DEFINITION: Final = StrategyDefinition(
     state_dtype=STATE,
     start=start,
     step=step,
-    run=run,
     run_panel=run_panel,
     check=check,
     warmup_bars=warmup_bars,

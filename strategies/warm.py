@@ -5,6 +5,7 @@ Compiled code is kept on disk per version of the sources, so that this costs tim
 
 import sys
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from trading import books, live_step
 from trading.bars import Candles
 from trading.instruments import Instrument, instrument_numbers
 from trading.kernels.backtest import Costs, prepare_backtest
+from trading.kernels.panel_backtest import prepare_panel_backtest
 from trading.sizing import SIZED_DTYPE, size_decisions
 from trading.strategy import BUY, FIELDS, MAX_DECISIONS, NO_SLOT, OrderKind, Reason, new_book, new_decisions
 
@@ -41,15 +43,17 @@ def compile_backtests() -> None:
         definition, params = registry.definition(name), registry.make_params(name)
         bars = definition.warmup_bars(params) + 3
         candles = Candles(_MINUTE, np.arange(1, bars + 1, dtype=np.int64) * _MINUTE, np.full((FIELDS, bars), 100.0))
-        prepare_backtest(
-            definition=definition,
-            params=params,
-            candles=candles,
-            interval_ms=_MINUTE,
-            instrument=_INSTRUMENT,
-            costs=Costs(),
-            allocation=Decimal(1000),
-        ).run()
+        terms: dict[str, Any] = {
+            "definition": definition,
+            "params": params,
+            "interval_ms": _MINUTE,
+            "costs": Costs(),
+            "allocation": Decimal(1000),
+        }
+        if definition.run is not None:
+            prepare_backtest(candles=candles, instrument=_INSTRUMENT, **terms).run()
+        if definition.run_panel is not None:
+            prepare_panel_backtest(candles=[candles], instruments=[_INSTRUMENT], **terms).run()
 
 
 if __name__ == "__main__":

@@ -304,14 +304,16 @@ class StrategyDefinition:
     regimes_expected: tuple[str, ...]
     required_inputs: tuple[str, ...] = ("open", "high", "low", "close")
     path_dependent: bool = True
+    # Whether its result is counted in matched pairs of slots, not from flat to flat.
+    is_grid: bool = False
     source_hash: str = ""
     # Presets that are asked for by name, on top of the interval's.
     named_presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # Raises ValueError for parameters that contradict each other.
     check: Callable[[Mapping[str, Any]], None] = accept_any
-    # The compiled loop of the backtest round this step.
+    # The compiled loop of the backtest round this step: over one market, or over any number. One of the two is
+    # enough to be fast; a strategy that has neither is stepped from plain Python.
     run: Callable[..., int] | None = None
-    # The same over several markets.
     run_panel: Callable[..., int] | None = None
     # How many markets it can trade at once.
     symbols_least: int = 1

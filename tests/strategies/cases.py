@@ -33,6 +33,16 @@ CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "ema_ribbon madrid": ("ema_ribbon", {"ribbon": "madrid", "cost_gate": 0}),
     "sma_cross": ("sma_cross", {"cost_gate": 0, "adx_least": 10, "trend_filter": False, "bars_per_day": 288}),
     "sma_cross bars": ("sma_cross", {"confirm": "bars", "fast": 5, "slow": 20, "cost_gate": 1, "volatility_rank": 1}),
+    "scalping": ("scalping", {"bars_per_hour": 1, "vwap_bars": 48, "cost_gate": 2, "target_atr": 2}),
+    "scalping fade": (
+        "scalping",
+        {"setup": "fade", "entry": "taker", "bars_per_hour": 1, "vwap_bars": 48, "cost_gate": 2, "loss_row": 2},
+    ),
+    "momentum": ("momentum", {"bars_per_day": 1}),
+    "momentum donchian": ("momentum", {"mode": "donchian", "units": 4, "stop_atr": 2}),
+    "momentum squeeze": ("momentum", {"mode": "squeeze", "squeeze_rank": 0.3, "stop_atr": 2}),
+    "momentum volatility": ("momentum", {"mode": "volatility", "stop_atr": 2}),
+    "hedge": ("hedge", {"bars_per_day": 288, "check_bars": 3, "trend_bars": 50}),
 }
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 
 from tests.strategies.cases import CASES, fingerprint, market, simulation
+from tests.strategies.panels import PANELS, panel_fingerprint, panel_market, panel_simulation
 
 
 def main(bars: int) -> None:
@@ -15,6 +16,10 @@ def main(bars: int) -> None:
         prepared = simulation(case, candles=market(bars))
         prepared.run()
         prints[case] = [fingerprint(prepared), int(prepared.world[0].fill_count)]
+    for case in PANELS:
+        together = panel_simulation(case, candles=panel_market(bars))
+        together.run()
+        prints[f"panel {case}"] = [panel_fingerprint(together), int(together.worlds[0].fill_count)]
     json.dump(prints, sys.stdout)
 
 

@@ -20,6 +20,15 @@ MARKETS = (BTC, ETH, BNB)
 
 PANELS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "sma_cross": ("sma_cross", {"cost_gate": 0, "adx_least": 10, "trend_filter": False, "bars_per_day": 288}),
+    "scalping": ("scalping", {"bars_per_hour": 1, "vwap_bars": 48, "cost_gate": 2, "target_atr": 2, "slots": 2}),
+    "scalping fade": ("scalping", {"setup": "fade", "entry": "taker", "bars_per_hour": 1, "vwap_bars": 48, "cost_gate": 2}),
+    "momentum": ("momentum", {"bars_per_day": 1, "top": 1, "keep_rank": 2, "rebalance_band": 0.05, "rebalance_days": 2}),
+    "momentum donchian": ("momentum", {"mode": "donchian", "units": 4, "stop_atr": 2}),
+    "hedge": ("hedge", {"bars_per_day": 288, "check_bars": 3, "trend_bars": 50}),
+    "hedge diversifier": (
+        "hedge",
+        {"mode": "diversifier", "correlation_window": 30, "correlation_most": 0.0, "check_bars": 6},
+    ),
 }
 
 
@@ -27,7 +36,7 @@ PANELS: Mapping[str, tuple[str, dict[str, Any]]] = {
 def panel_market(bars: int = 2500) -> tuple[Candles, ...]:
     """Make three markets: one whole, one with holes, one that opens late."""
     whole = random_walk(seed=31, bars=bars, start=40_000.0)
-    holed = without(random_walk(seed=32, bars=bars), 640, 641, 642, 900, 1100, 1101)
+    holed = without(random_walk(seed=32, bars=bars), 640, 641, 642, 900, 1050, 1051)
     late = random_walk(seed=33, bars=bars, start=300.0, tick=0.1)
     return whole, holed, without(late, *range(200))
 

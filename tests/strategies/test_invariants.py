@@ -14,6 +14,7 @@ import pytest
 
 from strategies import registry
 from tests.strategies.cases import ALLOCATION, CASES, fingerprint, market, outcome, simulation
+from tests.strategies.panels import PANELS, panel_fingerprint, panel_market, panel_simulation
 from tests.trading.markets import ETH, FIVE_MINUTES, random_walk, without
 from trading import live_step
 from trading.bars import Candles, panel_with_gaps
@@ -132,6 +133,11 @@ def test_the_compiled_and_the_interpreted_step_agree_to_the_last_bit() -> None:
         prepared = simulation(case, candles=market(INTERPRETED_BARS))
         prepared.run()
         assert interpreted[case] == [fingerprint(prepared), int(prepared.world[0].fill_count)], case
+    for case in PANELS:
+        together = panel_simulation(case, candles=panel_market(INTERPRETED_BARS))
+        together.run()
+        told = [panel_fingerprint(together), int(together.worlds[0].fill_count)]
+        assert interpreted[f"panel {case}"] == told, case
     assert sum(fills for _, fills in interpreted.values()) > 100
 
 

@@ -48,7 +48,8 @@ def test_it_trades_in_every_market(case: str) -> None:
         sells[fill.symbol] += fill.side == "sell"
 
     assert sum(sells.values()) >= 15
-    assert set(sells) == {instrument.symbol for instrument in MARKETS}
+    # A diversifier never holds the market it diversifies from.
+    assert set(sells) == {instrument.symbol for instrument in MARKETS[case == "hedge diversifier" :]}
 
 
 @pytest.mark.parametrize("case", PANELS)

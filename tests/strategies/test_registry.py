@@ -16,8 +16,11 @@ from trading.sizing import SIZED_DTYPE, size_decisions
 from trading.strategy import DecisionKind, Reason, new_book, new_decisions
 
 
-def test_the_first_line_up_is_there() -> None:
-    assert set(registry.names()) == {"mean_reversion", "sasha_hybrid", "grid", "triple_ema", "ema_ribbon", "sma_cross"}
+def test_both_line_ups_are_there() -> None:
+    first = {"mean_reversion", "sasha_hybrid", "grid", "triple_ema", "ema_ribbon"}
+    second = {"sma_cross", "scalping", "momentum", "hedge"}
+
+    assert set(registry.names()) == first | second
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("mean_revertion", "mean_reversion"), ("tripleema", "triple_ema")])

@@ -15,6 +15,7 @@ from trading.indicators.averages import (
     wilder,
 )
 from trading.indicators.momentum import MACD_CELLS, RSI_CELLS, macd, rsi
+from trading.indicators.relations import correlation
 from trading.indicators.trend import ADX_CELLS, adx
 from trading.indicators.volatility import (
     ATR_CELLS,
@@ -42,6 +43,7 @@ __all__ = [
     "adx",
     "atr",
     "bollinger",
+    "correlation",
     "deviation",
     "donchian",
     "ema",

@@ -60,6 +60,12 @@ class PanelResult:
     prices_off_grid: int
 
     @property
+    def position(self) -> Floats:
+        """Answer, per bar, the largest position of any market: above zero while something is held."""
+        largest: Floats = self.positions.max(axis=0)
+        return largest
+
+    @property
     def final_equity(self) -> Decimal:
         """Value everything at its last close."""
         worth = (base * price for base, price in zip(self.base, self.last_prices, strict=True))
