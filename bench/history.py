@@ -11,9 +11,12 @@ import tempfile
 import threading
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 from pyarrow import csv
 
@@ -60,7 +63,8 @@ def _measure(folder: Path, *, symbols: list[str], years: int, jobs: int) -> None
         flags += ["--symbol", *symbols, "--interval", "1m"]
         request = request_of(vars(parser().parse_args(flags)), now=span_of("2026-01")[0])
         before, began = _memory_mb(), time.perf_counter()
-        outcome = Run(request, wire=Wire(threading.Event()), progress=Progress(), now=span_of("2026-01")[0]).run()
+        with _watching_memory() as samples:
+            outcome = Run(request, wire=Wire(threading.Event()), progress=Progress(), now=span_of("2026-01")[0]).run()
         seconds = time.perf_counter() - began
     assert not outcome.failed, outcome.failed
     assert outcome.rows == len(symbols) * (end - begin) // MINUTE_MS
@@ -68,6 +72,9 @@ def _measure(folder: Path, *, symbols: list[str], years: int, jobs: int) -> None
         f"import: {outcome.rows:,} rows of {len(symbols)} symbols x {years} years in {seconds:.1f} s, "
         f"{outcome.rows / seconds:,.0f} rows/s with {jobs} jobs, memory {before} MB before, {_memory_mb()} MB at most"
     )
+    quarter = max(1, len(samples) // 4)
+    peaks = [max(part) for part in (samples[:quarter], samples[quarter : 2 * quarter], samples[2 * quarter :]) if part]
+    print(f"memory in the first quarter, the second and the rest: {', '.join(f'{peak} MB' for peak in peaks)} at most")
     one = find(folder, exchange="binance", symbol=symbols[0], interval="1m")
     began = time.perf_counter()
     mapped(folder, one)
@@ -103,6 +110,25 @@ def _publish(mirror: Mirror, store: Store, archive: Archive, *, seed: int) -> No
     # The mirror needs to know only its name and checksum.
     mirror.files[archive.key] = b""
     mirror.files[f"{archive.key}.CHECKSUM"] = f"{hashlib.sha256(content).hexdigest()}  {path.name}".encode()
+
+
+@contextmanager
+def _watching_memory() -> Iterator[list[int]]:
+    """Sample what the process holds twice a second."""
+    samples: list[int] = []
+    ended, process = threading.Event(), psutil.Process()
+
+    def sample() -> None:
+        while not ended.wait(0.5):
+            samples.append(process.memory_info().rss // 2**20)
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _memory_mb() -> int:

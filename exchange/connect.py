@@ -2,47 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
+from exchange.errors import KeyRefused
 from exchange.ports import KeyPermissions, MarketPort, TradingPort
-from exchange.profiles import BINANCE, LOCAL_VENUE, VenueProfile
-from exchange.rights import TRADE, demand_rights
+from exchange.profiles import BINANCE, BINANCE_US, LOCAL_VENUE, VenueProfile
 
-_SPEAKING_BINANCE: Final = ("binance",)
+# Those whose adapter has passed the contract (tests/exchange/test_contract.py). Nothing else may trade.
+TRADABLE: Final = {"binance": BINANCE, "binanceus": BINANCE_US}
 
 
 class UnknownExchange(ValueError):
-    """Raised for an exchange that nobody has written an adapter for."""
+    """Raised for an exchange that ccxt does not know."""
+
+    code = "EXCHANGE_UNKNOWN"
+
+
+class ReadOnlyExchange(ValueError):
+    """Raised for an exchange whose adapter has not passed the contract: its market may be read, no order may leave."""
+
+    code = "EXCHANGE_READ_ONLY"
+
+
+def demand_tradable(exchange: str) -> None:
+    """Refuse an exchange that no adapter of ours may trade on."""
+    if exchange not in TRADABLE:
+        raise ReadOnlyExchange(
+            f"{exchange} is read-only here: its adapter has not passed the contract. Tradable: {', '.join(sorted(TRADABLE))}."
+        )
 
 
 def trading_port(
     *, exchange: str, key: str, secret: str, rest_url: str = "", stream_url: str = "", is_local: bool = False
 ) -> TradingPort:
     """Open the port of one account. Needs a running event loop."""
-    _check(exchange)
+    demand_tradable(exchange)
     from exchange.binance.trading import BinanceTrading
+    from exchange.binance.wire import wire_of
 
-    return BinanceTrading(profile=profile(is_local=is_local), key=key, secret=secret, rest_url=rest_url, stream_url=stream_url)
+    return BinanceTrading(
+        profile=profile(exchange=exchange, is_local=is_local),
+        key=key,
+        secret=secret,
+        rest_url=rest_url,
+        stream_url=stream_url,
+        wire_class=wire_of(exchange),
+    )
 
 
-def market_port(*, exchange: str, rest_url: str = "", stream_url: str = "") -> MarketPort:
-    """Open the port of a public market. Needs a running event loop."""
-    _check(exchange)
-    from exchange.binance.market import BinanceMarket
+def market_port(
+    *, exchange: str, rest_url: str = "", stream_url: str = "", addresses: dict[str, Any] | None = None
+) -> MarketPort:
+    """Open the port of a public market, of any exchange that ccxt knows. Needs a running event loop.
 
-    return BinanceMarket(profile=BINANCE, rest_url=rest_url, stream_url=stream_url)
+    `addresses` replaces all of ccxt's own, for an exchange that is read through ccxt's unified methods.
+    """
+    if exchange in TRADABLE:
+        from exchange.binance.market import BinanceMarket
+        from exchange.binance.wire import wire_of
+
+        return BinanceMarket(profile=TRADABLE[exchange], rest_url=rest_url, stream_url=stream_url, wire_class=wire_of(exchange))
+    import ccxt.pro
+
+    if exchange not in ccxt.pro.exchanges:
+        raise UnknownExchange(f"ccxt knows no exchange {exchange!r}.")
+    from exchange.anywhere.market import AnyMarket
+
+    return AnyMarket(exchange=exchange, addresses=addresses)
 
 
-def profile(*, is_local: bool) -> VenueProfile:
+def profile(*, exchange: str = "binance", is_local: bool) -> VenueProfile:
     """Return the time bounds: only the local venue promises to show at once what it did."""
-    return LOCAL_VENUE if is_local else BINANCE
+    return LOCAL_VENUE if is_local else TRADABLE[exchange]
 
 
 def check_permissions(permissions: KeyPermissions) -> None:
     """Refuse a key that can move money out, or that cannot trade (S01)."""
-    demand_rights(permissions, role=TRADE)
-
-
-def _check(exchange: str) -> None:
-    if exchange not in _SPEAKING_BINANCE:
-        raise UnknownExchange(f"No adapter speaks to {exchange!r}. Known: {', '.join(_SPEAKING_BINANCE)}.")
+    if permissions.can_withdraw or permissions.can_transfer:
+        raise KeyRefused("This API key may withdraw or transfer. Make one that may only read and trade spot.")
+    if not (permissions.can_read and permissions.can_trade):
+        raise KeyRefused("This API key may not read and trade spot: allow both at the exchange.")

@@ -46,6 +46,11 @@ _counters: list[Counter] = [_Alone()]
 _leases: dict[tuple[str, str], _Lease] = {}
 
 
+def alone() -> Counter:
+    """Return a counter for a process that shares its address with nobody."""
+    return _Alone()
+
+
 def hang(counter: Counter) -> None:
     """Have this process count with others from now on."""
     _counters[0] = counter

@@ -156,6 +156,11 @@ class AmericanWire(Wire, ccxt.pro.binanceus):  # type: ignore[misc]
         self.urls["api"]["ws"]["ws-api"] = {"spot": _AMERICAN_WS_API}
 
 
+def wire_of(exchange: str) -> type[Wire]:
+    """Return the client that speaks to an exchange."""
+    return AmericanWire if exchange == "binanceus" else Wire
+
+
 def default_host(wire_class: type[Wire]) -> str:
     """Return what budgets call the exchange that a wire speaks to."""
     return "binanceus" if issubclass(wire_class, AmericanWire) else DEFAULT_HOST

@@ -1,4 +1,4 @@
-"""The adapter, through real ccxt, against the real local venue."""
+"""The contract that an adapter passes before it may trade: through real ccxt, against the real local venue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from exchange.connect import market_port, trading_port
+from exchange.connect import TRADABLE, ReadOnlyExchange, UnknownExchange, market_port, trading_port
 from exchange.errors import ExchangeTrouble, Outcome
 from exchange.ports import ClosedCandle, OrderTicket, QuoteUpdate, StreamOpen, TradingPort
 from trading.orders import BalanceReport, ExchangeStatus, OrderReport, TradeReport
@@ -31,6 +31,7 @@ IN_TIME = 2**53
 class Venue:
     rest_port: int
     control_port: int
+    exchange: str = "binance"
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(
@@ -43,7 +44,7 @@ class Venue:
     def port(self, name: str, *, rest_port: int = 0) -> tuple[TradingPort, str]:
         account = self.ask("/control/accounts", {"name": name, "balances": {"USDT": "10000"}})
         port = trading_port(
-            exchange="binance",
+            exchange=self.exchange,
             key=account["api_key"],
             secret=account["api_secret"],
             rest_url=f"http://127.0.0.1:{rest_port or self.rest_port}",
@@ -53,12 +54,12 @@ class Venue:
         return port, account["uid"]
 
 
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
+@pytest.fixture(scope="module", params=sorted(TRADABLE))
+def venue(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Venue]:
     ports = [free_port(), free_port()]
     command = [sys.executable, "-m", "venue", "--data-dir", str(tmp_path_factory.mktemp("venue")), "--speed", "300"]
     process = subprocess.Popen([*command, "--port", str(ports[0]), "--control-port", str(ports[1])], cwd=PROJECT)
-    found = Venue(*ports)
+    found = Venue(ports[0], ports[1], request.param)
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -111,7 +112,7 @@ async def test_the_exchange_tells_which_order_gives_way_and_is_told_it(venue: Ve
     listing = next(row for row in await port.instruments() if row.venue_symbol == SYMBOL)
     assert {"EXPIRE_TAKER", "EXPIRE_MAKER"} <= set(listing.filters["SELF_TRADE_PREVENTION"]["modes"])
     bid = (await port.submit(buy("t1-1-9-bd"), send_before_ms=IN_TIME)).report.executed_quote * 500
-    price = (bid / Decimal(1)).quantize(listing.instrument.tick_size)
+    price = bid // listing.instrument.tick_size * listing.instrument.tick_size
     resting = buy("t1-1-9-rs", type="LIMIT", time_in_force="GTC", price=price, self_trade_prevention="EXPIRE_TAKER")
     await port.submit(resting, send_before_ms=IN_TIME)
     [row] = [row for row in await port._read("private_get_openorders", {}, weight=80) if row["clientOrderId"] == "t1-1-9-rs"]  # type: ignore[attr-defined]
@@ -168,7 +169,7 @@ async def test_a_door_that_is_shut_proves_that_nothing_was_sent(venue: Venue) ->
 
 async def test_a_dead_key_stays_a_dead_key(venue: Venue) -> None:
     address = {"rest_url": f"http://127.0.0.1:{venue.rest_port}", "stream_url": f"ws://127.0.0.1:{venue.rest_port}"}
-    port = trading_port(exchange="binance", key="x" * 64, secret="y" * 64, is_local=True, **address)
+    port = trading_port(exchange=venue.exchange, key="x" * 64, secret="y" * 64, is_local=True, **address)
     for _ in range(2):
         with pytest.raises(ExchangeTrouble) as caught:
             await port.balances()
@@ -178,7 +179,7 @@ async def test_a_dead_key_stays_a_dead_key(venue: Venue) -> None:
 
 async def test_candles_are_closed_and_marks_carry_the_market_time(venue: Venue) -> None:
     market = market_port(
-        exchange="binance", rest_url=f"http://127.0.0.1:{venue.rest_port}", stream_url=f"ws://127.0.0.1:{venue.rest_port}"
+        exchange=venue.exchange, rest_url=f"http://127.0.0.1:{venue.rest_port}", stream_url=f"ws://127.0.0.1:{venue.rest_port}"
     )
     before = venue.ask("/control/clock")["market_time"]
     rows = await market.candles("BTC/USDT", "1m", before - 600_000, 1000)
@@ -199,3 +200,31 @@ async def first(stream: Any, count: int) -> Any:
     for _ in range(count):
         yield await anext(stream)
     await stream.aclose()
+
+
+@pytest.mark.parametrize("exchange", ["coinbase", "kraken", "okx"])
+async def test_an_exchange_without_the_contract_is_refused_at_the_door(exchange: str) -> None:
+    with pytest.raises(ReadOnlyExchange) as refused:
+        trading_port(exchange=exchange, key="x", secret="y")
+    assert refused.value.code == "EXCHANGE_READ_ONLY"
+    await market_port(exchange=exchange).close()
+
+
+async def test_an_exchange_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(UnknownExchange):
+        market_port(exchange="bynance")
+    with pytest.raises(ReadOnlyExchange):
+        trading_port(exchange="bynance", key="x", secret="y")
+
+
+async def test_every_address_of_binance_us_is_its_own() -> None:
+    from exchange.binance.trading import BinanceTrading
+    from exchange.binance.wire import wire_of
+    from exchange.profiles import BINANCE_US
+
+    port = BinanceTrading(profile=BINANCE_US, key="x", secret="y", wire_class=wire_of("binanceus"))
+    api = port._connection.wire.urls["api"]
+    used = [api["public"], api["private"], api["sapi"], api["ws"]["spot"], api["ws"]["ws-api"]["spot"]]
+    assert all("binance.us" in address for address in used), used
+    assert port.budget.host == "binanceus"
+    await port.close()

@@ -1,0 +1,1 @@
+"""Read the public market of any exchange that ccxt knows. There is no way to trade from here."""
