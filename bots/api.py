@@ -11,9 +11,11 @@ from ninja import Body, Router
 from pydantic import Field
 
 from bots import selectors, services
+from bots.gates import Checklist, checklists
 from bots.models import Bot, BotState
-from bots.schemas import BotDetailOut, BotOut, IndicatorsOut, Nothing, StrategyOut
+from bots.schemas import BotDetailOut, BotOut, ChecklistOut, IndicatorsOut, Nothing, StrategyOut
 from marketdata.schemas import Cursor, Limit, Moment, RowId
+from portfolio.coordinator_view import gate_views
 from portfolio.schemas import DecisionOut, EquityOut, PageOut
 from portfolio.selectors import equity_series, lists
 from strategies import registry
@@ -90,6 +92,23 @@ def equity(
     return {"items": equity_series(found.book.account_id, book_id=found.book_id, since=since, limit=limit)}
 
 
+@router.get("/gates", response=PageOut[ChecklistOut])
+def gates(request: HttpRequest, account: RowId | None = None) -> dict[str, Any]:
+    """Say for every bot why it is not trading: each gate, the facts, and what would change it."""
+    found = lists.shown_account() if account is None else lists.accounts().filter(id=account).first()
+    if found is None:
+        raise Http404("There is no such account.")
+    return {"items": [_checklist(one) for one in checklists(found.pk, now=timezone.now())]}
+
+
+@router.get("/bots/{bot_id}/gates", response=ChecklistOut)
+def bot_gates(request: HttpRequest, bot_id: RowId) -> dict[str, Any]:
+    """Say why a bot is not trading."""
+    found = _bot(bot_id)
+    (mine,) = (one for one in checklists(found.book.account_id, now=timezone.now()) if one.bot.pk == bot_id)
+    return _checklist(mine)
+
+
 @router.get("/bots/{bot_id}/indicators", response=IndicatorsOut)
 def indicators(request: HttpRequest, bot_id: RowId, limit: Annotated[int, Field(ge=1, le=1000)] = 500) -> dict[str, Any]:
     """Return the numbers a bot's strategy looked at over its newest candles, oldest first."""
@@ -132,6 +151,10 @@ def _describe(rows: list[Bot], account_id: int) -> None:
     for row in rows:
         vars(row)["symbols"] = [instrument.symbol for instrument in markets[row.pk]]
         vars(row)["last_decision"] = newest.get(row.book_id)
+
+
+def _checklist(found: Checklist) -> dict[str, Any]:
+    return {"bot": found.bot.pk, "name": found.bot.name, "verdict": found.verdict, "gates": gate_views(found.gates)}
 
 
 def _strategy(name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from ninja import Schema
 from bots.models import Bot
 from marketdata.schemas import Payload
 from portfolio.schemas import DecisionOut
+from portfolio.schemas.coordinator import GateOut
 
 
 class BotOut(Schema):
@@ -55,6 +56,15 @@ class BotDetailOut(BotOut):
         """Return what was put beside the row: its own `state` is a table."""
         found: dict[str, Any] = row.remembered
         return found
+
+
+class ChecklistOut(Schema):
+    """Why a bot is not trading: its gates in the order they are asked, and a verdict in a sentence."""
+
+    bot: int
+    name: str
+    verdict: str
+    gates: list[GateOut]
 
 
 class PlotOut(Schema):

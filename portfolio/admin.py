@@ -20,6 +20,7 @@ from portfolio import services
 from portfolio.models import (
     Account,
     Allocation,
+    AllocationVersion,
     AuditEntry,
     DecisionRecord,
     Fill,
@@ -168,6 +169,19 @@ class AllocationAdmin(ReadOnlyAdmin):
     list_display = ("book", "percent", "amount", "effective_at", "set_by", "plan")
     list_select_related = ("book", "set_by")
     list_filter = ("book",)
+    ordering = ("-id",)
+
+
+@admin.register(AllocationVersion)
+class AllocationVersionAdmin(ReadOnlyAdmin):
+    """Versions of the shares; the allocation page shows what each changed, and goes back."""
+
+    list_display = (
+        "account", "number", "cause", "note", "restored", "total", "reserve_percent", "band_percent", "rebase_hours",
+        "rebases_after_flows", "set_at", "set_by",
+    )  # fmt: skip
+    list_select_related = ("account", "set_by")
+    list_filter = ("cause",)
     ordering = ("-id",)
 
 

@@ -21,10 +21,12 @@ from marketdata.api import router as marketdata_router
 from marketdata.services import UnableToFetch
 from portfolio.api import router as portfolio_router
 from portfolio.asking import NeedsConfirmation
+from portfolio.coordinator_api import router as coordinator_router
 from portfolio.schemas import PageOut
 from portfolio.services import UnableToAllocate, UnableToExplain, UnableToLimit
 from portfolio.services.credentials import UnableToStore
 from portfolio.services.modes import UnableToSwitch
+from portfolio.services.orphans import UnableToCancel
 from portfolio.trader.rights import UnableToAsk
 from tradeapp import confirmation, keys_api, people, people_api, problems, readiness, second_factor, tokens
 from tradeapp.doorkeeper import SessionAuth, TokenAuth
@@ -38,6 +40,7 @@ router = Router(tags=["installation"])
 # What a service says no to: the request was understood and cannot be done now.
 REFUSALS = (
     UnableToAllocate,
+    UnableToCancel,
     UnableToExplain,
     UnableToFetch,
     UnableToLimit,
@@ -120,6 +123,7 @@ api.add_router("", router)
 api.add_router("", people_api.router)
 api.add_router("", keys_api.router)
 api.add_router("", portfolio_router)
+api.add_router("", coordinator_router)
 api.add_router("", bots_router)
 api.add_router("", modes_router)
 api.add_router("", backtests_router)

@@ -150,11 +150,14 @@ class PositionOut(Schema):
 
 
 class ReservationOut(Schema):
-    """Capital held for a live order."""
+    """Capital held for a live order: whose, what for, since when."""
 
     bot: str
     symbol: str
     client_order_id: str
+    intent: str
+    reason: str
+    since_at: datetime
     asset: str
     initial: Amount
     remaining: Amount
@@ -175,6 +178,21 @@ class ReservationOut(Schema):
     def resolve_client_order_id(row: Reservation) -> str:
         """Return the order's id."""
         return row.order.client_order_id
+
+    @staticmethod
+    def resolve_intent(row: Reservation) -> str:
+        """Return what the order is for."""
+        return row.order.intent.kind
+
+    @staticmethod
+    def resolve_reason(row: Reservation) -> str:
+        """Return why it was asked for."""
+        return row.order.intent.reason
+
+    @staticmethod
+    def resolve_since_at(row: Reservation) -> datetime:
+        """Return since when it is held."""
+        return row.order.created_at
 
 
 class DecisionOut(Schema):

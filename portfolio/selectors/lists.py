@@ -90,7 +90,7 @@ def pockets(account_id: int) -> QuerySet[LedgerAccount]:
 def reservations(account_id: int) -> QuerySet[Reservation]:
     """Return what live orders hold."""
     rows = Reservation.objects.filter(order__account=account_id, remaining__gt=0)
-    return rows.select_related("order__book", "order__instrument").order_by("-id")
+    return rows.select_related("order__book", "order__instrument", "order__intent").order_by("-id")
 
 
 def reconciliations(*, account_id: int, cursor: int | None, limit: int) -> Page[Reconciliation]:

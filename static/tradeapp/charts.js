@@ -1,4 +1,5 @@
 // Charts: one Plotly template; history comes from the API, the newest point from the stream.
+import { exposure } from "./exposure.js";
 import { gauge } from "./gauge.js";
 
 const DRAW_MS = 1500;
@@ -20,6 +21,10 @@ export function startCharts(stream) {
 const make = {
   risk(element) {
     return gauge(element, { base, plot, template, legend, colour, get, empty });
+  },
+
+  exposure(element) {
+    return exposure(element, { base, plot, template, legend, colour, get, empty });
   },
 
   equity(element) {

@@ -1,0 +1,36 @@
+// Net exposure: one bar for each coin, stacked by bot, in quote.
+const REFRESH_MS = 3000;
+
+export function exposure(element, { base, plot, template, legend, colour, get, empty }) {
+  const bots = JSON.parse(element.dataset.bots);
+  const chart = base(element, draw);
+  let coins = null;
+  let fetched = 0;
+  chart.load = async () => {
+    fetched = Date.now();
+    coins = (await get(`/api/v1/coordinator?account=${element.dataset.account}`)).exposures;
+    draw();
+  };
+  chart.hear = (topic) => {
+    if (topic !== "portfolio" || Date.now() - fetched < REFRESH_MS) return;
+    chart.load().catch(() => {});
+  };
+  return chart;
+
+  function draw() {
+    if (!coins) return;
+    if (!coins.length) return empty(element, "No bot holds a coin.");
+    const names = coins.map((coin) => coin.asset);
+    const traces = bots.map((bot) => ({
+      type: "bar", name: bot.name, x: names, marker: { color: colour(`--bot-${bot.colour}`) },
+      y: coins.map((coin) => coin.slices.filter((part) => part.book === bot.book).reduce((sum, part) => sum + Number(part.value), 0)),
+      hovertemplate: "%{x} %{y:,.2f}<extra>%{fullData.name}</extra>",
+    })).filter((trace) => trace.y.some(Boolean));
+    const layout = template(element);
+    Object.assign(layout, { barmode: "stack", bargap: 0.5, hovermode: "closest", dragmode: false });
+    layout.xaxis = { ...layout.xaxis, type: "category", fixedrange: true, showspikes: false };
+    layout.yaxis = { ...layout.yaxis, tickformat: ",.0f", fixedrange: true, rangemode: "tozero" };
+    plot(element, traces, layout);
+    legend(element, traces.map((trace) => ({ name: trace.name, colour: trace.marker.color })));
+  }
+}
