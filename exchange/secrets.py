@@ -8,6 +8,8 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from exchange import redaction
+
 
 class MasterKeyMissing(Exception):
     """Raised when the file with the master key is absent or empty."""
@@ -27,6 +29,7 @@ def unseal(token: str, *, context: str, key_file: Path) -> str:
     place, plain = _open(token, _keys(key_file))
     if place != context:
         raise SealBroken(f"This secret was sealed for {place}, not for {context}.")
+    redaction.remember(plain)
     return plain
 
 

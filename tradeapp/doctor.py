@@ -23,7 +23,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from bots.models import Bot
 from portfolio.models import Allocation, Credential, Heartbeat
-from tradeapp import environment
+from tradeapp import environment, live_gate
 from tradeapp.up import instance_lock, plan, ports
 from tradeapp.up.start import DEFAULT_PORT, FREE_BYTES_MIN
 from tradeapp.up.trouble import UnableToStart
@@ -57,7 +57,7 @@ def examine(*, now: datetime) -> list[Finding]:
     database = list(_database())
     findings += database
     if any(finding.subject == "tables" and finding.verdict is Verdict.FINE for finding in database):
-        findings += [*_master_key(), *_heartbeats(now), *_bot_settings()]
+        findings += [*_master_key(), *_heartbeats(now), *_bot_settings(), *_live_gate(now)]
     return findings
 
 
@@ -187,6 +187,16 @@ def _heartbeats(now: datetime) -> Iterator[Finding]:
     for heartbeat in quiet:
         remedy = f"Look into the logs in {settings.TRADEAPP_DATA_DIR / 'logs'}."
         yield Finding(heartbeat.process, Verdict.NOTICE, f"quiet since {heartbeat.beat_at:%Y-%m-%d %H:%M:%S} UTC", remedy)
+
+
+def _live_gate(now: datetime) -> Iterator[Finding]:
+    """Say what live trading waits for: a notice while nobody wants to trade live, a problem when somebody does."""
+    is_wanted = settings.TRADING_MODE == "live"
+    for standing in live_gate.standings(now=now):
+        verdict = Verdict.PROBLEM if is_wanted else Verdict.NOTICE
+        says = f"{standing.title}: {standing.trouble}" if standing.trouble else standing.title
+        remedy = "Live trading does not start before this is mended; see docs/security.md." if standing.trouble else ""
+        yield Finding(f"live {standing.item}", Verdict.FINE if standing.is_satisfied else verdict, says, remedy)
 
 
 def _bot_settings() -> Iterator[Finding]:

@@ -15,6 +15,10 @@ OWN_NAMES = frozenset(
     {
         "TRADEAPP_DATA_DIR",
         "TRADEAPP_MASTER_KEY_FILE",
+        # TLS for people on other machines: a certificate and its key, or the address of the proxy that ends TLS.
+        "TRADEAPP_TLS_CERTIFICATE",
+        "TRADEAPP_TLS_KEY",
+        "TRADEAPP_TRUSTED_PROXY",
         # Set by `up` for its children: which process this is.
         "TRADEAPP_PROCESS",
         # Set by `up` too: whose child this is, so that leftovers are recognised.

@@ -6,6 +6,8 @@ from typing import Any
 
 import structlog
 
+from exchange import redaction
+
 
 def logging_settings(level: str) -> dict[str, Any]:
     """Return Django's LOGGING: everything, also from libraries, passes one structlog formatter."""
@@ -18,9 +20,7 @@ def logging_settings(level: str) -> dict[str, Any]:
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     structlog.processors.format_exc_info,
-                    structlog.processors.LogfmtRenderer(
-                        key_order=["timestamp", "level", "event"], drop_missing=True, bool_as_flag=False
-                    ),
+                    _without_secrets,
                 ],
                 "foreign_pre_chain": _shared(),
             }
@@ -47,6 +47,14 @@ def configure_structlog() -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+_render = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], drop_missing=True, bool_as_flag=False)
+
+
+def _without_secrets(logger: Any, name: str, event: Any) -> str:
+    """Write the line, and mask what no log may hold: last of all, so that nothing is added after it."""
+    return redaction.redact(_render(logger, name, event))
 
 
 def _shared() -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.templatetags.static import static
 
-from tradeapp import environment, logs, places, secret_files, server_addresses
+from tradeapp import environment, exposure, logs, places, secret_files, server_addresses
 
 BASE_DIR = places.PROJECT_DIR
 ENVIRON = environment.load(BASE_DIR)
@@ -37,7 +37,8 @@ MASTER_KEY_FILE = Path(ENVIRON.get("TRADEAPP_MASTER_KEY_FILE", "") or TRADEAPP_D
 # Security.
 SECRET_KEY = ENVIRON.get("SECRET_KEY", "") or secret_files.read_or_create(TRADEAPP_DATA_DIR / "secret.key")
 DEBUG = False
-ALLOWED_HOSTS = [host for host in ENVIRON.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",") if host]
+# This machine itself always asks whether its web process answers.
+ALLOWED_HOSTS = [*filter(None, ENVIRON.get("ALLOWED_HOSTS", "").split(",")), "localhost", "127.0.0.1", "[::1]"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -55,6 +56,11 @@ AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
 AXES_ENABLE_ADMIN = False
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
+# Behind TLS, a proxy's or our own, nothing of a session ever travels in the clear.
+IS_BEHIND_TLS = exposure.is_behind_tls(ENVIRON)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_BEHIND_TLS
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if IS_BEHIND_TLS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENVIRON.get(exposure.TRUSTED_PROXY) else None
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from exchange import connect, secrets
+from exchange import connect, redaction, secrets
 from exchange.ports import TradingPort
 from portfolio.models import Account, Credential
 from portfolio.writers.accounts import RESTORED
@@ -75,4 +75,6 @@ def _open(credential: Credential) -> tuple[str, str]:
         content = json.loads(secrets.unseal(credential.sealed, context=context, key_file=Path(settings.MASTER_KEY_FILE)))
     except (secrets.SealBroken, secrets.MasterKeyMissing) as error:
         raise UnableToTrade(str(error)) from error
+    redaction.remember(content["key"])
+    redaction.remember(content["secret"])
     return content["key"], content["secret"]

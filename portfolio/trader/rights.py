@@ -11,6 +11,7 @@ from typing import Final
 
 from django.conf import settings
 
+from exchange import redaction
 from exchange.errors import ExchangeTrouble
 from exchange.ports import KeyPermissions
 from portfolio.models import Account
@@ -45,6 +46,8 @@ def ask(account: Account, *, key: str, secret: str) -> KeyPermissions | None:
 def answer(question: str) -> str:
     """Ask the exchange and write down what it said; what it was asked with is never repeated."""
     asked = json.loads(question)
+    redaction.remember(asked["key"])
+    redaction.remember(asked["secret"])
     account = Account.objects.select_related("market").get(id=asked["account"])
     try:
         return json.dumps(asdict(asyncio.run(_permissions(account, asked["key"], asked["secret"]))))

@@ -45,7 +45,7 @@ def test_a_remembered_port_is_taken_again_only_if_it_is_free() -> None:
 
 def test_other_machines_are_not_let_in() -> None:
     with pytest.raises(UnableToStart, match="SSH tunnel"):
-        ports.check_host("0.0.0.0")
+        ports.check_host("0.0.0.0", {})
 
 
 def test_a_replay_without_candles_is_refused(tmp_path: Path) -> None:

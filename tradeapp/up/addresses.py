@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tradeapp import exposure
 from tradeapp.environment import ADDRESSES_FILE, remembered_addresses
 from tradeapp.up import ports
 from tradeapp.up.trouble import UnableToStart
@@ -23,12 +25,23 @@ class Addresses:
     database_url: str
     owner_database_url: str
     redis_url: str
+    # The names people type, and whether they speak TLS to us.
+    public_name: str = ""
+    has_tls: bool = False
 
     @property
     def dashboard(self) -> str:
         """Return the address a person opens."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        name = self.public_name or self.host
+        host = f"[{name}]" if ":" in name else name
+        return f"{'https' if self.has_tls else 'http'}://{host}:{self.port}"
+
+    @property
+    def probe(self) -> str:
+        """Return the address at which this machine asks its own web process."""
+        host = self.host if exposure.is_loopback(self.host) else ports.LOOPBACK
+        host = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.has_tls else 'http'}://{host}:{self.port}"
 
     @property
     def venue_url(self) -> str:
@@ -60,9 +73,11 @@ class LoopbackPorts:
     control: int
 
 
-def choose_ports(*, data_dir: Path, host: str, port: int, venue: int | None, control: int | None) -> LoopbackPorts:
+def choose_ports(
+    *, data_dir: Path, host: str, port: int, venue: int | None, control: int | None, environ: Mapping[str, str]
+) -> LoopbackPorts:
     """Return free ports: those asked for, else those of the last start, else any."""
-    ports.check_host(host)
+    ports.check_host(host, environ)
     ports.demand_free(host=host, port=port, purpose="the dashboard", option="--port (make run PORT=...)")
     known = remembered_addresses(data_dir)
     taken = frozenset({port})
@@ -76,7 +91,7 @@ def choose_ports(*, data_dir: Path, host: str, port: int, venue: int | None, con
 def remember(*, data_dir: Path, addresses: Addresses, stored: tuple[str, ...]) -> None:
     """Write the addresses for the next start and for other commands."""
     content = {name: value for name, value in addresses.environment().items() if name in stored}
-    content["DASHBOARD_URL"] = addresses.dashboard
+    content["DASHBOARD_URL"], content["DASHBOARD_HOST"] = addresses.dashboard, addresses.host
     draft = data_dir / f".{ADDRESSES_FILE}"
     try:
         draft.write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tradeapp import exposure
 from tradeapp.up.addresses import Addresses
 from tradeapp.up.child import ProcessSpec
 from tradeapp.up.market import MarketChoice
@@ -75,7 +77,9 @@ class Plan:
 
     def preparation(self, *, demo: bool) -> ProcessSpec:
         """Bring the database up to date, as the role that owns its tables."""
-        spec = self._manage("prepare", "prepare", "--base-url", self.addresses.dashboard, *([] if demo else ["--no-demo"]))
+        flags = [] if demo else ["--no-demo"]
+        flags += [] if exposure.is_loopback(self.addresses.host) else ["--exposed"]
+        spec = self._manage("prepare", "prepare", "--base-url", self.addresses.dashboard, *flags)
         owner = {**spec.environment, "DATABASE_URL": self.addresses.owner_database_url}
         return ProcessSpec(name=spec.name, command=spec.command, environment=owner, directory=spec.directory)
 
@@ -93,12 +97,21 @@ class Plan:
             "--lifespan",
             "off",
             "--no-server-header",
+            # It would write the path of one-time links down.
             "--no-access-log",
+            *self._door(),
             "--timeout-graceful-shutdown",
             "2",
             note=self.addresses.dashboard,
-            is_ready=answers(f"{self.addresses.dashboard}/api/v1/ready"),
+            is_ready=answers(f"{self.addresses.probe}/api/v1/ready"),
         )
+
+    def _door(self) -> list[str]:
+        """Return how the web process speaks to the world: TLS of its own, or a proxy whose word counts; else nobody's."""
+        certificate, key = (self.environment.get(name, "") for name in (exposure.TLS_CERTIFICATE, exposure.TLS_KEY))
+        proxy = self.environment.get(exposure.TRUSTED_PROXY, "")
+        own = ["--ssl-certfile", certificate, "--ssl-keyfile", key] if certificate else []
+        return [*own, *(["--proxy-headers", "--forwarded-allow-ips", proxy] if proxy else ["--no-proxy-headers"])]
 
     def feed(self, market_id: int) -> ProcessSpec:
         """Bring candles and marks of one market in."""
@@ -158,8 +171,10 @@ class Plan:
 
 def answers(url: str) -> Callable[[], bool]:
     """Return a question: does this loopback address answer 200?"""
-    # Never through a proxy of the environment.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    # Never through a proxy of the environment. A certificate names its public host, and this is a question over loopback.
+    itself = ssl.create_default_context()
+    itself.check_hostname, itself.verify_mode = False, ssl.CERT_NONE
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=itself))
 
     def ask() -> bool:
         try:

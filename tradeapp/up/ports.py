@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from collections.abc import Mapping
 
 import psutil
 
+from tradeapp import exposure
 from tradeapp.up.trouble import UnableToStart
 
 LOOPBACK = "127.0.0.1"
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def check_host(host: str) -> str:
-    """Return the host if it is this machine only: exposure needs TLS and more, which come with a later release."""
-    if host not in LOOPBACK_HOSTS:
-        raise UnableToStart(
-            f"--host {host} would show the dashboard to other machines, which this release does not protect well enough. "
-            "Use --host 127.0.0.1 and an SSH tunnel: ssh -L 8000:127.0.0.1:8000 this-machine."
-        )
-    return host
+def check_host(host: str, environ: Mapping[str, str]) -> str:
+    """Return the host if it is this machine only, or protected well enough to be shown to others."""
+    found = exposure.troubles(host=host, environ=environ)
+    if not found:
+        return host
+    words = [f"{trouble.code}: {trouble.says}. {trouble.remedy}" for trouble in found]
+    tunnel = "Or keep --host 127.0.0.1 and use an SSH tunnel: ssh -L 8000:127.0.0.1:8000 this-machine."
+    if exposure.is_loopback(host):
+        raise UnableToStart(" ".join(words))
+    raise UnableToStart(f"--host {host} would show the dashboard to other machines. " + " ".join([*words, tunnel]))
 
 
 def demand_free(*, host: str, port: int, purpose: str, option: str) -> int:

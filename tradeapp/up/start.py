@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tradeapp import environment, places, server_addresses
+from tradeapp import environment, exposure, places, server_addresses
 from tradeapp.up import addresses as addressbook
 from tradeapp.up import instance_lock, layout, market, numba_cache, server_account
 from tradeapp.up import postgres as postgres_server
@@ -46,7 +46,7 @@ class Servers:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `up`."""
-    parser.add_argument("--host", default="127.0.0.1", help="loopback address of the dashboard")
+    parser.add_argument("--host", default="127.0.0.1", help="address of the dashboard; any but loopback needs TLS and more")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port of the dashboard")
     parser.add_argument("--market", choices=market.MARKETS, default="auto", help="which market the local exchange shows")
     parser.add_argument("--speed", type=float, help=f"market seconds for each second (default {market.DEFAULT_SPEED:g})")
@@ -76,6 +76,7 @@ def run(options: argparse.Namespace, *, say: Callable[[str], None] = lambda line
             port=options.port,
             venue=options.venue_port,
             control=options.control_port,
+            environ=environ,
         )
         say(f"Data directory: {data_dir}")
         if any(name.startswith(KEY_PREFIX) for name in environ):
@@ -185,6 +186,8 @@ def _addresses(environ: Mapping[str, str], servers: Servers, chosen: LoopbackPor
         database_url=postgres.url(role=PROCESS_ROLE) if postgres else external,
         owner_database_url=postgres.url(role=OWNER_ROLE) if postgres else external,
         redis_url=valkey.url() if valkey else server_addresses.check_redis(environ.get("REDIS_URL", "")),
+        public_name="" if exposure.is_loopback(chosen.host) else environ.get("ALLOWED_HOSTS", "").split(",")[0].strip(),
+        has_tls=bool(environ.get(exposure.TLS_CERTIFICATE)),
     )
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
-from tradeapp import installation
+from tradeapp import installation, live_gate
 
 
 class Command(BaseCommand):
@@ -21,6 +21,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
         parser.add_argument("--base-url", default="http://127.0.0.1:8000")
+        parser.add_argument("--exposed", action="store_true", help="the dashboard can be reached from other machines")
         parser.add_argument("--no-demo", dest="demo", action="store_false")
 
     def handle(self, *_words: Any, **options: Any) -> None:
@@ -28,10 +29,14 @@ class Command(BaseCommand):
         installation.refuse_bad_bot_settings(
             mode=settings.BOT_ALLOCATION_MODE, active_bot=settings.ACTIVE_BOT, percents=settings.BOT_PERCENT
         )
+        if settings.TRADING_MODE == "live":
+            live_gate.demand(now=timezone.now())
         prepared = installation.prepare(
             base_url=options["base_url"],
             demo=options["demo"],
             master_key_file=settings.MASTER_KEY_FILE,
             now=timezone.now(),
         )
+        if options["exposed"]:
+            live_gate.demand_second_factors()
         self.stdout.write(json.dumps(asdict(prepared)))
