@@ -13,8 +13,11 @@ from django.utils import timezone
 
 from bots import services
 from bots.models import Bot
+from bots.modes_admin import BookTransferAdmin, HandOverAdmin, ModeVersionAdmin
 from marketdata.admin import ReadOnlyAdmin
 
+# Django looks for records in this module alone.
+__all__ = ["BookTransferAdmin", "BotAdmin", "HandOverAdmin", "ModeVersionAdmin"]
 Operation = Callable[..., Bot]
 
 

@@ -134,6 +134,34 @@ class EarnedOut(Schema):
     total: Amount
 
 
+class SlotOut(Schema):
+    """A slot of the week: days count from Monday, minutes from midnight; no bot is nobody."""
+
+    days: list[int]
+    begin_minute: int
+    end_minute: int
+    bot: str
+    policy: str
+    wait_minutes: int
+
+
+class RotationReadIn(Payload):
+    """Slots as text."""
+
+    rotation: RotationText
+    account: RowId | None = None
+
+
+class RotationReadOut(Schema):
+    """What a text says: its slots, the same text in order, and what is wrong with it."""
+
+    zone: str
+    is_gap_idle: bool
+    rotation: str
+    slots: list[SlotOut]
+    findings: list[FindingOut]
+
+
 class RotationOut(Schema):
     """The slots in force, the next switches, and what each hour of the day has earned."""
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from ninja import Router
 
 from bots import services
-from bots.mode_schemas import ModeIn, ModeOut, PreviewOut, RotationIn, RotationOut
+from bots.mode_schemas import ModeIn, ModeOut, PreviewOut, RotationIn, RotationOut, RotationReadIn, RotationReadOut
 from bots.mode_view import earned_rows, mode_view
 from bots.selectors import bots as bots_of
 from marketdata.schemas import RowId
@@ -51,6 +51,25 @@ def rotation(request: HttpRequest, account: RowId | None = None) -> dict[str, An
     view = mode_view(found)
     rows = earned_rows(found, list(bots_of(found.pk)), zone=view["zone"])
     return view | {"earned": [{"bot": row.bot.name, "hours": row.hours, "total": row.total} for row in rows]}
+
+
+@router.post("/rotation/read", response=RotationReadOut)
+def read_rotation(request: HttpRequest, payload: RotationReadIn) -> dict[str, Any]:
+    """Read slots as text and say what is wrong with them; change nothing."""
+    read = services.read_rotation(account_id=_account(payload.account).pk, text=payload.rotation)
+    slots = [
+        {
+            "days": sorted(slot.days),
+            "begin_minute": slot.begin_minute,
+            "end_minute": slot.end_minute,
+            "bot": slot.bot,
+            "policy": str(slot.policy),
+            "wait_minutes": slot.wait_minutes,
+        }
+        for slot in read.rotation.slots
+    ]
+    facts = {"zone": read.rotation.zone, "is_gap_idle": read.rotation.is_gap_idle}
+    return facts | {"rotation": read.text, "slots": slots, "findings": read.findings}
 
 
 @router.put("/rotation", response=ModeOut)

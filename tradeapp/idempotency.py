@@ -23,6 +23,7 @@ _WELL_FORMED: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _EXEMPT: Final = (
     "/api/v1/allocations/preview",
     "/api/v1/mode/preview",
+    "/api/v1/rotation/read",
     "/api/v1/tokens",
     "/api/v1/users",
     "/api/v1/confirmation",

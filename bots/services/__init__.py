@@ -1,11 +1,22 @@
 """What a person may ask of bots."""
 
 from bots.services.creating import create_bot, create_lineup
-from bots.services.modes import Wish, even_rotation, preview_switch, read_seed, rotation_in_words, seed_mode, switch_mode
+from bots.services.modes import (
+    ReadRotation,
+    Wish,
+    even_rotation,
+    preview_switch,
+    read_rotation,
+    read_seed,
+    rotation_in_words,
+    seed_mode,
+    switch_mode,
+)
 from bots.services.operating import UnableToOperate, flatten_bot, pause_bot, resume_bot, start_bot, stop_bot
 from bots.services.shares import read_shares, set_shares
 
 __all__ = [
+    "ReadRotation",
     "UnableToOperate",
     "Wish",
     "create_bot",
@@ -14,6 +25,7 @@ __all__ = [
     "flatten_bot",
     "pause_bot",
     "preview_switch",
+    "read_rotation",
     "read_seed",
     "read_shares",
     "resume_bot",

@@ -20,7 +20,7 @@ from portfolio.writers.modes import Choice
 from strategies import registry
 from trading.bars import interval_milliseconds
 from trading.handover import Mode
-from trading.rotation import DAY, BotNeeds, Policy, Rotation, Slot
+from trading.rotation import DAY, BotNeeds, Finding, Policy, Rotation, Slot, check_rotation
 from trading.rotation_text import RotationUnreadable, parse_rotation, print_rotation
 
 if TYPE_CHECKING:
@@ -97,6 +97,29 @@ def seed_mode(*, account_id: int, wish: Wish, now: datetime, market_at: datetime
     if wish.mode == Mode.ROTATION:
         wish = replace(wish, rotation=even_rotation(bots))
     switch_mode(account_id=account_id, wish=wish, by=None, now=now, reason="first start", market_at=market_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadRotation:
+    """A week as it was written down, read: what an editor draws."""
+
+    rotation: Rotation
+    text: str
+    findings: tuple[Finding, ...]
+
+
+def read_rotation(*, account_id: int, text: str) -> ReadRotation:
+    """Read slots without setting them; raises UnableToSwitch where a line cannot be read."""
+    bots = list(bots_of(account_id))
+    try:
+        rotation = _rotation(text, bots)
+    except lineups.UnknownBot as error:
+        raise UnableToSwitch("BOT_UNKNOWN", str(error)) from error
+    except RotationUnreadable as error:
+        raise UnableToSwitch(error.code, str(error)) from error
+    keys = {str(bot.book_id): bot.key for bot in bots}
+    named, needs = _renamed(rotation, keys), {keys[book]: need for book, need in _needs(bots).items()}
+    return ReadRotation(rotation=named, text=print_rotation(named), findings=tuple(check_rotation(named, needs)))
 
 
 def rotation_in_words(version: ModeVersion, bots: Sequence[Bot]) -> str:

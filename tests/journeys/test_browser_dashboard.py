@@ -156,6 +156,42 @@ def test_the_stop_dialog_opens_by_keys_asks_why_and_stops_everything(page: Page)
     expect(page.locator('[data-figure="health.state"]')).to_have_text("Active")
 
 
+def test_a_slot_is_dragged_and_then_a_bot_trades_alone(page: Page, system: System) -> None:
+    page.goto(f"http://127.0.0.1:{system.port}/modes/")
+    page.get_by_label("Bots in turns").check()
+    slots = page.locator("#week .slot")
+    expect(slots).to_have_count(35)
+    first = slots.first.bounding_box()
+    assert first is not None
+    edge, middle = first["x"] + first["width"] - 3, first["y"] + first["height"] / 2
+    page.mouse.move(edge, middle)
+    page.mouse.down()
+    page.mouse.move(edge + first["width"] / 2, middle, steps=8)
+    page.mouse.up()
+    expect(page.locator("#week-text")).to_have_value(
+        re.compile(r"daily 00:00-07:(00|15) MEAN_REVERSION flatten\ndaily 07:(00|15)-")
+    )
+    page.locator("#mode-form").get_by_label("Reason").fill("a longer night")
+    page.get_by_role("button", name="Preview and switch").click()
+    expect(page.locator("#mode-dialog-who")).to_contain_text("may enter now")
+    began = time.monotonic()
+    page.locator("#mode-dialog-yes").click()
+    wait_for(lambda: ask(page, "mode")["mode"] == "rotation", seconds=30)
+    print(f"\nrotation in force {time.monotonic() - began:.2f} s after the click")
+    assert len(ask(page, "mode")["switches"]) == 5
+
+    page.goto(f"http://127.0.0.1:{system.port}/modes/")
+    page.get_by_label("One bot alone").check()
+    page.locator("#mode-form select[name=bot]").select_option("GRID_TRADING")
+    page.get_by_role("button", name="Preview and switch").click()
+    began = time.monotonic()
+    page.locator("#mode-dialog-yes").click()
+    wait_for(lambda: ask(page, "mode")["active"] == ["GridTrading"], seconds=60)
+    print(f"one bot alone {time.monotonic() - began:.2f} s after the click")
+    page.goto(f"http://127.0.0.1:{system.port}/modes/")
+    expect(page.locator("#mode-active")).to_have_text("GridTrading")
+
+
 def expected(told: dict[str, Any]) -> dict[str, str]:
     """Return what the page must show of an API answer."""
     found = {}

@@ -7,7 +7,7 @@ from django.templatetags.static import static
 from django.urls import path
 from django.views.generic import RedirectView
 
-from tradeapp.pages import allocations, coordinator, history, security, sweeps, views
+from tradeapp.pages import allocations, coordinator, history, modes, security, sweeps, views
 from tradeapp.signing_in import SignIn
 
 app_name = "pages"
@@ -17,6 +17,7 @@ urlpatterns = [
     path("orders/", views.orders, name="orders"),
     path("allocation/", allocations.allocation, name="allocation"),
     path("coordinator/", coordinator.coordinator, name="coordinator"),
+    path("modes/", modes.modes, name="modes"),
     path("reconcile/", views.reconcile, name="reconcile"),
     path("risk/", views.risk, name="risk"),
     path("system/", views.system, name="system"),
