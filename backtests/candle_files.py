@@ -42,8 +42,12 @@ def finest_interval(folder: Path, *, symbol: str, begin: int, end: int) -> str:
 def _files(folder: Path, symbol: str, interval: str) -> list[Path]:
     if not folder.is_dir():
         raise NoCandles(f"No folder {folder}")
-    name = symbol.replace("/", "")
+    # `BTC/USDT@kraken` is the market of that exchange and no other.
+    market, _, exchange = symbol.partition("@")
+    name = market.replace("/", "")
     found = [*folder.glob(f"**/{name}/{interval}.parquet"), *folder.glob(f"**/{name}/{interval}__*.parquet")]
+    if exchange:
+        return sorted(path for path in found if path.parent.parent.name == exchange)
     exchanges = {path.parent.parent for path in found}
     # The same symbol on two exchanges is two markets: take the one a person most likely means.
     preferred = [path for path in found if path.parent.parent.name == "binance"]

@@ -23,8 +23,8 @@ def run_backtest(*, run_id: int, clock: Callable[[], datetime]) -> bool:
     found = selectors.run(run_id)
     spec = selectors.spec_of(found)
     try:
-        instrument = selectors.known_instrument(spec.symbol)
-        outcome = runs.run(spec, candles=selectors.candles(spec), instrument=instrument)
+        instruments = [selectors.known_instrument(symbol) for symbol in spec.symbols]
+        outcome = runs.run(spec, candles=selectors.candles(spec), instruments=instruments)
     except ValueError as error:
         writers.fail_run(run_id=run_id, message=str(error), now=clock())
         log.warning("backtest.failed", run=run_id, error=str(error))

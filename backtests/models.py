@@ -21,6 +21,7 @@ class BacktestRun(models.Model):
     strategy = models.CharField(max_length=64)
     params = models.JSONField(help_text="Every parameter, checked and complete")
     symbol = models.CharField(max_length=32)
+    others = models.JSONField(default=list, help_text="Further markets, in the order of the strategy's panel")
     interval = models.CharField(max_length=4)
     base_interval = models.CharField(max_length=4, help_text="Interval of the candles that orders are matched on")
     folder = models.CharField(max_length=500, blank=True, help_text="Folder of Parquet candles; empty for the database")
@@ -51,7 +52,7 @@ class BacktestRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.strategy} on {self.symbol} {self.interval} ({self.state})"
+        return f"{self.strategy} on {', '.join((self.symbol, *self.others))} {self.interval} ({self.state})"
 
 
 class BacktestFill(models.Model):
@@ -68,6 +69,7 @@ class BacktestFill(models.Model):
     fee_asset = models.CharField(max_length=16)
     reason = models.CharField(max_length=40)
     slot = models.SmallIntegerField(default=-1)
+    symbol = models.CharField(max_length=32, blank=True, help_text="The fill's market, where there are several")
 
     class Meta:
         ordering = ["run", "number"]

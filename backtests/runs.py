@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
@@ -11,41 +13,65 @@ from strategies import registry
 from trading.bars import Candles, interval_milliseconds
 from trading.instruments import Instrument
 from trading.kernels.backtest import BacktestResult, Costs, run_backtest
+from trading.kernels.panel_backtest import PanelResult, run_panel_backtest
 from trading.metrics import measure
 from trading.round_trips import ZERO, RoundTrip, matched_pairs, round_trips, split_grid_result
-from trading.strategy import OrderKind
+from trading.strategy import Record, StrategyDefinition
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
     """What came of a backtest: fill by fill, and in figures."""
 
-    result: BacktestResult
+    result: BacktestResult | PanelResult
     trips: tuple[RoundTrip, ...]
     # JSON values: amounts as strings, unknown figures as None.
     metrics: dict[str, Any]
 
 
-def run(spec: BacktestSpec, *, candles: Candles, instrument: Instrument) -> Outcome:
-    """Run the backtest that the spec asks for."""
-    definition = registry.definition(spec.strategy)
-    result = run_backtest(
-        definition=definition,
-        params=registry.make_params(spec.strategy, spec.params, spec.interval),
-        candles=candles,
-        interval_ms=interval_milliseconds(spec.interval),
-        instrument=instrument,
-        costs=Costs(spec.taker_fee, spec.maker_fee, spec.half_spread, spec.slippage),
-        allocation=spec.allocation,
-        anchor=milliseconds(spec.anchor_at),
-        start=milliseconds(spec.trade_from_at),
-    )
-    is_grid = OrderKind.LIMIT in definition.order_kinds
-    trips = matched_pairs(result.fills) if is_grid else round_trips(result.fills, instrument.lot_size)
-    return Outcome(result, tuple(trips), _figures(result, trips, is_grid))
+def run(spec: BacktestSpec, *, candles: Sequence[Candles], instruments: Sequence[Instrument]) -> Outcome:
+    """Run the backtest that the spec asks for; candles and instruments in the order of its markets."""
+    params = registry.make_params(spec.strategy, spec.params, spec.interval)
+    return run_definition(registry.definition(spec.strategy), params, spec, candles=candles, instruments=instruments)
 
 
-def _figures(result: BacktestResult, trips: list[RoundTrip], is_grid: bool) -> dict[str, Any]:
+def run_definition(
+    definition: StrategyDefinition,
+    params: Record,
+    spec: BacktestSpec,
+    *,
+    candles: Sequence[Candles],
+    instruments: Sequence[Instrument],
+) -> Outcome:
+    """Run a strategy that the registry need not know."""
+    asked: dict[str, Any] = {
+        "definition": definition,
+        "params": params,
+        "interval_ms": interval_milliseconds(spec.interval),
+        "costs": Costs(spec.taker_fee, spec.maker_fee, spec.half_spread, spec.slippage),
+        "allocation": spec.allocation,
+        "anchor": milliseconds(spec.anchor_at),
+        "start": milliseconds(spec.trade_from_at),
+    }
+    result: BacktestResult | PanelResult
+    if len(instruments) == 1 and definition.run is not None:
+        result = run_backtest(candles=candles[0], instrument=instruments[0], **asked)
+    else:
+        result = run_panel_backtest(candles=candles, instruments=instruments, **asked)
+    trips = _trips(result, instruments, is_grid=definition.is_grid)
+    return Outcome(result, tuple(trips), _figures(result, trips, definition.is_grid))
+
+
+def _trips(result: BacktestResult | PanelResult, instruments: Sequence[Instrument], *, is_grid: bool) -> list[RoundTrip]:
+    """Count the closed trades of every market, in the order in which they closed."""
+    trips: list[RoundTrip] = []
+    for instrument in instruments:
+        fills = [fill for fill in result.fills if fill.symbol == instrument.symbol]
+        trips += matched_pairs(fills) if is_grid else round_trips(fills, instrument.lot_size)
+    return sorted(trips, key=lambda trip: trip.closed)
+
+
+def _figures(result: BacktestResult | PanelResult, trips: list[RoundTrip], is_grid: bool) -> dict[str, Any]:
     metrics = measure(
         times=result.times[:-1],
         equity=result.equity[:-1],
@@ -57,7 +83,12 @@ def _figures(result: BacktestResult, trips: list[RoundTrip], is_grid: bool) -> d
     figures = {key: str(value) if isinstance(value, Decimal) else value for key, value in asdict(metrics).items()}
     figures["total_return"] = float(result.final_equity / result.allocation - 1)
     figures["final_equity"] = str(result.final_equity)
-    figures["open_quantity"] = str(result.base)
+    if isinstance(result, PanelResult):
+        owned = zip(result.symbols, result.base, strict=True)
+        figures["open_quantity"] = {symbol: str(base) for symbol, base in owned}
+        figures["fills_per_symbol"] = dict(Counter(fill.symbol for fill in result.fills))
+    else:
+        figures["open_quantity"] = str(result.base)
     figures["fills"] = len(result.fills)
     figures["denials"] = result.denials
     figures["prices_off_grid"] = result.prices_off_grid
@@ -68,7 +99,7 @@ def _figures(result: BacktestResult, trips: list[RoundTrip], is_grid: bool) -> d
     return figures
 
 
-def fees_in_quote(result: BacktestResult) -> Decimal:
+def fees_in_quote(result: BacktestResult | PanelResult) -> Decimal:
     """Add up the fees; one taken in base counts at the price of its fill."""
     fees = (fill.fee * fill.price if fill.side == "buy" else fill.fee for fill in result.fills)
     return sum(fees, ZERO)

@@ -37,7 +37,8 @@ def request_backtest(*, spec: BacktestSpec, by: User | None, now: datetime) -> B
 def record_backtest(*, spec: BacktestSpec, by: User | None, now: datetime) -> BacktestRun:
     """Store what is asked for without ringing for a worker: the caller runs it, or the sweep finds it."""
     checked = spec.checked()
-    selectors.known_instrument(checked.symbol)
+    for symbol in checked.symbols:
+        selectors.known_instrument(symbol)
     source_hash = registry.definition(checked.strategy).source_hash
     return writers.add_run(spec=checked, source_hash=source_hash, by=by, now=now)
 

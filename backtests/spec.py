@@ -26,6 +26,8 @@ class BacktestSpec:
     strategy: str
     params: Mapping[str, Any]
     symbol: str
+    # Further markets, in the order of the strategy's panel.
+    others: tuple[str, ...] = ()
     interval: str
     base_interval: str
     # A folder of Parquet candles, or empty for the candles in the database.
@@ -50,9 +52,23 @@ class BacktestSpec:
             raise BadSpec(f"The end {self.end_at} must be after the beginning {self.begin_at}")
         if not (self.allocation.is_finite() and self.allocation > 0):
             raise BadSpec(f"The allocation must be above zero, not {self.allocation}")
+        self._check_markets()
         for rate in (self.taker_fee, self.maker_fee, self.half_spread, self.slippage):
             rate_ppm(rate)
         return BacktestSpec(**{**asdict(self), "params": params})
+
+    def _check_markets(self) -> None:
+        strategy, count = registry.definition(self.strategy), len(self.symbols)
+        if not strategy.symbols_least <= count <= strategy.symbols_most:
+            allowed = f"{strategy.symbols_least} to {strategy.symbols_most}" if strategy.symbols_most > 1 else "one"
+            raise BadSpec(f"{self.strategy} trades {allowed} of the markets at a time, not {count}")
+        if len(set(self.symbols)) < count:
+            raise BadSpec(f"A market is named twice: {', '.join(self.symbols)}")
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Answer all markets, in the order of the panel."""
+        return (self.symbol, *self.others)
 
     @property
     def fingerprint(self) -> str:

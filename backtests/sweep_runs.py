@@ -113,7 +113,7 @@ def _backtest(spec: SweepSpec, combination: Combination, candles: Candles, instr
         slippage=spec.slippage,
     )
     try:
-        figures = runs.run(single, candles=candles, instrument=instrument).metrics
+        figures = runs.run(single, candles=[candles], instruments=[instrument]).metrics
     except UnableToBacktest:
         # A slow combination may need more bars to warm up than there are: it has no figures.
         return dict.fromkeys(FIGURES)

@@ -25,7 +25,7 @@ UNDER_WAY = (Sweep.State.QUEUED, Sweep.State.RUNNING)
 
 def add_run(*, spec: BacktestSpec, source_hash: str, by: User | None, now: datetime) -> BacktestRun:
     """Write down that a backtest was asked for."""
-    values: dict[str, Any] = {**asdict(spec), "params": dict(spec.params)}
+    values: dict[str, Any] = {**asdict(spec), "params": dict(spec.params), "others": list(spec.others)}
     return BacktestRun.objects.create(
         **values, fingerprint=spec.fingerprint, source_hash=source_hash, requested_by=by, requested_at=now
     )
@@ -59,6 +59,7 @@ def finish_run(
                 fee_asset=fill.fee_asset,
                 reason=fill.reason,
                 slot=fill.slot,
+                symbol=fill.symbol,
             )
             for number, fill in enumerate(fills)
         ],

@@ -85,7 +85,7 @@ def measure(folder: Path, name: str, symbol: str, interval: str) -> Row:
 
 
 def _run(spec: BacktestSpec, candles: Candles) -> runs.Outcome:
-    return runs.run(spec, candles=candles, instrument=MARKETS[spec.symbol])
+    return runs.run(spec, candles=[candles], instruments=[MARKETS[spec.symbol]])
 
 
 def _spec(name: str, symbol: str, interval: str, begin_at: datetime, end_at: datetime) -> BacktestSpec:
@@ -115,7 +115,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     print("| " + " | ".join(HEADINGS) + " |")
     print("|" + " --- |" * len(HEADINGS))
-    for name in registry.names():
+    for name in (name for name in registry.names() if registry.definition(name).symbols_least == 1):
         for interval in STRETCHES:
             for symbol in MARKETS:
                 try:

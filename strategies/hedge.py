@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from strategies import answers, lifecycle
 from trading.bars import Floats
 from trading.compilation import compiled
-from trading.indicators import SMA_RING, correlation, sma
+from trading.indicators import SMA_RING, WINDOW_RING, correlation, deviation, sma
 from trading.kernels import panel_runner
 from trading.kernels.panel_world import PanelTape
 from trading.strategy import (
@@ -42,7 +42,7 @@ class Params:
         ),
     ] = "rotation"
     volatility_target: Annotated[float, Range(0.05, 1.0, 0.05, "Yearly volatility that what is held may have.")] = 0.20
-    decay: Annotated[float, Range(0.90, 0.999, 0.001, "Weight of yesterday in the volatility, per day.")] = 0.97
+    volatility_bars: Annotated[int, Range(30, RETURNS_MOST, 10, "Bars that the volatility looks back on.")] = 240
     bars_per_day: Annotated[int, Range(1, 288, 1, "Bars in a day.")] = 24
     trend_bars: Annotated[int, Range(20, TREND, 10, "Bars of the average under which the market is a bear's.")] = 200
     band: Annotated[float, Range(0.02, 0.5, 0.01, "Trade only if the weight is off by this part of the share.")] = 0.10
@@ -65,12 +65,12 @@ COIN: Final = record_dtype(
 STATE: Final = record_dtype(
     [
         ("bars", "i8"),
-        # An index of all markets in equal parts: its level, its average, its variance per bar.
+        # An index of all markets in equal parts: its level, its average, its yearly volatility.
         ("level", "f8"),
         ("trend", "f8"),
-        ("variance", "f8"),
         ("volatility", "f8"),
         ("weight", "f8"),
+        ("change_memory", "f8", (WINDOW_RING + RETURNS_MOST,)),
         ("trend_memory", "f8", (SMA_RING + TREND,)),
         ("coins", COIN, (MAX_SYMBOLS,)),
     ]
@@ -82,6 +82,7 @@ def start(_params: Record, state: Record) -> None:
     """Begin with an index at one, and returns that nobody has seen."""
     state[0].level = 1.0
     state[0].trend = math.nan
+    state[0].volatility = math.nan
     for symbol in range(MAX_SYMBOLS):
         for k in range(RETURNS_MOST):
             state[0].coins[symbol].returns[k] = math.nan
@@ -138,9 +139,8 @@ def _observe(all_of_it: Any, panel: Floats, i: int, symbols: int, p: Any) -> Non
         if answers.is_missing(panel, symbol, i):
             all_of_it.coins[symbol].returns[cell] = math.nan
     change = total / there
-    decay = p.decay ** (1.0 / p.bars_per_day)
-    all_of_it.variance = decay * all_of_it.variance + (1.0 - decay) * change * change
-    all_of_it.volatility = math.sqrt(all_of_it.variance * p.bars_per_day * DAYS_PER_YEAR)
+    bar = deviation(all_of_it.change_memory, change, p.volatility_bars)
+    all_of_it.volatility = bar * math.sqrt(p.bars_per_day * DAYS_PER_YEAR)
     all_of_it.level *= math.exp(change)
     all_of_it.trend = sma(all_of_it.trend_memory, all_of_it.level, p.trend_bars)
     all_of_it.weight = 0.0
@@ -160,7 +160,7 @@ def _speak(all_of_it: Any, money: Any, symbol: int, symbols: int, p: Any, close:
             me.likeness = correlation(all_of_it.coins[0].returns, me.returns, p.correlation_window)
         weight = 1.0 if symbol > 0 and me.likeness < p.correlation_most else 0.0
         reading = me.likeness
-    if math.isnan(all_of_it.trend) or money.equity <= 0.0:
+    if math.isnan(all_of_it.trend + all_of_it.volatility) or money.equity <= 0.0:
         return answers.hold(decisions, Reason.SIGNAL_WARMING_UP, close, weight, reading, all_of_it.trend)
     if all_of_it.bars % p.check_bars != 0:
         reason = Reason.POSITION_HELD.value if me.holding == 1 else Reason.SIGNAL_NO_OPINION.value
@@ -184,7 +184,7 @@ def _speak(all_of_it: Any, money: Any, symbol: int, symbols: int, p: Any, close:
 def warmup_bars(params: Record) -> int:
     """Count the bars after which index, volatility and correlation have converged."""
     p = params[0]
-    return max(250, int(p.trend_bars), RETURNS_MOST if p.mode == DIVERSIFIER else 0)
+    return max(250, int(p.trend_bars), int(p.volatility_bars) + 1, RETURNS_MOST if p.mode == DIVERSIFIER else 0)
 
 
 def fact_names(params: Record, _reason: int) -> tuple[str, ...]:

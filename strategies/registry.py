@@ -9,7 +9,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from strategies import ema_ribbon, grid, hedge, mean_reversion, momentum, sasha_hybrid, scalping, sma_cross, triple_ema
+from strategies import arbitrage, ema_ribbon, grid, hedge, mean_reversion, momentum, sasha_hybrid, scalping, sma_cross, triple_ema
 from trading.compilation import sources_hash
 from trading.strategy import (
     Choice,
@@ -60,7 +60,14 @@ def schema(name: str) -> dict[str, dict[str, Any]]:
 
 def param_values(name: str, values: Mapping[str, Any] | None = None, interval: str = "", preset: str = "") -> dict[str, Any]:
     """Complete the values with the interval's preset and the defaults, all checked."""
-    strategy = definition(name)
+    return values_of(definition(name), values, interval, preset)
+
+
+def values_of(
+    strategy: StrategyDefinition, values: Mapping[str, Any] | None = None, interval: str = "", preset: str = ""
+) -> dict[str, Any]:
+    """Complete the values of any strategy, shipped or a user's."""
+    name = strategy.name
     annotations = _annotations(strategy.params_type)
     chosen = {field.name: field.default for field in fields(strategy.params_type)}
     chosen |= strategy.presets.get(interval, {})
@@ -77,10 +84,17 @@ def param_values(name: str, values: Mapping[str, Any] | None = None, interval: s
 
 def make_params(name: str, values: Mapping[str, Any] | None = None, interval: str = "", preset: str = "") -> Record:
     """Make the record that the compiled step reads."""
+    return record_of(definition(name), values, interval, preset)
+
+
+def record_of(
+    strategy: StrategyDefinition, values: Mapping[str, Any] | None = None, interval: str = "", preset: str = ""
+) -> Record:
+    """Make the record of any strategy, shipped or a user's."""
     # Whatever a person typed, the types are normalised here: `fast=9` for a float would compile
     # a second version of every step.
-    chosen = param_values(name, values, interval, preset)
-    annotations = _annotations(definition(name).params_type)
+    chosen = values_of(strategy, values, interval, preset)
+    annotations = _annotations(strategy.params_type)
     kinds = [(key, "f8" if kind is float else "i8") for key, (kind, _) in annotations.items()]
     params = np.zeros(1, dtype=record_dtype(kinds))
     for key, (_, rule) in annotations.items():
@@ -156,5 +170,6 @@ _DEFINITIONS: Final[Mapping[str, StrategyDefinition]] = {
         scalping.DEFINITION,
         momentum.DEFINITION,
         hedge.DEFINITION,
+        arbitrage.DEFINITION,
     )
 }

@@ -4,6 +4,7 @@ Compiled code is kept on disk per version of the sources, so that this costs tim
 """
 
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -24,9 +25,10 @@ _INSTRUMENT = Instrument("A/B", "A", "B", *map(Decimal, ("0.01", "0.01", "0.01",
 
 def compile_live_path() -> None:
     """Compile every strategy's step, the filling of its book and the sizing of its decisions."""
-    panel = np.full((FIELDS, 1, 2), 100.0)
     for name in registry.names():
-        live_step.warm(registry.definition(name), registry.make_params(name), panel)
+        definition = registry.definition(name)
+        panel = np.full((FIELDS, definition.symbols_least, 2), 100.0)
+        live_step.warm(definition, registry.make_params(name), panel)
     book, numbers = new_book(), instrument_numbers(_INSTRUMENT)
     books.clear_book(book)
     books.set_terms(book, 1000, 1000, 50)
@@ -53,7 +55,8 @@ def compile_backtests() -> None:
         if definition.run is not None:
             prepare_backtest(candles=candles, instrument=_INSTRUMENT, **terms).run()
         if definition.run_panel is not None:
-            prepare_panel_backtest(candles=[candles], instruments=[_INSTRUMENT], **terms).run()
+            markets = [replace(_INSTRUMENT, symbol=f"{k}/B") for k in range(definition.symbols_least)]
+            prepare_panel_backtest(candles=[candles] * len(markets), instruments=markets, **terms).run()
 
 
 if __name__ == "__main__":

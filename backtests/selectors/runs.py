@@ -57,6 +57,7 @@ def spec_of(found: BacktestRun) -> BacktestSpec:
         strategy=found.strategy,
         params=found.params,
         symbol=found.symbol,
+        others=tuple(found.others),
         interval=found.interval,
         base_interval=found.base_interval,
         folder=found.folder,
@@ -72,11 +73,12 @@ def spec_of(found: BacktestRun) -> BacktestSpec:
     )
 
 
-def candles(spec: BacktestSpec) -> Candles:
-    """Load the base candles of a backtest."""
-    return load_candles(
-        folder=spec.folder, symbol=spec.symbol, interval=spec.base_interval, begin_at=spec.begin_at, end_at=spec.end_at
-    )
+def candles(spec: BacktestSpec) -> list[Candles]:
+    """Load the base candles of a backtest, one market after the other."""
+    return [
+        load_candles(folder=spec.folder, symbol=symbol, interval=spec.base_interval, begin_at=spec.begin_at, end_at=spec.end_at)
+        for symbol in spec.symbols
+    ]
 
 
 def load_candles(*, folder: str, symbol: str, interval: str, begin_at: datetime, end_at: datetime) -> Candles:

@@ -24,11 +24,11 @@ def warm_kernels() -> dict[str, float]:
     Done in the worker before it forks, so that every child of the pool inherits the machine code.
     """
     times = np.arange(_BARS, dtype=np.int64)
-    panel = np.full((FIELDS, 1, _BARS), 100.0)
     seconds = {"sizing": _timed(_warm_sizing)}
     for name in registry.names():
         definition = registry.definition(name)
         params = registry.make_params(name)
+        panel = np.full((FIELDS, definition.symbols_least, _BARS), 100.0)
 
         def once() -> None:
             memory = live_step.warm(definition, params, panel, _BARS - 1)  # noqa: B023 - called at once.

@@ -116,6 +116,32 @@ def test_nothing_is_kept_when_asked(folder: Path, instrument: Instrument) -> Non
     assert BacktestRun.objects.count() == 1
 
 
+def test_several_markets_share_one_purse_and_are_stored_with_their_names(folder: Path, instrument: Instrument) -> None:
+    later = random_walk(seed=22, bars=2000, start=40_000.0)
+    columns = dict(zip(("open", "high", "low", "close", "volume"), later.values, strict=True))
+    place = folder / "binance" / "BTCUSDT"
+    place.mkdir()
+    pq.write_table(pa.table({"open_time": later.times, **columns}), place / "5m.parquet")
+    instrument.pk, instrument.symbol, instrument.venue_symbol, instrument.base = None, "BTC/USDT", "BTCUSDT", "BTC"
+    instrument._state.adding = True
+    instrument.save()
+    words = ["backtest", "run", "--strategy", "momentum", "--symbol", "ETHUSDT", "BTC-USDT", "--data", str(folder), "--json"]
+
+    report = call(*words, "--from", "2024-01-01", "--to", "2024-01-11", "--param", "mode=donchian")
+
+    stored = BacktestRun.objects.get(id=report["run"])
+    assert (stored.symbol, stored.others, report["symbols"]) == ("ETH/USDT", ["BTC/USDT"], ["ETH/USDT", "BTC/USDT"])
+    assert {fill.symbol for fill in BacktestFill.objects.filter(run=stored)} == {"ETH/USDT", "BTC/USDT"}
+    assert sum(report["metrics"]["fills_per_symbol"].values()) == len(report["fills"]) > 40
+    assert set(report["metrics"]["open_quantity"]) == {"ETH/USDT", "BTC/USDT"}
+    assert call("backtest", "show", str(stored.id), "--json") == report
+
+
+def test_a_strategy_of_one_market_refuses_two(folder: Path, instrument: Instrument) -> None:
+    with pytest.raises(CommandError, match="triple_ema trades one of the markets at a time, not 2"):
+        call(*RUN, "--symbol", "ETHUSDT", "ETHUSDT", "--data", str(folder))
+
+
 def test_filters_may_be_given_instead_of_stored(folder: Path, instrument: Instrument) -> None:
     without_tables = list(RUN)
     without_tables[RUN.index("ETHUSDT")] = "ETH/USDT"

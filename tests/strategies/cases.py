@@ -42,7 +42,7 @@ CASES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "momentum donchian": ("momentum", {"mode": "donchian", "units": 4, "stop_atr": 2}),
     "momentum squeeze": ("momentum", {"mode": "squeeze", "squeeze_rank": 0.3, "stop_atr": 2}),
     "momentum volatility": ("momentum", {"mode": "volatility", "stop_atr": 2}),
-    "hedge": ("hedge", {"bars_per_day": 288, "check_bars": 3, "trend_bars": 50}),
+    "hedge": ("hedge", {"bars_per_day": 288, "check_bars": 3, "trend_bars": 50, "volatility_bars": 60}),
 }
 
 

@@ -24,7 +24,7 @@ PANELS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "scalping fade": ("scalping", {"setup": "fade", "entry": "taker", "bars_per_hour": 1, "vwap_bars": 48, "cost_gate": 2}),
     "momentum": ("momentum", {"bars_per_day": 1, "top": 1, "keep_rank": 2, "rebalance_band": 0.05, "rebalance_days": 2}),
     "momentum donchian": ("momentum", {"mode": "donchian", "units": 4, "stop_atr": 2}),
-    "hedge": ("hedge", {"bars_per_day": 288, "check_bars": 3, "trend_bars": 50}),
+    "hedge": ("hedge", {"bars_per_day": 288, "check_bars": 3, "trend_bars": 50, "volatility_bars": 60}),
     "hedge diversifier": (
         "hedge",
         {"mode": "diversifier", "correlation_window": 30, "correlation_most": 0.0, "check_bars": 6},

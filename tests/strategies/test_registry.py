@@ -18,7 +18,7 @@ from trading.strategy import DecisionKind, Reason, new_book, new_decisions
 
 def test_both_line_ups_are_there() -> None:
     first = {"mean_reversion", "sasha_hybrid", "grid", "triple_ema", "ema_ribbon"}
-    second = {"sma_cross", "scalping", "momentum", "hedge"}
+    second = {"sma_cross", "scalping", "momentum", "hedge", "arbitrage"}
 
     assert set(registry.names()) == first | second
 
@@ -74,14 +74,14 @@ def test_typed_text_and_numbers_make_the_same_record() -> None:
 @pytest.mark.parametrize("name", registry.names())
 def test_warming_up_never_wants_money(name: str) -> None:
     definition, params = registry.definition(name), registry.make_params(name, {})
-    panel = to_panel(random_walk(seed=2, bars=700))
+    panel = np.repeat(to_panel(random_walk(seed=2, bars=700)), definition.symbols_least, axis=1)
     state, decisions = live_step.new_state(definition, params), new_decisions()
 
     for i in range(panel.shape[2]):
         count = definition.step(state, panel, i, new_book(), params, decisions)
-        assert count == 1
-        assert decisions[0].kind == DecisionKind.HOLD
-        assert decisions[0].reason == Reason.SIGNAL_WARMING_UP
+        assert count == definition.symbols_least
+        assert (decisions[:count]["kind"] == DecisionKind.HOLD).all()
+        assert (decisions[:count]["reason"] == Reason.SIGNAL_WARMING_UP).all()
 
 
 @pytest.mark.parametrize("name", registry.names())

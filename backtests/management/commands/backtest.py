@@ -1,20 +1,24 @@
-"""Run one strategy on one market from the command line."""
+"""Run one strategy on one market, or on several at once, from the command line."""
 
 from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from backtests import candle_files, jobs, runs, selectors, services
+from backtests import candle_files, jobs, runs, selectors, services, user_strategies
 from backtests.models import BacktestRun
 from backtests.spec import BacktestSpec, milliseconds
+from trading.bars import interval_milliseconds
 from trading.instruments import Instrument
 from trading.kernels.backtest import Fill
 
@@ -24,14 +28,14 @@ BASIS_POINT = Decimal("0.0001")
 class Command(BaseCommand):
     """Translate the command line into a backtest and its result into text or JSON."""
 
-    help = "Run one strategy on one market and show its fills and figures."
+    help = "Run one strategy on one market or several and show its fills and figures."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Describe the command line."""
         actions = parser.add_subparsers(dest="action", required=True)
         run = actions.add_parser("run", help="run a backtest")
         run.add_argument("--strategy", required=True)
-        run.add_argument("--symbol", required=True, help="BTC/USDT, BTC-USDT or BTCUSDT")
+        run.add_argument("--symbol", required=True, nargs="+", help="BTC/USDT, BTC-USDT or BTCUSDT; several share one purse")
         run.add_argument("--interval", default="5m")
         run.add_argument("--base-interval", default="", help="candles to match on; finest of the folder, else --interval")
         run.add_argument("--from", dest="begin", required=True, help="2024-03-01 or 2024-03-01T12:00, UTC")
@@ -62,15 +66,34 @@ class Command(BaseCommand):
 
 
 def _run(options: dict[str, Any]) -> dict[str, Any]:
-    instrument = _instrument(options)
-    spec = _spec(options, instrument).checked()
+    instruments = _instruments(options)
+    own = user_strategies.find(settings.TRADEAPP_DATA_DIR / "strategies", options["strategy"])
+    if own is not None:
+        return _run_own(own, _spec(options, instruments), instruments)
+    spec = _spec(options, instruments).checked()
     if options["no_store"]:
-        outcome = runs.run(spec, candles=selectors.candles(spec), instrument=instrument)
+        outcome = runs.run(spec, candles=selectors.candles(spec), instruments=instruments)
         fills = [_fill(fill) for fill in outcome.result.fills]
         return _report(spec, fills, outcome.metrics, outcome.result.reasons)
     run = services.record_backtest(spec=spec, by=None, now=timezone.now())
     jobs.run_backtest(run_id=run.id, clock=timezone.now)
     return _show(run.id)
+
+
+def _run_own(path: Path, spec: BacktestSpec, instruments: Sequence[Instrument]) -> dict[str, Any]:
+    """Backtest a user's strategy in a process of its own; nothing of it is stored."""
+    arrays: dict[str, Any] = {}
+    for k, candles in enumerate(selectors.candles(spec)):
+        arrays |= {f"times{k}": candles.times, f"values{k}": candles.values}
+    request = {
+        "action": "backtest",
+        "spec": asdict(spec),
+        "instruments": [asdict(instrument) for instrument in instruments],
+        "base_interval_ms": interval_milliseconds(spec.base_interval),
+    }
+    answer = user_strategies.contained(path, request, arrays)
+    report = _report(spec, answer["fills"], answer["metrics"], answer["reasons"])
+    return {**report, "params": answer["params"]}
 
 
 def _show(run_id: int) -> dict[str, Any]:
@@ -86,6 +109,7 @@ def _report(spec: BacktestSpec, fills: list[dict[str, Any]], metrics: dict[str, 
     return {
         "strategy": spec.strategy,
         "symbol": spec.symbol,
+        "symbols": list(spec.symbols),
         "interval": spec.interval,
         "base_interval": spec.base_interval,
         "from": spec.begin_at.isoformat(),
@@ -98,18 +122,19 @@ def _report(spec: BacktestSpec, fills: list[dict[str, Any]], metrics: dict[str, 
     }
 
 
-def _spec(options: dict[str, Any], instrument: Instrument) -> BacktestSpec:
+def _spec(options: dict[str, Any], instruments: Sequence[Instrument]) -> BacktestSpec:
     begin_at, end_at = _moment(options["begin"]), _moment(options["end"])
     if begin_at >= end_at:
         raise ValueError(f"--to {options['end']} must be after --from {options['begin']}")
     base = options["base_interval"] or options["interval"]
     if options["data"] and not options["base_interval"]:
         begin, end = milliseconds(begin_at) or 0, milliseconds(end_at) or 0
-        base = candle_files.finest_interval(Path(options["data"]), symbol=instrument.symbol, begin=begin, end=end)
+        base = _finest(Path(options["data"]), instruments, begin, end)
     return BacktestSpec(
         strategy=options["strategy"],
         params=_params(options["param"]),
-        symbol=instrument.symbol,
+        symbol=instruments[0].symbol,
+        others=tuple(instrument.symbol for instrument in instruments[1:]),
         interval=options["interval"],
         base_interval=base,
         folder=options["data"],
@@ -125,15 +150,25 @@ def _spec(options: dict[str, Any], instrument: Instrument) -> BacktestSpec:
     )
 
 
-def _instrument(options: dict[str, Any]) -> Instrument:
+def _finest(folder: Path, instruments: Sequence[Instrument], begin: int, end: int) -> str:
+    """Find the finest interval that all markets have."""
+    finest = [candle_files.finest_interval(folder, symbol=instrument.symbol, begin=begin, end=end) for instrument in instruments]
+    return max(finest, key=interval_milliseconds)
+
+
+def _instruments(options: dict[str, Any]) -> list[Instrument]:
     if not options["filters"]:
-        return selectors.known_instrument(options["symbol"])
-    base, slash, quote = options["symbol"].partition("/")
-    parts = options["filters"].split(",")
+        return [selectors.known_instrument(symbol) for symbol in options["symbol"]]
+    return [_described(symbol, options["filters"]) for symbol in options["symbol"]]
+
+
+def _described(symbol: str, filters: str) -> Instrument:
+    base, slash, quote = symbol.partition("@")[0].partition("/")
+    parts = filters.split(",")
     if not (slash and base and quote) or len(parts) != 3:
         raise ValueError("--filters needs --symbol as BASE/QUOTE and three numbers: tick, lot, least notional")
     tick, lot, notional = (_decimal("--filters", part) for part in parts)
-    return Instrument(options["symbol"], base, quote, tick, lot, lot, lot * 10**9, notional)
+    return Instrument(symbol, base, quote, tick, lot, lot, lot * 10**9, notional)
 
 
 def _params(pairs: list[str]) -> dict[str, str]:
@@ -165,15 +200,23 @@ def _fill(fill: Any) -> dict[str, Any]:
     time = fill.time if isinstance(fill, Fill) else milliseconds(fill.filled_at)
     names = ("quantity", "price", "fee")
     amounts = {name: format(getattr(fill, name).normalize(), "f") for name in names}
-    return {"time": time, "side": fill.side, **amounts, "fee_asset": fill.fee_asset, "kind": fill.kind, "reason": fill.reason}
+    return {
+        "time": time,
+        "side": fill.side,
+        **amounts,
+        "fee_asset": fill.fee_asset,
+        "symbol": fill.symbol,
+        "kind": fill.kind,
+        "reason": fill.reason,
+    }
 
 
 def _as_text(report: dict[str, Any]) -> str:
-    lines = [f"{report['strategy']} on {report['symbol']} {report['interval']}, {report['from']} to {report['to']}"]
+    lines = [f"{report['strategy']} on {', '.join(report['symbols'])} {report['interval']}, {report['from']} to {report['to']}"]
     for fill in report["fills"]:
         at = datetime.fromtimestamp(fill["time"] / 1000, tz=UTC).isoformat(sep=" ", timespec="seconds")
         amounts = f"{fill['quantity']:>14} at {fill['price']:>12}, fee {fill['fee']} {fill['fee_asset']}"
-        lines.append(f"{at}  {fill['side']:4} {amounts}  {fill['reason']}")
+        lines.append(f"{at}  {fill['symbol']:10} {fill['side']:4} {amounts}  {fill['reason']}")
     lines += [f"{name:22} {value}" for name, value in report["metrics"].items()]
     lines += [f"{name:28} {count} bars" for name, count in sorted(report["reasons"].items())]
     return "\n".join(lines)
