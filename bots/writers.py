@@ -71,3 +71,10 @@ def create(*, book_id: int, instrument_ids: Sequence[int], facts: Mapping[str, A
     for instrument_id in instrument_ids:
         bot.instruments.add(instrument_id)
     return bot
+
+
+def set_markets(bot: Bot, instrument_ids: Sequence[int]) -> None:
+    """Give a bot other markets, in the order that they are given in."""
+    bot.instruments.clear()
+    for instrument_id in instrument_ids:
+        bot.instruments.add(instrument_id)

@@ -14,8 +14,10 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from backtests.api import router as backtests_router
 from backtests.services import UnableToSteer
 from bots.api import router as bots_router
+from bots.lineups_api import router as lineups_router
 from bots.modes_api import router as modes_router
 from bots.services import UnableToOperate
+from bots.services.lineups import UnableToLineUp
 from exchange.secrets import MasterKeyMissing
 from marketdata.api import router as marketdata_router
 from marketdata.services import UnableToFetch
@@ -44,6 +46,7 @@ REFUSALS = (
     UnableToExplain,
     UnableToFetch,
     UnableToLimit,
+    UnableToLineUp,
     UnableToOperate,
     UnableToSwitch,
     tokens.UnableToMakeToken,
@@ -124,6 +127,7 @@ api.add_router("", people_api.router)
 api.add_router("", keys_api.router)
 api.add_router("", portfolio_router)
 api.add_router("", coordinator_router)
+api.add_router("", lineups_router)
 api.add_router("", bots_router)
 api.add_router("", modes_router)
 api.add_router("", backtests_router)

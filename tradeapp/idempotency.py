@@ -25,6 +25,7 @@ _EXEMPT: Final = (
     "/api/v1/mode/preview",
     "/api/v1/rotation/read",
     "/api/v1/tokens",
+    "/api/v1/lineups/preview",
     "/api/v1/users",
     "/api/v1/confirmation",
     "/api/v1/second-factor",

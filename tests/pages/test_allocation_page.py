@@ -44,3 +44,11 @@ def test_locks_policy_and_what_waits_are_shown(page: str) -> None:
 def test_another_mode_is_named_because_shares_are_not_in_force(browser: Client, world: World) -> None:
     Account.objects.update(allocation_mode="single")
     assert "The account is in single mode" in browser.get("/allocation/").content.decode()
+
+
+def test_a_line_up_is_shown_with_what_it_does_before_one_click_applies_it(browser: Client, world: World) -> None:
+    part = browser.get("/parts/lineup/", {"name": "A"}).content.decode()
+    assert part.count('<span class="chip good">create</span>') == 5
+    assert "Apply Line-up A?" in part
+    assert browser.get("/parts/lineup/", {"name": "Z"}).status_code == 404
+    assert "Look at line-up B" in browser.get("/allocation/").content.decode()

@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
+from bots.lineups import SHIPPED
 from portfolio.allocations_view import allocations_view, versions_view
 from portfolio.models import Book
 from portfolio.selectors.allocations import versions
@@ -41,5 +42,6 @@ def _shares(context: dict[str, Any]) -> dict[str, Any]:
     return {
         "shares": shares,
         "schedules": sorted((known | {hours: known.get(hours, f"{hours} hours")}).items()),
+        "lineups": list(SHIPPED),
         "versions": versions_view(versions(account_id=account.pk, cursor=None, limit=LISTED), names),
     }

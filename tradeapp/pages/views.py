@@ -21,7 +21,7 @@ from portfolio.selectors.risk import history, newest_limits, values_of
 from portfolio.selectors.trades import trades
 from tradeapp import readiness, tokens
 from tradeapp.models import ApiToken
-from tradeapp.pages import activity, coordinator_parts, formats, history_jobs, reading, security_parts
+from tradeapp.pages import activity, coordinator_parts, formats, history_jobs, lineup_parts, reading, security_parts
 from tradeapp.pages.reading import BotLine
 
 ROWS = 50
@@ -231,6 +231,7 @@ PARTS = {
     "tokens": _tokens,
     **security_parts.PARTS,
     **coordinator_parts.PARTS,
+    **lineup_parts.PARTS,
     "processes": _nothing,
     "history_jobs": _history_jobs,
 }
