@@ -139,7 +139,7 @@ def apply_lineup(
         diff = diff_lineup(account_id=account_id, plan=plan)
         if diff.obstacles:
             raise UnableToLineUp("LINEUP_IN_THE_WAY", diff.obstacles)
-        asked = {"by": by, "now": now, "request_id": request_id}
+        asked: dict[str, Any] = {"by": by, "now": now, "request_id": request_id}
         percents = {_carry_out(account, step, **asked).book_id: step.percent_after for step in diff.steps}
         set_allocations(
             account_id=account_id,

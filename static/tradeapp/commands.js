@@ -27,7 +27,8 @@ async function request(method, address, body) {
 
 function trouble(answer, content) {
   const fields = (content.errors ?? []).map((error) => `${error.field}: ${error.message}`).join("; ");
-  return new Error([content.title ?? `The server answered ${answer.status}.`, fields].filter(Boolean).join(" "));
+  const words = [content.title ?? `The server answered ${answer.status}.`, fields].filter(Boolean).join(" ");
+  return Object.assign(new Error(words), { code: content.code, facts: content.facts });
 }
 
 async function prove() {

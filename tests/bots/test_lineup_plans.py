@@ -102,7 +102,7 @@ def test_a_bot_is_changed_while_it_is_stopped_only(desk: Desk) -> None:
     diff = apply_lineup(account_id=desk.account.pk, plan=plan, by=None, now=NOW)
     bot.refresh_from_db()
     assert ("symbols", "BTC/USDT", "ETH/USDT") in diff.steps[0].changes
-    assert (bot.interval, bot.book.position_cap_percent) == ("1h", 25)
+    assert (bot.interval, bot.book.position_cap_percent) == ("1h", Decimal(25))
     assert [instrument.symbol for instrument in bot.instruments.all()] == ["ETH/USDT"]
     assert start_bot(bot_id=bot.pk, by=None, now=NOW, market_at=desk.market_at).status == "running"
 
