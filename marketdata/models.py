@@ -123,6 +123,67 @@ class PriceHealth(models.Model):
     looked_at = models.DateTimeField(help_text="Wall time at which the feed last looked")
 
 
+class InstrumentFilters(models.Model):
+    """Filters of an instrument as they were from a moment on: what an order then had to respect."""
+
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, related_name="filters_history")
+    version = models.PositiveIntegerField()
+    in_force = models.JSONField(help_text="Steps and bounds, as decimal text")
+    filters = models.JSONField(default=dict, help_text="The exchange's filters as it sent them")
+    from_at = models.DateTimeField(help_text="Wall time at which they were first seen")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["instrument", "version"], name="instrument_filters_unique")]
+
+
+class SourceState(models.Model):
+    """A source beyond price: whether it is wanted, and how it fares."""
+
+    name = models.CharField(max_length=32, unique=True)
+    is_enabled = models.BooleanField(default=False)
+    asked_at = models.DateTimeField(null=True, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+    failures = models.PositiveIntegerField(default=0, help_text="In a row; after some the source is left alone for a while")
+    retry_at = models.DateTimeField(null=True, blank=True)
+    message = models.CharField(max_length=200, blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Observation(models.Model):
+    """What a source said, with both times: of what it was said, and when it could be known. Rows are never changed."""
+
+    source = models.CharField(max_length=32)
+    entity = models.CharField(max_length=16, help_text="A coin, or market")
+    key = models.CharField(max_length=64, blank=True, help_text="Names the event among others of the same moment")
+    event_at = models.DateTimeField()
+    available_at = models.DateTimeField(help_text="From then on a decision may know it")
+    ingested_at = models.DateTimeField()
+    value = models.FloatField(null=True, blank=True)
+    reference = models.CharField(max_length=200, blank=True)
+    raw_hash = models.CharField(max_length=64, help_text="SHA-256 of the answer it was read from")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["source", "entity", "event_at", "key", "available_at"], name="observation_unique"),
+            models.CheckConstraint(condition=Q(available_at__gte=F("event_at")), name="observation_known_after_event"),
+        ]
+        indexes = [models.Index(fields=["source", "entity", "available_at"], name="observation_known")]
+
+
+class AddressUse(models.Model):
+    """What this address has used of an exchange's allowance in a window of time; counted by all processes together."""
+
+    host = models.CharField(max_length=128)
+    kind = models.CharField(max_length=16)
+    window = models.BigIntegerField()
+    used = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["host", "kind"], name="address_use_unique")]
+
+
 class HistoryJob(models.Model):
     """Work on the history root that somebody asked for; the row is the queue and the progress."""
 

@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from marketdata.candles import milliseconds, moment
-from marketdata.models import Candle, HistoryJob, Instrument, Mark, Market, Subscription
+from marketdata.models import Candle, HistoryJob, Instrument, InstrumentFilters, Mark, Market, Subscription
 from trading.bars import Floats, Times, interval_milliseconds
 from trading.instruments import Instrument as Filters
 from trading.strategy import FIELDS
@@ -100,6 +100,25 @@ def filters_of(instrument: Instrument) -> Filters:
         min_quantity=instrument.quantity_min,
         max_quantity=instrument.quantity_max,
         min_notional=instrument.notional_min,
+    )
+
+
+def filters_at(instrument: Instrument, at: datetime) -> Filters:
+    """Answer the filters that held at a moment; before the first ones that were seen, those."""
+    versions = InstrumentFilters.objects.filter(instrument=instrument)
+    row = versions.filter(from_at__lte=at).order_by("-version").first() or versions.order_by("version").first()
+    if row is None:
+        return filters_of(instrument)
+    said = row.in_force
+    return Filters(
+        symbol=instrument.symbol,
+        base=said["base"],
+        quote=said["quote"],
+        tick_size=Decimal(said["tick_size"]),
+        lot_size=Decimal(said["lot_size"]),
+        min_quantity=Decimal(said["quantity_min"]),
+        max_quantity=Decimal(said["quantity_max"]),
+        min_notional=Decimal(said["notional_min"]),
     )
 
 

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from marketdata.history import jobs
+from marketdata.sources import collecting, keeping
 
 
 @shared_task(name="marketdata.run_history_job", queue="backtests")
@@ -20,3 +21,10 @@ def find_waiting(**_later: object) -> None:
     """Find history jobs whose doorbell was lost, or whose worker was."""
     for job_id in jobs.waiting(clock=timezone.now):
         run_history_job.delay(job_id=job_id)
+
+
+@shared_task(name="marketdata.collect_sources", queue="backtests")
+def collect_sources(**_later: object) -> None:
+    """Ask every source that is wanted and due."""
+    for name in keeping.due(timezone.now()):
+        collecting.collect(name, clock=timezone.now)

@@ -13,7 +13,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Greatest
 
 from marketdata.candles import ClosedCandle, moment
-from marketdata.models import HistoryJob, Instrument, Mark, Market, PriceHealth, Subscription
+from marketdata.models import HistoryJob, Instrument, InstrumentFilters, Mark, Market, PriceHealth, Subscription
 from trading.instruments import Instrument as Filters
 
 MESSAGE_LENGTH_MAX: Final = 4000
@@ -57,12 +57,22 @@ def upsert_instrument(
     }
     described = {**in_force, "filters": dict(raw), "filters_read_at": now}
     instrument, is_new = Instrument.objects.get_or_create(market_id=market_id, symbol=filters.symbol, defaults=described)
-    if is_new:
-        return instrument
-    raised = int(any(getattr(instrument, name) != value for name, value in in_force.items()))
-    Instrument.objects.filter(id=instrument.id).update(**described, filters_version=F("filters_version") + raised)
-    instrument.refresh_from_db()
+    raised = int(not is_new and any(getattr(instrument, name) != value for name, value in in_force.items()))
+    if not is_new:
+        Instrument.objects.filter(id=instrument.id).update(**described, filters_version=F("filters_version") + raised)
+        instrument.refresh_from_db()
+    if is_new or raised:
+        _keep_filters(instrument, in_force, raw, now=now)
     return instrument
+
+
+def _keep_filters(instrument: Instrument, in_force: Mapping[str, Any], raw: Mapping[str, Any], *, now: datetime) -> None:
+    """Write down from when on these filters hold; a backtest of that time may not know others."""
+    InstrumentFilters.objects.get_or_create(
+        instrument=instrument,
+        version=instrument.filters_version,
+        defaults={"in_force": {name: str(value) for name, value in in_force.items()}, "filters": dict(raw), "from_at": now},
+    )
 
 
 def subscribe(*, instrument_id: int, interval: str, history_bars: int) -> Subscription:

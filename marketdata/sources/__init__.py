@@ -1,0 +1,1 @@
+"""What moves prices besides prices: plug-ins that fetch it, and a store that remembers when it was known."""
