@@ -13,8 +13,9 @@ from django.core.cache import cache
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from exchange import silence
+from exchange import quota, silence
 from marketdata import doorbells as market_doorbells
+from marketdata.quota import DatabaseCounter
 from portfolio import doorbells as account_doorbells
 from portfolio.jobs.silence import DatabaseBoard
 from portfolio.models import Account
@@ -42,6 +43,7 @@ def register() -> None:
     _hang(market_doorbells.on_beat, feed_beats)
     if settings.TRADEAPP_PROCESS.startswith(("trader", "feed")):
         silence.hang(DatabaseBoard())
+        quota.hang(DatabaseCounter())
 
 
 def advance_when_synced(*, account_id: int, market_at: datetime) -> None:
