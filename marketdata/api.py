@@ -26,7 +26,9 @@ from marketdata.schemas import (
     Payload,
     RowId,
     SeriesOut,
+    SourceOut,
 )
+from marketdata.sources import keeping
 
 router = Router(tags=["market data"])
 
@@ -99,6 +101,12 @@ def cancel_history_job(request: HttpRequest, job_id: RowId, payload: Annotated[P
     """Stop a job; what it fetched stays."""
     _found(job_id)
     return jobs.described(services.cancel_history_job(job_id=job_id, now=timezone.now()))
+
+
+@router.get("/sentiment", response=dict[str, list[SourceOut]])
+def sentiment(request: HttpRequest, at: Moment | None = None) -> dict[str, Any]:
+    """List the sources beyond price with their newest word, as it could be known now or at a moment."""
+    return {"items": keeping.lines(now=at or timezone.now())}
 
 
 @router.get("/instruments", response=dict[str, list[InstrumentOut]])

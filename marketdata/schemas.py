@@ -140,6 +140,23 @@ class HistoryJobOut(Schema):
     is_stopping: bool
 
 
+class SourceOut(Schema):
+    """A source beyond price: its state, and its newest word with both its times."""
+
+    name: str
+    version: str
+    licence: str
+    unit: str
+    state: str
+    message: str
+    answered_at: datetime | None
+    entity: str
+    # Absent when the newest word is too old to mean anything.
+    value: float | None
+    event_at: datetime | None
+    available_at: datetime | None
+
+
 class CoverageOut(Schema):
     """What is stored of one interval of one instrument."""
 

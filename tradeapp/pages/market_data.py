@@ -1,0 +1,48 @@
+"""Parts of pages that tell how market data fares: feeds with their delay and doubts, and sources beyond price."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.utils import timezone
+
+from marketdata.models import Market, PriceHealth
+from marketdata.selectors import FEED_LOOKS_WITHIN, markets_to_feed
+from marketdata.sources import keeping
+from portfolio.models import Account, Heartbeat
+from tradeapp.pages.figures import Figure
+from tradeapp.pages.formats import words
+
+
+def feeds(_request: HttpRequest, context: dict[str, Any]) -> None:
+    """List the feeds of markets in use, and every instrument whose prices are in doubt."""
+    beats = {row.process.replace(":", " "): row for row in Heartbeat.objects.filter(process__startswith="feed")}
+    markets = Market.objects.filter(id__in=markets_to_feed()).order_by("id")
+    context["feeds"] = [{"market": market, "facts": _facts(beats.get(f"feed {market.pk}"))} for market in markets]
+    doubts = PriceHealth.objects.filter(instrument__market__in=[market.pk for market in markets]).exclude(doubt="")
+    rows = doubts.select_related("instrument").order_by("instrument__symbol")
+    context["doubts"] = [{"row": row, "words": words(row.doubt)} for row in rows]
+
+
+def sources(_request: HttpRequest, context: dict[str, Any]) -> None:
+    """List the sources beyond price, what they said last, and whether that is still worth anything."""
+    context["sources"] = keeping.lines(now=timezone.now())
+
+
+def price_figure(account: Account) -> Figure:
+    """Say in one word for the health bar whether prices can be trusted."""
+    rows = PriceHealth.objects.filter(instrument__market=account.market_id)
+    states = list(rows.values_list("doubt", "looked_at"))
+    if not states:
+        return Figure(None, "not watched yet", "warn")
+    now = timezone.now()
+    bad = sum(bool(doubt) or now - looked_at > FEED_LOOKS_WITHIN for doubt, looked_at in states)
+    return Figure(str(bad), f"{bad} of {len(states)} in doubt" if bad else "live", "bad" if bad else "good")
+
+
+def _facts(beat: Heartbeat | None) -> dict[str, Any] | None:
+    return None if beat is None else beat.facts
+
+
+PARTS: Final = {"feeds": feeds, "sources": sources}
