@@ -89,6 +89,7 @@ _OPERATIONS_READ: Final = (
     "history/fetches/{job_id}",
     "instruments",
     "candles",
+    "sentiment",
     "tokens",
     "sessions",
 )

@@ -15,7 +15,7 @@ from portfolio.risk_view import risk_view
 from portfolio.selectors import lists
 from portfolio.selectors.worth import Worth, worth
 from tradeapp import readiness
-from tradeapp.pages import figures, formats
+from tradeapp.pages import figures, formats, market_data
 from tradeapp.pages.figures import Figure, Figures
 
 SPARKS = 48
@@ -94,6 +94,7 @@ def health_figures(account: Account | None, *, now: datetime) -> Figures:
         found[f"health.{kind}"] = Figure(at, "no sign of life" if at is None else "", "good" if sign.is_fresh else "bad")
     if account is not None:
         killed = account.is_killed
+        found["health.prices"] = market_data.price_figure(account)
         found["health.state"] = Figure(account.state, _state(account), "bad" if killed else _STATE_TONES[account.state])
         newest = DecisionRecord.objects.filter(book__account=account).order_by("-id")
         measured = pace(list(newest.values_list("bar_closed_at", "recorded_at")[:PACE_DECISIONS]))

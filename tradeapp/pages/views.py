@@ -21,7 +21,7 @@ from portfolio.selectors.risk import history, newest_limits, values_of
 from portfolio.selectors.trades import trades
 from tradeapp import readiness, tokens
 from tradeapp.models import ApiToken
-from tradeapp.pages import activity, coordinator_parts, formats, history_jobs, lineup_parts, reading, security_parts
+from tradeapp.pages import activity, coordinator_parts, formats, history_jobs, lineup_parts, market_data, reading, security_parts
 from tradeapp.pages.reading import BotLine
 
 ROWS = 50
@@ -229,6 +229,7 @@ PARTS = {
     "audit": _audit,
     "risk": _risk,
     "tokens": _tokens,
+    **market_data.PARTS,
     **security_parts.PARTS,
     **coordinator_parts.PARTS,
     **lineup_parts.PARTS,
@@ -236,4 +237,4 @@ PARTS = {
     "history_jobs": _history_jobs,
 }
 # What is there without an account, too.
-OF_ALL = {"history_jobs", *security_parts.PARTS}
+OF_ALL = {"history_jobs", *market_data.PARTS, *security_parts.PARTS}
