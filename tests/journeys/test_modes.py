@@ -56,6 +56,7 @@ def held(desk: Desk, book: int) -> bool:
     return Position.objects.filter(book=desk.books[book], quantity__gte=D("0.00001")).exists()
 
 
+@pytest.mark.fault("C13")
 def test_the_account_passes_on_under_each_policy_and_nobody_enters_out_of_turn(desk: Desk) -> None:
     desk.start_trader(crash_point="in_hand_over:1")
     desk.step(5)

@@ -266,6 +266,7 @@ def refused(world: World, choice: Choice) -> UnableToSwitch:
     return error.value
 
 
+@pytest.mark.fault("O11")
 def test_a_mode_is_not_changed_while_an_order_is_unknown(world: World) -> None:
     """O11, I-38: the refusal names what is in the way."""
     enter(world, 0)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from portfolio import selectors
 from portfolio.jobs import modes as jobs
 from portfolio.models import ModeVersion
@@ -101,3 +103,24 @@ def test_in_an_idle_gap_nobody_enters_and_nobody_keeps_capital(world: World) -> 
     assert newest(world).incoming == []
     assert selectors.account_overview(world.account_id).unallocated == TOTAL
     assert enter(world, 0) == "MODE_SLOT_CLOSED"
+
+
+@pytest.mark.fault("K07")
+def test_an_order_belongs_to_the_turn_in_which_it_was_made(world: World) -> None:
+    """What was on its way at the end of a slot fills for the bot that asked for it, and is handed over like the rest."""
+    take_turns(world, *SIX_HOURS)
+    world.market_at = datetime(2024, 3, 1, 5, 50, tzinfo=UTC)
+    assert enter(world, 0) == "accepted"
+    order = world.send(world.order(kind="enter", book=0))
+    at(world, datetime(2024, 3, 1, 6, tzinfo=UTC))
+    act(world)
+    assert newest(world).phase == "closing", "nobody trades while it may still fill"
+
+    world.fill(order, "0.0038", "50000")
+    assert world.position(0).quantity == Decimal("0.0038")
+    act(world)
+    assert newest(world).phase == "releasing"
+    world.fill(world.send(world.order(kind="flatten", book=0)), "0.0038", "50000")
+    act(world)
+    assert newest(world).phase == "settled"
+    assert_whole(world)
