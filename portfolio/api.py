@@ -43,10 +43,12 @@ from portfolio.schemas import (
 )
 from portfolio.selectors import lists
 from portfolio.selectors.allocations import versions
+from portfolio.selectors.audit import AuditFilter, audit_entries
 from portfolio.selectors.trades import trades as trades_of
 from portfolio.selectors.worth import consistent_read, worth
 
 router = Router(tags=["portfolio"])
+Word = Annotated[str, Field(max_length=150, pattern=r"^[^\x00-\x1f]*$")]
 Status = Literal[
     "",
     "live",
@@ -183,9 +185,21 @@ def ledger(
 
 
 @router.get("/audit", response=PageOut[AuditOut])
-def audit(request: HttpRequest, cursor: Cursor | None = None, limit: Limit = 100) -> dict[str, Any]:
+def audit(
+    request: HttpRequest,
+    actor: Word = "",
+    action: Word = "",
+    subject: Word = "",
+    request_id: Word = "",
+    since: Moment | None = None,
+    until: Moment | None = None,
+    cursor: Cursor | None = None,
+    limit: Limit = 100,
+) -> dict[str, Any]:
     """List who changed what, newest first."""
-    return _page(lists.audit(cursor=_int(cursor), limit=limit))
+    wanted = AuditFilter(actor=actor, action=action, subject=subject, request_id=request_id, since=since, until=until)
+    items, next_cursor = audit_entries(wanted, cursor=_int(cursor), limit=limit)
+    return {"items": items, "next_cursor": next_cursor}
 
 
 @router.get("/allocations", response=AllocationsOut)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 
 class NeedsConfirmation(Exception):
@@ -24,6 +24,8 @@ class Asking:
     request_id: str = ""
     address: str = ""
     is_confirmed: bool = True
+    # What the audit wrote down for it.
+    recorded: list[str] = field(default_factory=list)
 
 
 _current: ContextVar[Asking] = ContextVar("asking", default=Asking())  # noqa: B039 - it is frozen.
@@ -42,6 +44,12 @@ def asked(*, request_id: str, address: str) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def note_recorded(action: str) -> None:
+    """Remember that the audit wrote something down for the request; without one nobody asks."""
+    if _current.get().request_id:
+        _current.get().recorded.append(action)
 
 
 def note_confirmed(is_confirmed: bool) -> None:

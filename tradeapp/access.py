@@ -163,6 +163,7 @@ PAGES: Final[dict[str, Role | None]] = {
     "pages:part": Role.VIEWER,
     "pages:security": Role.VIEWER,
     "pages:confirm": Role.VIEWER,
+    "pages:audit": Role.VIEWER,
     "pages:login": None,
     "pages:logout": None,
     "pages:favicon": None,

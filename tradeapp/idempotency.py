@@ -8,10 +8,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from portfolio import asking
+from portfolio.writers import audit
 from tradeapp.models import IdempotencyKey
 from tradeapp.problems import BODY_BYTES_MAX, respond
 
@@ -22,10 +25,10 @@ _WELL_FORMED: Final = re.compile(r"[\x21-\x7e]{1,128}")
 # A preview changes nothing; an answer with a secret in it is never stored.
 _EXEMPT: Final = (
     "/api/v1/allocations/preview",
+    "/api/v1/lineups/preview",
     "/api/v1/mode/preview",
     "/api/v1/rotation/read",
     "/api/v1/tokens",
-    "/api/v1/lineups/preview",
     "/api/v1/users",
     "/api/v1/confirmation",
     "/api/v1/second-factor",
@@ -75,11 +78,21 @@ class IdempotencyMiddleware:
             again[REPLAYED] = "true"
             return again
         response = self.get_response(request)
+        if response.status_code < 300:
+            _see_to_the_audit(request)
         stored.status, stored.content = response.status_code, response.content
         stored.content_type = response.headers.get("Content-Type", "")
         stored.save(update_fields=["status", "content", "content_type"])
         IdempotencyKey.objects.filter(created_at__lt=now - KEPT_FOR).delete()
         return response
+
+
+def _see_to_the_audit(request: HttpRequest) -> None:
+    """Write a change down that no service did, in the transaction that made it: floors below the audit cannot."""
+    if not asking.current().recorded:
+        actor = request.user if isinstance(request.user, User) else None
+        subject = request.path.removeprefix("/api/v1/")[:96]
+        audit.record(action="api.request", subject=subject, actor=actor, now=timezone.now())
 
 
 def _caller(request: HttpRequest) -> str | None:

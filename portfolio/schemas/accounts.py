@@ -225,6 +225,7 @@ class AuditOut(Schema):
     before: dict[str, Any]
     after: dict[str, Any]
     request_id: str
+    address: str
 
     @staticmethod
     def resolve_actor(row: AuditEntry) -> str:

@@ -26,6 +26,7 @@ def record(
 ) -> AuditEntry:
     """Record one state change in the transaction that makes it (I-50), with the request behind it."""
     request = asking.current()
+    asking.note_recorded(action)
     return AuditEntry.objects.create(
         at=now,
         actor=actor,

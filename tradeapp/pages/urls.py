@@ -7,7 +7,7 @@ from django.templatetags.static import static
 from django.urls import path
 from django.views.generic import RedirectView
 
-from tradeapp.pages import allocations, coordinator, history, modes, security, sweeps, views
+from tradeapp.pages import allocations, audit, coordinator, history, modes, security, sweeps, views
 from tradeapp.signing_in import SignIn
 
 app_name = "pages"
@@ -16,8 +16,8 @@ urlpatterns = [
     path("bots/<int:bot_id>/", views.bot, name="bot"),
     path("orders/", views.orders, name="orders"),
     path("allocation/", allocations.allocation, name="allocation"),
-    path("coordinator/", coordinator.coordinator, name="coordinator"),
     path("modes/", modes.modes, name="modes"),
+    path("coordinator/", coordinator.coordinator, name="coordinator"),
     path("reconcile/", views.reconcile, name="reconcile"),
     path("risk/", views.risk, name="risk"),
     path("system/", views.system, name="system"),
@@ -25,6 +25,7 @@ urlpatterns = [
     path("sweeps/<int:sweep_id>/", sweeps.sweep, name="sweep"),
     path("history/", history.history, name="history"),
     path("security/", security.security, name="security"),
+    path("audit/", audit.audit, name="audit"),
     path("confirm/", security.confirm, name="confirm"),
     path("parts/<slug:name>/", views.part, name="part"),
     path("login/", SignIn.as_view(), name="login"),
