@@ -27,6 +27,7 @@ class RequestBudget:
         self.limit = limit
         self.used = 0
         self.host = host
+        self._is_limit_told = False
         self._silence: Silence | None = None
         self._is_untold = False
         self._read_at = 0.0
@@ -45,13 +46,19 @@ class RequestBudget:
             bound = self.limit if is_urgent else self.limit * SHARE_OF_ROUTINE
             if self.used + weight <= bound:
                 self.used += weight
-                if not is_urgent and self.host:
-                    # All processes of this address together: the exchange counts them as one.
+                if not is_urgent and self.host and self._is_limit_told:
+                    # All processes of this address together: the exchange counts them as one. Whoever does not know the
+                    # limit yet cannot tell how much of it the others have left.
                     await quota.admit(
                         self.host, "weight", weight, limit=int(bound), seconds=int(_MINUTE), wall_seconds=self._wall_seconds
                     )
                 return
             await asyncio.sleep(_MINUTE - now % _MINUTE)
+
+    def learn_limit(self, told: int | None) -> None:
+        """Go by the limit that the exchange has named; if it named none, by the usual one."""
+        self.limit = told or self.limit
+        self._is_limit_told = True
 
     def note_answer(self, headers: Mapping[str, str]) -> None:
         """Believe the exchange's own count rather than ours: it knows of every process at this address."""

@@ -75,7 +75,7 @@ class BinanceMarket:
     async def instruments(self) -> list[Listing]:
         """List what can be traded."""
         raw = await self._connection.call("public_get_exchangeinfo", method="GET", weight=20)
-        self._budget.limit = answers.weight_limit(raw) or self._budget.limit
+        self._budget.learn_limit(answers.weight_limit(raw))
         return answers.listings(raw)
 
     async def candles(self, symbol: str, interval: str, since_ms: int, limit: int) -> list[ClosedCandle]:

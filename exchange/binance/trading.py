@@ -82,7 +82,7 @@ class BinanceTrading:
     async def instruments(self) -> list[Listing]:
         """List what can be traded."""
         raw = await self._connection.call("public_get_exchangeinfo", method="GET", weight=20)
-        self.budget.limit = answers.weight_limit(raw) or self.budget.limit
+        self.budget.learn_limit(answers.weight_limit(raw))
         return answers.listings(raw)
 
     async def submit(self, ticket: OrderTicket, *, send_before_ms: int) -> Submitted:

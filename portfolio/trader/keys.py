@@ -60,9 +60,9 @@ def account_and_key(account_id: int, *, roles: tuple[str, ...] = (Role.TRADE,)) 
 def _demand_trader(credential: Credential) -> None:
     """Refuse processes that have no business with keys: pages, workers, feeds, and the traders of other accounts."""
     process: str = settings.TRADEAPP_PROCESS
-    if process.startswith(("web", "worker", "beat", "feed")) or (
-        process.startswith("trader") and process != f"trader {credential.account_id}"
-    ):
+    # "trader 3", and "trader 3 standby", which takes over when the first is gone.
+    role, account = (*process.split(), "", "")[:2]
+    if role.startswith(("web", "worker", "beat", "feed")) or (role == "trader" and account != str(credential.account_id)):
         raise UnableToTrade(f"The process {process} opens no keys of account {credential.account_id}.")
 
 

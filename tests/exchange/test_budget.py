@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from exchange import clock, silence
+from exchange import clock, quota, silence
 from exchange.budget import RequestBudget
 from exchange.clock import Sample
 from exchange.errors import ExchangeTrouble, Outcome
@@ -111,6 +111,31 @@ def test_the_exchanges_own_count_stands_and_a_new_minute_begins_with_nothing() -
     assert budget.used_ratio() == 0.8
     watch.now += 60
     admit(budget, 80)
+
+
+@dataclass
+class OthersUsedMuch:
+    """A counter to which other processes of this address have added what a fast local exchange allows."""
+
+    taken: list[int] = field(default_factory=list)
+
+    async def take(self, host: str, kind: str, window: int, amount: int) -> int:
+        self.taken.append(amount)
+        return 10_000 + amount
+
+
+def test_who_does_not_know_the_limit_yet_waits_for_nobody() -> None:
+    counter = OthersUsedMuch()
+    quota.hang(counter)
+    budget = RequestBudget(wall_seconds=Watch(), host="z")
+    try:
+        admit(budget, 20)
+        assert counter.taken == []
+        budget.learn_limit(600_000)
+        admit(budget, 20)
+        assert counter.taken == [9600]
+    finally:
+        quota.hang(quota.alone())
 
 
 @pytest.mark.fault("K02")

@@ -20,8 +20,6 @@ from tests.portfolio.trader.desk import MANAGE, Desk
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
 
-STANDBY = "trader standby"
-
 
 @contextmanager
 def pause_point(name: str) -> Iterator[None]:
@@ -45,12 +43,17 @@ def beats_of(process: psutil.Process, since: datetime) -> list[Heartbeat]:
     return [row for row in Heartbeat.objects.filter(beat_at__gt=since) if row.facts.get("pid") == process.pid]
 
 
+def standby_of(desk: Desk) -> str:
+    return f"trader {desk.account_id} standby"
+
+
 def take_over(desk: Desk, old_epoch: int) -> None:
     """Start a second trader and wait until it works; the frozen one cannot be waited for as others are."""
-    desk.stack.start(STANDBY, [*MANAGE, "run_trader", "--account", str(desk.account_id)])
+    standby = standby_of(desk)
+    desk.stack.start(standby, [*MANAGE, "run_trader", "--account", str(desk.account_id)])
     deadline = time.monotonic() + lease.LEASE_SECONDS + 30
-    while not Heartbeat.objects.filter(process=STANDBY, facts__is_recovered=True).exists():
-        if time.monotonic() > deadline or desk.stack.processes[STANDBY].poll() is not None:
+    while not Heartbeat.objects.filter(process=standby, facts__is_recovered=True).exists():
+        if time.monotonic() > deadline or desk.stack.processes[standby].poll() is not None:
             raise StackFailed(desk.stack.tails(40))
         time.sleep(0.05)
     assert epoch_of(desk) > old_epoch

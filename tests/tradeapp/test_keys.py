@@ -101,11 +101,12 @@ def test_a_live_account_takes_no_key_that_nobody_asked_about(account: Account) -
 
 
 @pytest.mark.fault("S02")
-@pytest.mark.parametrize("process", ["web", "worker trading", "beat", "feed 1", "trader 999999"])
+@pytest.mark.parametrize("process", ["web", "worker trading", "beat", "feed 1", "trader 999999", "trader", "trader standby"])
 def test_no_process_but_the_accounts_own_trader_opens_its_keys(account: Account, settings: Any, process: str) -> None:
     store(account)
-    settings.TRADEAPP_PROCESS = f"trader {account.pk}"
-    assert keys.account_and_key(account.pk)[1:] == (KEY, SECRET)
+    for trader in (f"trader {account.pk}", f"trader {account.pk} standby"):
+        settings.TRADEAPP_PROCESS = trader
+        assert keys.account_and_key(account.pk)[1:] == (KEY, SECRET)
     settings.TRADEAPP_PROCESS = process
     with pytest.raises(keys.UnableToTrade, match="opens no keys"):
         keys.account_and_key(account.pk)
