@@ -91,7 +91,7 @@ def test_a_crash_while_exiting_loses_and_doubles_nothing(desk: Desk) -> None:
 @pytest.mark.fault("U01", "C09")
 def test_fills_missed_while_dead_are_posted_before_anything_else(desk: Desk) -> None:
     desk.start_trader()
-    desk.place(share="0.999", quote="600")
+    desk.place(share="0.9995", quote="600")
     desk.wait_until_quiet()
     desk.enter(stop="0.999")
     desk.wait_until_quiet()
