@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -16,7 +16,7 @@ from marketdata import jobs
 from marketdata.candles import ClosedCandle, moment
 from marketdata.feed.market_clock import MarketClock
 from marketdata.feed.prices import Limits
-from marketdata.feed.progress import AUDIT_BARS, Progress, Stretch
+from marketdata.feed.progress import Progress, Stretch, Track
 from marketdata.feed.store import Store
 from marketdata.feed.watch import QuoteWatch
 from marketdata.models import Market
@@ -147,41 +147,43 @@ class Feed:
                 continue
             end = track.synced_through
             assert end is not None
-            begin = max(end - AUDIT_BARS * track.length, track.synced_from or 0)
-            count = (end - begin) // track.length
-            answered = await self._patiently(lambda: self._port.candles(track.symbol, track.interval, begin, count))  # noqa: B023
-            inside = [found for event in answered if (found := self._candle(event)) and found.close_time <= end]
-            recorded = await self._store.record(inside, [], self._market_now)
+            revised = 0
+            async for page in self._pages(track, track.audit_begin, end):
+                revised += (await self._store.record(page, [], self._market_now)).revised
             track.audited_through = end
-            if recorded.revised:
-                self._facts["disputed"] += recorded.revised
-                self._quotes.doubt(track.symbol, f"{recorded.revised} candles were told otherwise than they are answered")
+            if revised:
+                self._facts["disputed"] += revised
+                self._quotes.doubt(track.symbol, f"{revised} candles were told otherwise than they are answered")
 
     async def _catch_up(self, market_time: int) -> None:
         """Ask for everything that is missing up to a market time, and tell that it is there."""
         async with self._catching_up:
             for stretch in self._progress.missing(market_time):
-                await self._patiently(lambda: self._fetch(stretch))  # noqa: B023 - awaited at once.
+                await self._fetch(stretch)
         await self._ring_if_complete(market_time)
 
     async def _fetch(self, stretch: Stretch) -> None:
         """Ask for the candles of one stretch, page by page, and note it as complete when all of them are stored."""
         track = self._progress.tracks[stretch.subscription_id]
-        begin = stretch.begin
-        while begin < stretch.end:
-            limit = min(PAGE, (stretch.end - begin) // track.length)
-            page = await self._port.candles(track.symbol, track.interval, begin, limit)
+        async for page in self._pages(track, stretch.begin, stretch.end):
             self._facts["asked"] += 1
-            inside = [found for event in page if (found := self._candle(event)) and begin <= found.open_time < stretch.end]
-            if not inside:
-                break
-            await self._store.record(inside, [], self._market_now)
-            begin = max(candle.open_time for candle in inside) + track.length
+            await self._store.record(page, [], self._market_now)
         is_history = track.synced_through is None or stretch.begin < track.synced_through
         through = max(stretch.end, track.synced_through or 0)
         synced = jobs.Synced(stretch.subscription_id, moment(through), moment(stretch.begin) if is_history else None)
         await self._store.record([], [synced], self._market_now)
         self._progress.note(stretch.subscription_id, through=through, begin=stretch.begin if is_history else None)
+
+    async def _pages(self, track: Track, begin: int, end: int) -> AsyncIterator[list[ClosedCandle]]:
+        """Answer what the exchange says of the candles between two moments, page by page."""
+        while begin < end:
+            limit = min(PAGE, (end - begin) // track.length)
+            page = await self._patiently(lambda: self._port.candles(track.symbol, track.interval, begin, limit))  # noqa: B023
+            inside = [found for event in page if (found := self._candle(event)) and begin <= found.open_time < end]
+            if not inside:
+                break
+            yield inside
+            begin = max(candle.open_time for candle in inside) + track.length
 
     async def _ring_if_complete(self, market_time: int) -> None:
         """Tell the floors above once for each candle's close, when all candles that closed then are there."""
@@ -200,7 +202,14 @@ class Feed:
                 await self._catch_up(await self._closed_through())
                 for stream in self._streams:
                     stream.cancel()
-            await self._store.beat({**self._facts, "through": self._rung, **self._quotes.facts()})
+            await self._store.beat(
+                {
+                    **self._facts,
+                    "through": self._rung,
+                    "audited_through": self._progress.audited_through(),
+                    **self._quotes.facts(),
+                }
+            )
 
     async def _look_for_subscriptions(self) -> bool:
         rows = await self._store.subscriptions()

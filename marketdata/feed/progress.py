@@ -13,6 +13,8 @@ from trading.bars import interval_milliseconds
 
 # After so many closes, what the stream told of them is held against an answer.
 AUDIT_BARS: Final = 12
+# A feed that starts does not know what the one before it has audited: it holds so many against an answer.
+AUDIT_BARS_AT_START: Final = 200
 # A candle that long ago is settled.
 _DISTRUSTED_KEPT: Final = 256
 
@@ -36,12 +38,23 @@ class Track:
     history_bars: int
     synced_from: int | None
     synced_through: int | None
-    audited_through: int = 0
+    # Up to where what the stream told is held against answers; None until this feed has done so, or asked for all.
+    audited_through: int | None = None
 
     @property
     def is_due_for_audit(self) -> bool:
         """Say whether enough candles have closed since the last audit."""
-        return self.synced_through is not None and self.synced_through - self.audited_through >= AUDIT_BARS * self.length
+        if self.synced_through is None or self.audited_through is None:
+            return self.synced_through is not None
+        return self.synced_through - self.audited_through >= AUDIT_BARS * self.length
+
+    @property
+    def audit_begin(self) -> int:
+        """Answer from where the next audit asks: nothing between two audits is left out, however late the second one is."""
+        assert self.synced_through is not None
+        if self.audited_through is not None:
+            return self.audited_through
+        return max(self.synced_through - AUDIT_BARS_AT_START * self.length, self.synced_from or 0)
 
     @property
     def length(self) -> int:
@@ -92,6 +105,12 @@ class Progress:
             self.tracks[row.pk] = self._by_stream[row.instrument_id, row.interval] = track
         return changed
 
+    def audited_through(self) -> int | None:
+        """Answer up to where every subscription is audited; None while one of them is not."""
+        ends = [track.audited_through for track in self.tracks.values()]
+        known = [end for end in ends if end is not None]
+        return min(known) if ends and len(known) == len(ends) else None
+
     def pairs(self) -> list[tuple[str, str]]:
         """Answer what to stream."""
         return [(track.symbol, track.interval) for track in self.tracks.values()]
@@ -131,4 +150,7 @@ class Progress:
         track = self.tracks[subscription_id]
         track.synced_through = max(through, track.synced_through or 0)
         if begin is not None:
+            if track.synced_from is None:
+                # All of it was asked for: there is nothing that a stream could have told otherwise.
+                track.audited_through = through
             track.synced_from = min(begin, begin if track.synced_from is None else track.synced_from)

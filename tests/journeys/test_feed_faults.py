@@ -55,6 +55,11 @@ def disarm(stack: Stack) -> None:
     urllib.request.urlopen(request, timeout=5).read()
 
 
+def audited_through(market: str) -> int:
+    beat = Heartbeat.objects.filter(process=f"feed {market}").first()
+    return (beat.facts.get("audited_through") or 0) if beat else 0
+
+
 def live_through_hostility(stack: Stack, lineup: Plan, *, market_hours: int) -> None:
     market, begun = start_feed(stack, lineup)
     stack.wait_until(lambda: synced_through() > begun + 300_000, what="the first streamed candles")
@@ -64,9 +69,9 @@ def live_through_hostility(stack: Stack, lineup: Plan, *, market_hours: int) -> 
     fired = {row["action"] for row in stack.control("/control/faults")["firings"]}
     assert fired >= {"withhold", "duplicate", "reorder", "revise", "edit", "cut", "shift_time"}
     disarm(stack)
-    # What the stream told once, wrongly and believably, is found by the audit of every twelve bars.
-    calm = synced_through() + 26 * 300_000
-    stack.wait_until(lambda: synced_through() > calm, what="calm and an audit")
+    # What was held back is told within a few bars; what was told once, wrongly and believably, is found by the audit.
+    calm = synced_through() + 4 * 300_000
+    stack.wait_until(lambda: audited_through(market) > calm, what="calm and an audit", seconds=120)
 
     through = synced_through()
     for instrument in Instrument.objects.filter(subscriptions__isnull=False):

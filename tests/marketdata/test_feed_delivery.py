@@ -13,17 +13,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.ports import MarketPort
+from marketdata.candles import moment
 from marketdata.feed.loop import Feed
 from marketdata.feed.market_clock import MarketClock
-from marketdata.models import Market
-from tests.marketdata.street import MINUTE, SYMBOLS, Lies, Memory, Street, StreetClock, StreetPort
+from marketdata.feed.progress import Progress
+from marketdata.models import Market, Subscription
+from tests.marketdata.street import BEGIN, MINUTE, SYMBOLS, Lies, Memory, Street, StreetClock, StreetPort
 from tests.simulation.clock import VirtualLoop
 
 SHARE = st.sampled_from([0.0, 0.1, 0.5])
 LIES = st.builds(Lies, drops=SHARE, repeats=SHARE, delays=SHARE, revises=SHARE, garbles=SHARE, cuts=SHARE, refuses=SHARE)
 
 
-def live_through(street_of: Lies, *, seed: int, bars: int) -> tuple[Street, Memory]:
+class SleepyClock(StreetClock):
+    """A clock that wakes up long after the audit of twelve bars was due, as on a machine with too much to do."""
+
+    async def next_close(self, after: int) -> int | None:
+        await asyncio.sleep(17)
+        return self.street.now
+
+
+def live_through(street_of: Lies, *, seed: int, bars: int, clock: type[StreetClock] = StreetClock) -> tuple[Street, Memory]:
     """Run a feed over a market of so many bars, and a few seconds more."""
     loop = VirtualLoop()
 
@@ -32,7 +42,7 @@ def live_through(street_of: Lies, *, seed: int, bars: int) -> tuple[Street, Memo
         feed = Feed(
             market=cast("Market", SimpleNamespace(pk=1)),
             port=cast("MarketPort", StreetPort(street)),
-            market_clock=cast("MarketClock", StreetClock(street)),
+            market_clock=cast("MarketClock", clock(street)),
             store=memory,
         )
         running = asyncio.ensure_future(feed.run())
@@ -83,6 +93,41 @@ def test_what_the_stream_told_once_wrongly_and_believably_is_found_by_the_audit(
     assert [memory.candles[1, bar.open_time].close for bar in settled] == [truth[bar.open_time] for bar in settled]
     assert [bar.close for bar in settled] != [truth[bar.open_time] for bar in settled], "the strategies were told otherwise"
     assert memory.facts["disputed"] > 0
+
+
+@pytest.mark.fault("M13")
+def test_an_audit_that_comes_late_leaves_out_no_bar() -> None:
+    street, memory = live_through(Lies(warps=0.3), seed=5, bars=120, clock=SleepyClock)
+    audited = memory.facts["audited_through"]
+    assert audited >= street.now - 29 * MINUTE, "seventeen bars of sleep and twelve until it is due"
+    for number, name in enumerate(SYMBOLS, start=1):
+        truth = {at: bar.close for at, bar in street.truth[name].items() if at < audited}
+        assert {at: memory.candles[number, at].close for at in truth} == truth
+    assert memory.facts["disputed"] > 20
+
+
+def test_a_feed_that_starts_audits_what_the_one_before_it_may_have_left() -> None:
+    row = SimpleNamespace(
+        pk=1,
+        instrument_id=1,
+        instrument=SimpleNamespace(symbol=SYMBOLS[0]),
+        interval="1m",
+        history_bars=900,
+        synced_from_at=moment(BEGIN),
+        synced_through_at=moment(BEGIN + 900 * MINUTE),
+    )
+    progress = Progress()
+    progress.follow([cast("Subscription", row)])
+    track = progress.tracks[1]
+
+    seen = [(track.is_due_for_audit, track.audit_begin, progress.audited_through())]
+    track.audited_through = BEGIN + 900 * MINUTE
+    for minute in (911, 950):
+        progress.note(1, through=BEGIN + minute * MINUTE)
+        seen.append((track.is_due_for_audit, track.audit_begin, progress.audited_through()))
+
+    audited = BEGIN + 900 * MINUTE
+    assert seen == [(True, BEGIN + 700 * MINUTE, None), (False, audited, audited), (True, audited, audited)]
 
 
 @pytest.mark.fault("M01")
