@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tradeapp import server_addresses
+
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 SECRET_LENGTH_MIN: Final = 50
 SECRET_LETTERS_MIN: Final = 10
@@ -63,11 +65,18 @@ def troubles(*, host: str, environ: Mapping[str, str]) -> list[Trouble]:
 
 
 def server_troubles(environ: Mapping[str, str]) -> list[Trouble]:
-    """Return which servers others could use: one on another machine must ask for a password."""
+    """Return which servers others could use: one on another machine must ask for a password.
+
+    An address that nobody can read is told beside them, so that a person has to come here once.
+    """
     found = []
+    objections = server_addresses.objections(environ)
     for name in ("DATABASE_URL", "REDIS_URL"):
         url = environ.get(name, "")
-        if url and not _is_local(url) and not _has_password(url):
+        if name in objections:
+            says, _, remedy = objections[name].partition(": ")
+            found.append(Trouble(f"{name}_UNREADABLE", says, remedy[:1].upper() + remedy[1:]))
+        elif url and not _is_local(url) and not _has_password(url):
             says = f"{name} names a server on another machine that asks for no password"
             found.append(Trouble(f"{name}_OPEN", says, f"Give that server a password and put it into {name}."))
     return found

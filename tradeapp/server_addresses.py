@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -13,7 +14,7 @@ REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 def database_settings(url: str) -> dict[str, Any]:
     """Return Django's database settings for a PostgreSQL address, unix sockets included."""
-    parts = urlsplit(url)
+    parts = _split("DATABASE_URL", url)
     if parts.scheme not in DATABASE_SCHEMES:
         raise ImproperlyConfigured(
             f"DATABASE_URL begins with {parts.scheme or 'nothing'}: only postgresql:// addresses work; "
@@ -38,12 +39,37 @@ def database_url(*, socket_directory: str, role: str, name: str) -> str:
 
 def check_redis(url: str) -> str:
     """Return a Redis address as redis-py reads it; refuse what it cannot read."""
-    if urlsplit(url).scheme not in REDIS_SCHEMES:
+    parts = _split("REDIS_URL", url)
+    if parts.scheme not in REDIS_SCHEMES:
         raise ImproperlyConfigured(
-            f"REDIS_URL begins with {urlsplit(url).scheme or 'nothing'}: use redis://, rediss:// or unix://; "
+            f"REDIS_URL begins with {parts.scheme or 'nothing'}: use redis://, rediss:// or unix://; "
             "leave it unset for the embedded server."
         )
     return url
+
+
+def objections(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return which of the servers' addresses nobody can read, and why."""
+    found = {}
+    readers: dict[str, Callable[[str], object]] = {"DATABASE_URL": database_settings, "REDIS_URL": check_redis}
+    for name, read in readers.items():
+        try:
+            if environ.get(name):
+                read(environ[name])
+        except ImproperlyConfigured as refused:
+            found[name] = str(refused)
+    return found
+
+
+def _split(name: str, url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        # It is read here because asking for it is what refuses nonsense.
+        parts.port  # noqa: B018
+    except ValueError:
+        # What Python says of it would show a password that was not quoted.
+        raise ImproperlyConfigured(f"{name} is not an address: write @, : and / in a password as %40, %3A and %2F.") from None
+    return parts
 
 
 def celery_broker(url: str) -> str:

@@ -47,6 +47,8 @@ STRONG = {
         ({"DEBUG": "True"}, "DEBUG_ON"),
         ({"DATABASE_URL": "postgresql://trader@db.example.org/tradeapp"}, "DATABASE_URL_OPEN"),
         ({"REDIS_URL": "redis://cache.example.org:6379/0"}, "REDIS_URL_OPEN"),
+        ({"REDIS_URL": "http://cache.example.org"}, "REDIS_URL_UNREADABLE"),
+        ({"DATABASE_URL": "postgresql://me:wo/rd@db.example.org/tradeapp"}, "DATABASE_URL_UNREADABLE"),
     ],
 )
 def test_other_machines_are_let_in_only_through_tls_and_strong_settings(change: dict[str, str], code: str | None) -> None:

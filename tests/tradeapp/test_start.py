@@ -172,6 +172,13 @@ def test_compiled_code_of_other_sources_is_not_used(tmp_path: Path) -> None:
         ([], {"TRADING_MODE": "live"}, "only paper trading"),
         ([], {"TRADEAPP_DATADIR": "x"}, "Did you mean TRADEAPP_DATA_DIR"),
         ([], {"REDIS_URL": "http://cache", "DATABASE_URL": "postgresql://db/x"}, "REDIS_URL begins with http"),
+        (
+            [],
+            {"REDIS_URL": "http://cache", "DATABASE_URL": "postgresql://db/x"},
+            "DATABASE_URL names a server on another machine",
+        ),
+        ([], {"DATABASE_URL": "postgresql://me:se/cret@db/x"}, "DATABASE_URL is not an address"),
+        ([], {"REDIS_URL": "redis://[::1/0"}, "REDIS_URL is not an address"),
     ],
 )
 def test_a_person_sees_a_message_and_no_traceback(tmp_path: Path, words: list[str], environ: dict[str, str], says: str) -> None:
@@ -189,6 +196,7 @@ def test_a_person_sees_a_message_and_no_traceback(tmp_path: Path, words: list[st
     assert answer.returncode in {1, 2}
     assert says in answer.stderr
     assert "Traceback" not in answer.stderr + answer.stdout
+    assert "cret@" not in answer.stderr + answer.stdout
 
 
 def _choose(
