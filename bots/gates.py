@@ -22,6 +22,7 @@ from strategies import registry
 from trading.bars import interval_milliseconds
 from trading.ledger import exactly, plain
 
+_SIGNAL: Final = "signal"
 _HOLDS: Final = ("POSITION_HELD", "ENTRY_PENDING", "GRID_WAITING")
 _SHUTS: Final = ("FILTER_", "COST_GATE", "SIGNAL_NO_OPINION", "SIGNAL_WARMING_UP", "COOLDOWN_ACTIVE", "DATA_GAP", "GRID_PAUSED")
 
@@ -39,10 +40,17 @@ class Checklist:
         return [gate for gate in self.gates if not gate.is_open]
 
     @property
+    def only_waits(self) -> bool:
+        """Say whether nothing is in its way but the market."""
+        return [gate.name for gate in self.shut] == [_SIGNAL] and self.shut[0].code.startswith(_SHUTS)
+
+    @property
     def verdict(self) -> str:
         """Say in a sentence why it does not enter."""
         if not self.shut:
             return "Nothing keeps it from entering: the next candle that gives a signal gives an order."
+        if self.only_waits:
+            return "Nothing else is in its way: the market has to give its signal."
         return f"{self.shut[0].name.capitalize()}: {self.shut[0].remedy or self.shut[0].code}"
 
 
@@ -168,17 +176,17 @@ def _signal(bot: Bot, decision: DecisionRecord | None) -> Gate:
     link = f"/bots/{bot.pk}/#decisions"
     if decision is None:
         return Gate(
-            name="signal", is_open=False, code="SIGNAL_WARMING_UP", remedy="It has not decided on a candle yet.", link=link
+            name=_SIGNAL, is_open=False, code="SIGNAL_WARMING_UP", remedy="It has not decided on a candle yet.", link=link
         )
     facts: dict[str, Any] = {"candle": decision.bar_closed_at.isoformat(), "decided": decision.action} | _flat(decision.facts)
     code = decision.denial or decision.reason
     is_shut = bool(decision.denial) or code.startswith(_SHUTS)
     if code in _HOLDS:
-        return Gate(name="signal", is_open=True, code=code, facts=facts, remedy="It is in the market already.", link=link)
+        return Gate(name=_SIGNAL, is_open=True, code=code, facts=facts, remedy="It is in the market already.", link=link)
     remedy = (
         "The newest entry was refused; the facts say by how much." if decision.denial else "The market has to give its signal."
     )
-    return Gate(name="signal", is_open=not is_shut, code=code, facts=facts, remedy=remedy if is_shut else "", link=link)
+    return Gate(name=_SIGNAL, is_open=not is_shut, code=code, facts=facts, remedy=remedy if is_shut else "", link=link)
 
 
 def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:

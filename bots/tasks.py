@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from celery import shared_task
-from celery.signals import worker_init
+from celery.signals import worker_init, worker_ready
 from django.utils import timezone
 
 from bots import jobs
@@ -15,6 +15,9 @@ log = structlog.get_logger(__name__)
 
 # No step takes this long; a hanging one must not hold a worker for ever.
 SECONDS_MAX = 60
+# A machine that has never run us compiles for minutes; that is not to be in the way of the first candles.
+_REST_SECONDS = 600
+_REST_AFTER_SECONDS = 60
 
 
 @shared_task(name="bots.advance_account", queue="trading", time_limit=SECONDS_MAX, expires=600)
@@ -32,8 +35,21 @@ def sweep(**_later: object) -> None:
     jobs.sweep(clock=timezone.now)
 
 
+@shared_task(name="bots.warm_rest", queue="backtests", time_limit=_REST_SECONDS, expires=_REST_SECONDS)
+def warm_rest(**_later: object) -> None:
+    """Compile the strategies that no bot of a newcomer runs; whoever needs one later finds it on the disk."""
+    jobs.warm_kernels()
+
+
 @worker_init.connect
-def warm_kernels(sender: Any = None, **_facts: object) -> None:
-    """Load compiled strategies in the worker's parent, before its pool forks."""
+def warm_first(sender: Any = None, **_facts: object) -> None:
+    """Load compiled strategies in the worker's parent, before its pool forks: what the first bots need."""
     if str(getattr(sender, "hostname", "")).startswith("trading@"):
-        jobs.warm_kernels()
+        jobs.warm_kernels(jobs.first_needed())
+
+
+@worker_ready.connect
+def ask_for_the_rest(sender: Any = None, **_facts: object) -> None:
+    """Have the other strategies compiled when the first candles are through."""
+    if str(getattr(sender, "hostname", "")).startswith("trading@"):
+        warm_rest.apply_async(countdown=_REST_AFTER_SECONDS)

@@ -2,6 +2,6 @@
 
 from bots.jobs.advance import AccountKeepsChanging, Advance, advance_account
 from bots.jobs.sweep import sweep
-from bots.jobs.warming import warm_kernels
+from bots.jobs.warming import first_needed, warm_kernels
 
-__all__ = ["AccountKeepsChanging", "Advance", "advance_account", "sweep", "warm_kernels"]
+__all__ = ["AccountKeepsChanging", "Advance", "advance_account", "first_needed", "sweep", "warm_kernels"]

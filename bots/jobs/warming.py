@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 import numpy as np
 import structlog
 
+from bots import lineups
 from strategies import registry
 from trading import books, live_step
 from trading.instruments import INSTRUMENT_DTYPE
@@ -18,14 +20,14 @@ log = structlog.get_logger(__name__)
 _BARS = 3
 
 
-def warm_kernels() -> dict[str, float]:
-    """Run every strategy, the sizing and the book once, and answer how many seconds each took.
+def warm_kernels(names: Iterable[str] | None = None) -> dict[str, float]:
+    """Run strategies, the sizing and the book once, and answer how many seconds each took; without names, every strategy.
 
     Done in the worker before it forks, so that every child of the pool inherits the machine code.
     """
     times = np.arange(_BARS, dtype=np.int64)
     seconds = {"sizing": _timed(_warm_sizing)}
-    for name in registry.names():
+    for name in registry.names() if names is None else names:
         definition = registry.definition(name)
         params = registry.make_params(name)
         panel = np.full((FIELDS, definition.symbols_least, _BARS), 100.0)
@@ -37,6 +39,11 @@ def warm_kernels() -> dict[str, float]:
         seconds[name] = _timed(once)
     log.info("kernels.warm", **{name: round(value, 2) for name, value in seconds.items()})
     return seconds
+
+
+def first_needed() -> list[str]:
+    """List the strategies that a newcomer's bots run: those of the shipped line-up."""
+    return sorted({bot.strategy for bot in lineups.load().bots})
 
 
 def _warm_sizing() -> None:
