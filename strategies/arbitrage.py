@@ -246,6 +246,7 @@ DEFINITION: Final = StrategyDefinition(
     fact_names=fact_names,
     plots=plots,
     required_inputs=("close",),
+    is_backtest_only=True,
     symbols_least=SIDES,
     symbols_most=SIDES,
     order_kinds=(OrderKind.ENTRY, OrderKind.EXIT),

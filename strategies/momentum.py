@@ -180,8 +180,8 @@ DEFINITION: Final = StrategyDefinition(
         "1h": {},
         "4h": {"bars_per_day": 6},
         "1d": {"bars_per_day": 1},
-        "5m": {"mode": "donchian", "stop_atr": 2.0},
-        "15m": {"mode": "donchian", "stop_atr": 2.0},
+        "5m": {"mode": "donchian", "channel": 100, "exit_channel": 40, "stop_atr": 3.0},
+        "15m": {"mode": "donchian", "channel": 55, "exit_channel": 20, "stop_atr": 2.0},
     },
     named_presets={
         "donchian": {"mode": "donchian", "stop_atr": 2.0},

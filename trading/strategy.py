@@ -319,6 +319,8 @@ class StrategyDefinition:
     # enough to be fast; a strategy that has neither is stepped from plain Python.
     run: Callable[..., int] | None = None
     run_panel: Callable[..., int] | None = None
+    # Whether the live side lacks what it would need.
+    is_backtest_only: bool = False
     # How many markets it can trade at once.
     symbols_least: int = 1
     symbols_most: int = 1

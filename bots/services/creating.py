@@ -39,6 +39,7 @@ def create_bot(
         existing = Bot.objects.filter(book__account=account, key=planned.key).first()
         if existing is not None:
             return existing
+        refuse_strategy(planned)
         markets = _markets(account, planned.symbols)
         params = registry.param_values(planned.strategy, planned.params, planned.interval)
         book = open_book(account, name=planned.name, position_cap_percent=planned.position_cap_percent, now=now)
@@ -65,6 +66,18 @@ def create_lineup(*, account_id: int, plan: Plan, by: User | None, now: datetime
     """Create every bot of a plan that is not there yet, in the order of the plan."""
     with transaction.atomic():
         return [create_bot(account_id=account_id, planned=planned, by=by, now=now) for planned in plan.bots]
+
+
+def refuse_strategy(planned: PlannedBot) -> None:
+    """Refuse a strategy that cannot trade live, or not on the markets it is asked to trade on."""
+    definition, count = registry.definition(planned.strategy), len(planned.symbols)
+    if definition.is_backtest_only:
+        raise UnableToOperate("STRATEGY_NOT_LIVE", f"{definition.title} can be backtested, but not traded yet: see its page.")
+    if not definition.symbols_least <= count <= definition.symbols_most:
+        most = f"up to {definition.symbols_most} markets" if definition.symbols_most > 1 else "one market"
+        raise UnableToOperate("SYMBOL_COUNT", f"{definition.title} trades {most} at a time, not {count}.")
+    if len(set(planned.symbols)) < count:
+        raise UnableToOperate("SYMBOL_TWICE", f"A market is named twice: {', '.join(planned.symbols)}.")
 
 
 def _facts(account: Account, planned: PlannedBot, params: dict[str, Any], now: datetime) -> dict[str, Any]:

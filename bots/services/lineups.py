@@ -15,8 +15,8 @@ from bots.lineups import Plan, PlannedBot
 from bots.models import Bot
 from bots.selectors import bots as bots_of
 from bots.selectors import instruments_of
-from bots.services.creating import create_bot
-from bots.services.operating import follow_markets, start_bot, stop_bot
+from bots.services.creating import create_bot, refuse_strategy
+from bots.services.operating import UnableToOperate, follow_markets, start_bot, stop_bot
 from marketdata.selectors import filters_of, instruments
 from portfolio.models import Account, AllocationVersion, Position
 from portfolio.selectors.allocations import AllocationPlan, slices_at
@@ -170,7 +170,8 @@ def _step(planned: PlannedBot, bot: Bot | None, now: PlannedBot | None) -> Step:
         )
     wanted = _described(planned)
     before = _described(now)
-    changes = tuple((what, before[what], wanted[what]) for what in wanted if before[what] != wanted[what])
+    # Of another strategy a bot had no parameters before.
+    changes = tuple((what, before.get(what, ""), wanted[what]) for what in wanted if before.get(what) != wanted[what])
     return Step(
         action=CHANGE if changes else KEEP,
         key=planned.key,
@@ -199,6 +200,11 @@ def _markets_in_the_way(account: Account, plan: Plan) -> list[str]:
     known = [filters_of(instrument) for instrument in instruments(account.market_id)]
     found = []
     for planned in plan.bots:
+        try:
+            refuse_strategy(planned)
+        except UnableToOperate as refused:
+            found.append(f"{planned.name}: {refused}")
+            continue
         elsewhere = [exchange for exchange in planned.exchanges if exchange != account.market.exchange]
         if elsewhere:
             names = ", ".join(elsewhere)

@@ -58,7 +58,7 @@ class Desk:
             name=key.title().replace("_", ""),
             aliases=(),
             strategy=strategy,
-            symbols=(symbol,),
+            symbols=tuple(symbol.split(",")),
             interval="5m",
             percent=Decimal(20),
             position_cap_percent=Decimal(10),
@@ -77,11 +77,11 @@ class Desk:
         begin = self.market_at - FIVE_MINUTES * bars
         self._record(begin, closes(bars), from_at=begin, through=self.market_at)
 
-    def close_bars(self, closes: Iterable[float], *, missing: bool = False) -> None:
+    def close_bars(self, closes: Iterable[float], *, missing: bool = False, only: str = "") -> None:
         """Let candles close, and say that the account is synced through them."""
         for close in closes:
             begin, self.market_at = self.market_at, self.market_at + FIVE_MINUTES
-            self._record(begin, np.array([] if missing else [close]), from_at=None, through=self.market_at)
+            self._record(begin, np.array([] if missing else [close]), from_at=None, through=self.market_at, only=only)
         Account.objects.filter(pk=self.account.pk).update(synced_through_at=self.market_at)
 
     def late_bars(self, closes: Iterable[float]) -> None:
@@ -89,10 +89,20 @@ class Desk:
         self.market_at += FIVE_MINUTES * len(list(closes))
         Account.objects.filter(pk=self.account.pk).update(synced_through_at=self.market_at)
 
-    def _record(self, begin: datetime, closes: np.ndarray[Any, Any], *, from_at: datetime | None, through: datetime) -> None:
+    def _record(
+        self,
+        begin: datetime,
+        closes: np.ndarray[Any, Any],
+        *,
+        from_at: datetime | None,
+        through: datetime,
+        only: str = "",
+    ) -> None:
         candles = []
         wanted: list[Subscription] = list(subscriptions(self.market.pk))
         for subscription in wanted:
+            if only and subscription.instrument.symbol != only:
+                continue
             for number, close in enumerate(closes):
                 opened = milliseconds(begin + FIVE_MINUTES * number)
                 price = float(close)

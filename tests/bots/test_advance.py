@@ -40,10 +40,17 @@ def test_every_bar_of_every_bot_leaves_a_decision_with_its_reason(desk: Desk) ->
     assert due_bots_done(desk.account.pk, desk.market_at)
 
 
-@pytest.mark.parametrize("strategy", registry.names())
+def viewed(field: str, cell: int) -> str:
+    """Name a plotted field as the stored view does: `coins.fast` of the first market is `coins.0.fast`."""
+    record, dot, name = field.rpartition(".")
+    return f"{record}.{cell}.{name}" if dot else name
+
+
+@pytest.mark.parametrize("strategy", [name for name in registry.names() if registry.definition(name).symbols_least == 1])
 def test_the_chart_shows_the_numbers_a_bot_decided_from(desk: Desk, strategy: str) -> None:
     bot = desk.bot("FIRST", strategy=strategy)
-    desk.history(quiet, bars=2000)
+    warmup = registry.definition(strategy).warmup_bars(registry.make_params(strategy, {}, "5m"))
+    desk.history(quiet, bars=max(2000, warmup + 100))
     desk.close_bars([100.0, 99.5])
     jobs.advance_account(account_id=desk.account.pk, clock=clock)
     remembered = BotState.objects.get().view
@@ -52,7 +59,8 @@ def test_the_chart_shows_the_numbers_a_bot_decided_from(desk: Desk, strategy: st
     seen = indicators(bot, bars=50)
 
     assert seen.opened_at[-1] == desk.market_at - FIVE_MINUTES
-    single = {plot.field: line for plot, line in seen.lines.items() if not plot.spread and plot.field in remembered}
+    lines = {viewed(plot.field, plot.cell): line for plot, line in seen.lines.items() if not plot.spread}
+    single = {field: line for field, line in lines.items() if field in remembered}
     assert single
     for field, line in single.items():
         assert len(line) == 50
@@ -97,6 +105,36 @@ def test_a_bot_waits_for_the_history_that_warms_it_up(desk: Desk) -> None:
     desk.history(quiet)
     desk.market_at = end
     assert jobs.advance_account(account_id=desk.account.pk, clock=clock).bots_stepped == 1
+
+
+def test_a_bot_of_two_markets_decides_about_each_with_one_book(desk: Desk) -> None:
+    bot = desk.bot("BOTH", strategy="momentum", symbol="BTC/USDT,ETH/USDT", mode="donchian", channel=20, exit_channel=10)
+    desk.history(quiet)
+    desk.close_bars([100.0, 130.0])
+
+    done = jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    assert (done.bots_stepped, done.bars) == (1, 2)
+    rows = DecisionRecord.objects.filter(bar_closed_at=desk.market_at).order_by("id")
+    assert [row.instrument.symbol for row in rows if row.instrument] == ["BTC/USDT", "ETH/USDT"]
+    assert [(row.action, row.reason) for row in rows] == [("enter", "SIGNAL_ENTRY_BREAKOUT")] * 2
+    entries = Order.objects.filter(intent__book=bot.book)
+    assert {order.instrument.symbol for order in entries} == {"BTC/USDT", "ETH/USDT"}
+    assert BotState.objects.get().view["coins.1.asked"] == 1
+
+
+def test_a_bot_of_two_markets_holds_in_the_one_whose_candle_is_missing(desk: Desk) -> None:
+    desk.bot("BOTH", strategy="momentum", symbol="BTC/USDT,ETH/USDT", mode="donchian", channel=20, exit_channel=10)
+    desk.history(quiet)
+    desk.close_bars([100.0])
+    missing = DecisionRecord.objects.count()
+    desk.close_bars([130.0], only="ETH/USDT")
+
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    rows = DecisionRecord.objects.filter(bar_closed_at=desk.market_at).order_by("id")
+    assert missing == 0
+    assert [row.reason for row in rows] == ["DATA_GAP", "SIGNAL_ENTRY_BREAKOUT"]
 
 
 @pytest.mark.fault("M02")

@@ -117,6 +117,29 @@ def test_nothing_happens_where_anything_is_in_the_way(desk: Desk) -> None:
     assert (Bot.objects.count(), AllocationVersion.objects.count()) == (0, 0)
 
 
+def test_a_bot_gets_another_strategy(desk: Desk) -> None:
+    apply_lineup(account_id=desk.account.pk, plan=plan_of(GOOD), by=None, now=NOW)
+
+    diff = apply_lineup(account_id=desk.account.pk, plan=plan_of({**GOOD, "strategy": "triple_ema"}), by=None, now=NOW)
+
+    assert ("strategy", "mean_reversion", "triple_ema") in diff.steps[0].changes
+    assert ("triple_ema.fast", "") in {change[:2] for change in diff.steps[0].changes}
+    bot = Bot.objects.get()
+    assert (bot.strategy, "fast" in bot.params, "oversold" in bot.params) == ("triple_ema", True, False)
+
+
+def test_a_strategy_that_is_only_backtested_is_in_the_way_however_it_comes(desk: Desk) -> None:
+    first = plan_of(GOOD)
+    apply_lineup(account_id=desk.account.pk, plan=first, by=None, now=NOW)
+    sides = {"strategy": "arbitrage", "symbols": ["BTC/USDT", "ETH/USDT"]}
+
+    for bots in ([{**GOOD, **sides}], [GOOD, {**GOOD, **sides, "key": "TWO", "name": "Two"}]):
+        with pytest.raises(UnableToLineUp, match="can be backtested, but not traded yet"):
+            apply_lineup(account_id=desk.account.pk, plan=plan_of(*bots), by=None, now=NOW)
+
+    assert [bot.strategy for bot in Bot.objects.all()] == ["mean_reversion"]
+
+
 def test_one_command_lists_shows_and_applies(desk: Desk) -> None:
     assert "A: MeanReversion 20 %, Sasha-Hybrid-Optimized 20 %" in run("list")
     assert run("diff", "a").count("create") == 5

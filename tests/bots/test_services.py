@@ -52,6 +52,27 @@ def test_a_bot_on_an_unknown_symbol_is_refused_and_leaves_nothing(desk: Desk) ->
     assert not Book.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("strategy", "symbol", "code"),
+    [
+        ("arbitrage", "BTC/USDT,ETH/USDT", "STRATEGY_NOT_LIVE"),
+        ("grid", "BTC/USDT,ETH/USDT", "SYMBOL_COUNT"),
+        ("momentum", "BTC/USDT,BTC/USDT", "SYMBOL_TWICE"),
+    ],
+)
+def test_a_strategy_that_cannot_trade_what_is_asked_is_refused_and_leaves_nothing(
+    desk: Desk, strategy: str, symbol: str, code: str
+) -> None:
+    planned = desk.plan("FIRST", strategy=strategy, symbol=symbol)
+
+    with pytest.raises(UnableToOperate) as refused:
+        services.create_bot(account_id=desk.account.pk, planned=planned, by=None, now=NOW)
+
+    assert refused.value.code == code
+    assert not Bot.objects.exists()
+    assert not Book.objects.exists()
+
+
 def test_a_bot_with_a_wrong_parameter_is_refused(desk: Desk) -> None:
     planned = replace(desk.plan("FIRST"), params={"oversoled": 30})
 
