@@ -2,6 +2,9 @@
 
 python -m tests.journeys.parity --data FOLDER
 python -m tests.journeys.parity --data FOLDER --strategy mean_reversion --symbol ETH/USDT --from 2024-03-01 --bars 2000
+python -m tests.journeys.parity --data FOLDER --strategy momentum --symbol BTC/USDT,ETH/USDT --from 2024-03-01 --bars 300
+
+Several markets, separated by commas, are traded by one bot with one purse.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from strategies import registry
 from trading.bars import Candles, interval_milliseconds
 from trading.instruments import Instrument
 from trading.kernels.backtest import Costs, run_backtest
+from trading.kernels.panel_backtest import run_panel_backtest
 
 if TYPE_CHECKING:
     from bots.lineups import PlannedBot
@@ -39,7 +43,7 @@ FLOORS = ("STOP_RANGE", "STOP_DRAWDOWN")
 
 
 class Window(NamedTuple):
-    """Which candles to trade on."""
+    """Which candles to trade on; several markets are separated by commas."""
 
     symbol: str
     begin: str
@@ -53,6 +57,10 @@ WINDOWS = {
     "grid": Window("ETH/USDT", "2024-03-05T04:50", 190),
     "triple_ema": Window("BTC/USDT", "2024-07-30T22:55", 250),
     "ema_ribbon": Window("ETH/USDT", "2024-05-02T06:55", 260),
+    "sma_cross": Window("BTC/USDT,ETH/USDT", "2024-05-01T18:00", 500),
+    "scalping": Window("SOL/USDT,DOGE/USDT", "2024-03-01T02:15", 360),
+    "momentum": Window("BTC/USDT,ETH/USDT", "2024-03-08T10:40", 250),
+    "hedge": Window("BTC/USDT,ETH/USDT", "2024-03-13T18:50", 250),
 }
 
 
@@ -65,13 +73,13 @@ class Trade(NamedTuple):
     price: Decimal
     fee: Decimal
     fee_asset: str
+    symbol: str
 
     def __str__(self) -> str:
         """Write it as a person reads it."""
         moment = np.datetime64(self.time, "ms")
-        return (
-            f"{moment} {self.side} {self.quantity.normalize():f} at {self.price.normalize():f}, fee {self.fee:f} {self.fee_asset}"
-        )
+        amounts = f"{self.quantity.normalize():f} at {self.price.normalize():f}, fee {self.fee:f} {self.fee_asset}"
+        return f"{moment} {self.symbol} {self.side} {amounts}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +89,10 @@ class Story:
     strategy: str
     params: dict[str, Any]
     interval: str
-    instrument: Instrument
-    times: list[int]
-    values: list[list[float]]
+    # In the order of the bot's panel; candles of each: open times, and rows of open, high, low, close, volume.
+    instruments: list[Instrument]
+    times: list[list[int]]
+    values: list[list[list[float]]]
     allocation: Decimal
     anchor: int
     start: int
@@ -126,29 +135,44 @@ def first_difference(live: Sequence[Trade], backtest: Sequence[Trade]) -> str:
 
 def backtest_side(story: Story) -> list[Trade]:
     """Run the backtest of a story; called in a process of its own."""
-    result = run_backtest(
-        definition=registry.definition(story.strategy),
-        params=registry.make_params(story.strategy, story.params, story.interval),
-        candles=Candles(BASE_MS, np.array(story.times, dtype=np.int64), np.array(story.values, dtype=np.float64)),
-        interval_ms=interval_milliseconds(story.interval),
-        instrument=story.instrument,
-        costs=Costs(),
-        allocation=story.allocation,
-        anchor=story.anchor,
-        start=story.start,
-    )
-    return [
-        Trade(fill.time, fill.side, fill.quantity, fill.price, fill.fee, fill.fee_asset)
-        for fill in result.fills
+    definition = registry.definition(story.strategy)
+    asked: dict[str, Any] = {
+        "definition": definition,
+        "params": registry.make_params(story.strategy, story.params, story.interval),
+        "interval_ms": interval_milliseconds(story.interval),
+        "costs": Costs(),
+        "allocation": story.allocation,
+        "anchor": story.anchor,
+        "start": story.start,
+    }
+    candles = [
+        Candles(BASE_MS, np.array(times, dtype=np.int64), np.array(values, dtype=np.float64))
+        for times, values in zip(story.times, story.values, strict=True)
+    ]
+    if definition.run is not None:
+        fills = run_backtest(candles=candles[0], instrument=story.instruments[0], **asked).fills
+    else:
+        fills = run_panel_backtest(candles=candles, instruments=story.instruments, **asked).fills
+    trades = [
+        Trade(fill.time, fill.side, fill.quantity, fill.price, fill.fee, fill.fee_asset, fill.symbol)
+        for fill in fills
         if fill.time < story.until
     ]
+    return in_order(trades)
+
+
+def in_order(trades: list[Trade]) -> list[Trade]:
+    """Sort trades by time; of one moment, by market: an exchange numbers the trades of each market by itself."""
+    return sorted(trades, key=lambda trade: (trade.time, trade.symbol))
 
 
 def shifted_by_a_tick(story: Story) -> Story:
     """Answer the same story with every price one tick higher: its backtest must not agree."""
-    tick = float(story.instrument.tick_size)
-    prices = [[price + tick for price in row] for row in story.values[:4]]
-    return replace(story, values=[*prices, story.values[4]])
+    shifted = []
+    for instrument, values in zip(story.instruments, story.values, strict=True):
+        tick = float(instrument.tick_size)
+        shifted.append([*([price + tick for price in row] for row in values[:4]), values[4]])
+    return replace(story, values=shifted)
 
 
 def in_another_process(story: Story) -> list[Trade]:
@@ -162,6 +186,7 @@ def live_side(
 ) -> tuple[Story, list[Trade], Witness]:
     """Trade the strategy alone over the real stack, and answer its story, its fills and what else there is to say."""
     from bots.lineups import Plan
+    from bots.selectors import instruments_of
     from marketdata.candles import milliseconds, moment
     from marketdata.selectors import filters_of
     from portfolio.models import Account, DecisionRecord, Fill, Reconciliation
@@ -184,7 +209,9 @@ def live_side(
         stack.wait_until(synced.exists, what="every fill is posted")
         bad = Reconciliation.objects.filter(account=demo.account.pk, outcome=Reconciliation.Outcome.RESIDUAL)
         assert not bad.exists(), "a reconciliation found a residual"
-        rows = Fill.objects.filter(account=demo.account.pk, traded_at__lt=moment(until)).select_related("order__intent")
+        rows = Fill.objects.filter(account=demo.account.pk, traded_at__lt=moment(until)).select_related(
+            "order__intent", "instrument"
+        )
         fills = sorted(rows, key=lambda fill: (fill.traded_at, fill.trade_id))
         orders = [fill.order for fill in fills if fill.order is not None]
         denied = DecisionRecord.objects.filter(book=bot.book).exclude(denial="")
@@ -193,32 +220,43 @@ def live_side(
             floors=sum(order.intent.reason in FLOORS for order in orders),
             denials=dict(Counter(denied.values_list("denial", flat=True))),
         )
-        instrument = bot.instruments.get()
+        instruments = instruments_of([bot.pk])[bot.pk]
         anchor = milliseconds(bot.anchor_at)
-        times, values = venue_candles(stack.venue_port, instrument.venue_symbol, anchor, until)
+        candles = [venue_candles(stack.venue_port, one.venue_symbol, anchor, until) for one in instruments]
         story = Story(
             strategy=strategy,
             params=dict(bot.params),
             interval=bot.interval,
-            instrument=filters_of(instrument),
-            times=times,
-            values=values,
+            instruments=[filters_of(one) for one in instruments],
+            times=[times for times, _ in candles],
+            values=[values for _, values in candles],
             allocation=bot.book.base_equity,
             anchor=anchor,
             start=start,
             until=until,
         )
     trades = [
-        Trade(milliseconds(fill.traded_at), fill.side, fill.quantity, fill.price, fill.fee, fill.fee_asset) for fill in fills
+        Trade(
+            milliseconds(fill.traded_at), fill.side, fill.quantity, fill.price, fill.fee, fill.fee_asset, fill.instrument.symbol
+        )
+        for fill in fills
     ]
-    return story, trades, witness
+    return story, in_order(trades), witness
 
 
 def _as_shipped(strategy: str, symbol: str) -> PlannedBot:
-    """Answer the shipped line-up's bot of a strategy, its share and its position cap included."""
+    """Answer the shipped line-up's bot of a strategy, its share and its position cap included.
+
+    A strategy that is in no line-up at this interval gets a fifth, and a cap that does not bind.
+    """
     from bots import lineups
 
-    return next(replace(bot, symbols=(symbol,)) for bot in lineups.load().bots if bot.strategy == strategy)
+    symbols = tuple(symbol.split(","))
+    for bot in lineups.load().bots:
+        if bot.strategy == strategy:
+            return replace(bot, symbols=symbols)
+    like = next(bot for bot in lineups.load().bots if bot.strategy == "grid")
+    return replace(like, key=strategy.upper(), name=strategy, aliases=(), strategy=strategy, symbols=symbols)
 
 
 def compare(
@@ -252,7 +290,7 @@ def venue_candles(port: int, symbol: str, since: int, until: int) -> tuple[list[
 def main(words: Sequence[str]) -> int:
     """Compare from the command line, over servers of its own."""
     parser = argparse.ArgumentParser(prog="python -m tests.journeys.parity", description=__doc__)
-    parser.add_argument("--strategy", nargs="+", choices=registry.names(), default=registry.names(), help="default: each in turn")
+    parser.add_argument("--strategy", nargs="+", choices=list(WINDOWS), default=list(WINDOWS), help="default: each in turn")
     parser.add_argument("--symbol", help="such as BTC/USDT; this, --from and --bars default to the strategy's window")
     parser.add_argument("--data", type=Path, required=True, help="folder of Parquet candles")
     parser.add_argument("--from", dest="begin", help="where trading starts, such as 2024-03-01T12:50")
