@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from exchange.errors import KeyRefused
 from exchange.ports import KeyPermissions, MarketPort, TradingPort
 from exchange.profiles import BINANCE, BINANCE_US, LOCAL_VENUE, VenueProfile
+from exchange.rights import TRADE, demand_rights
 
 # Those whose adapter has passed the contract (tests/exchange/test_contract.py). Nothing else may trade.
 TRADABLE: Final = {"binance": BINANCE, "binanceus": BINANCE_US}
@@ -78,7 +78,4 @@ def profile(*, exchange: str = "binance", is_local: bool) -> VenueProfile:
 
 def check_permissions(permissions: KeyPermissions) -> None:
     """Refuse a key that can move money out, or that cannot trade (S01)."""
-    if permissions.can_withdraw or permissions.can_transfer:
-        raise KeyRefused("This API key may withdraw or transfer. Make one that may only read and trade spot.")
-    if not (permissions.can_read and permissions.can_trade):
-        raise KeyRefused("This API key may not read and trade spot: allow both at the exchange.")
+    demand_rights(permissions, role=TRADE)
