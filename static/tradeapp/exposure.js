@@ -21,16 +21,23 @@ export function exposure(element, { base, plot, template, legend, colour, get, e
     if (!coins) return;
     if (!coins.length) return empty(element, "No bot holds a coin.");
     const names = coins.map((coin) => coin.asset);
-    const traces = bots.map((bot) => ({
-      type: "bar", name: bot.name, x: names, marker: { color: colour(`--bot-${bot.colour}`) },
-      y: coins.map((coin) => coin.slices.filter((part) => part.book === bot.book).reduce((sum, part) => sum + Number(part.value), 0)),
+    // A book may hold coins after its bot is gone.
+    const holders = new Map(coins.flatMap((coin) => coin.slices.map((part) => [part.book, part.bot])));
+    const traces = [...holders].map(([book, name]) => ({
+      type: "bar", name, x: names, marker: { color: tone(book) },
+      y: coins.map((coin) => coin.slices.filter((part) => part.book === book).reduce((sum, part) => sum + Number(part.value), 0)),
       hovertemplate: "%{x} %{y:,.2f}<extra>%{fullData.name}</extra>",
-    })).filter((trace) => trace.y.some(Boolean));
+    }));
     const layout = template(element);
     Object.assign(layout, { barmode: "stack", bargap: 0.5, hovermode: "closest", dragmode: false });
     layout.xaxis = { ...layout.xaxis, type: "category", fixedrange: true, showspikes: false };
     layout.yaxis = { ...layout.yaxis, tickformat: ",.0f", fixedrange: true, rangemode: "tozero" };
     plot(element, traces, layout);
     legend(element, traces.map((trace) => ({ name: trace.name, colour: trace.marker.color })));
+  }
+
+  function tone(book) {
+    const bot = bots.find((one) => one.book === book);
+    return bot ? colour(`--bot-${bot.colour}`) : colour("--faint");
   }
 }
