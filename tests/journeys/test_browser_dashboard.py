@@ -175,17 +175,16 @@ def test_a_slot_is_dragged_and_then_a_bot_trades_alone(page: Page, system: Syste
     page.get_by_role("button", name="Preview and switch").click()
     expect(page.locator("#mode-dialog-who")).to_contain_text("may enter now")
     began = time.monotonic()
-    page.locator("#mode-dialog-yes").click()
+    switch(page)
     wait_for(lambda: ask(page, "mode")["mode"] == "rotation", seconds=30)
     print(f"\nrotation in force {time.monotonic() - began:.2f} s after the click")
     assert len(ask(page, "mode")["switches"]) == 5
 
-    page.goto(f"http://127.0.0.1:{system.port}/modes/")
     page.get_by_label("One bot alone").check()
     page.locator("#mode-form select[name=bot]").select_option("GRID_TRADING")
     page.get_by_role("button", name="Preview and switch").click()
     began = time.monotonic()
-    page.locator("#mode-dialog-yes").click()
+    switch(page)
     wait_for(lambda: ask(page, "mode")["active"] == ["GridTrading"], seconds=60)
     print(f"one bot alone {time.monotonic() - began:.2f} s after the click")
     page.goto(f"http://127.0.0.1:{system.port}/modes/")
@@ -210,6 +209,12 @@ def press(page: Page, selector: str, title: str, confirm: str) -> None:
     expect(dialog.get_by_role("heading")).to_have_text(title)
     dialog.get_by_role("button", name=confirm).click()
     expect(dialog).not_to_be_visible()
+
+
+def switch(page: Page) -> None:
+    """Confirm another mode, and wait for the reload by which the page shows it: going elsewhere meanwhile fails."""
+    with page.expect_navigation(url="**/modes/"):
+        page.locator("#mode-dialog-yes").click()
 
 
 def bars_of_others(page: Page, bot_id: int) -> str:
