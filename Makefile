@@ -30,7 +30,7 @@ bench-peers:
 	@$(PYTHON) requirements/install.py bench
 	@PYTHONPATH=. .venv-bench/bin/python -P -m bench.peers.table $(ARGS)
 
-# ARGS="--data FOLDER" runs all five; see docs/parity.md.
+# ARGS="--data FOLDER" runs each over its window; see docs/parity.md.
 parity: install-test
 	@$(BIN)/python -m tests.journeys.parity $(ARGS)
 
