@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from portfolio.trader import outbox, resolver
+from portfolio.trader.intake import Intake
 from portfolio.trader.records import Outgoing
 from tests.simulation.memory_records import MemoryRecords
 from trading import ledger, resolution, settlement
@@ -47,12 +48,36 @@ def _everywhere(original: Callable[..., Any], wrong: Callable[..., Any]) -> list
 
 
 def fills_are_not_deduplicated() -> list[Change]:
-    """A trade that is posted is posted again."""
+    """A trade that is posted is posted again, whether it came with the same news or is on record."""
+    begin = Desk.__init__
+
+    def forgetful(self: Desk, *arguments: Any, **values: Any) -> None:
+        begin(self, *arguments, **values)
+        self.posted = _Forgetful()
+
+    return [(Desk, "__init__", forgetful), *_stored_fills_are_overlooked()]
+
+
+def fills_on_record_are_overlooked() -> list[Change]:
+    """A trade on record is posted again; a trader that remembers what it recorded seldom asks twice, so it forgets."""
+    return [*trader_remembers_nothing(), *_stored_fills_are_overlooked()]
+
+
+def trader_remembers_nothing() -> list[Change]:
+    """The trader hands on every repeat. This alone is no wrong turn: the books must post each trade once all the same."""
+    return [(Intake, "remember", lambda *_arguments: None)]
+
+
+def _stored_fills_are_overlooked() -> list[Change]:
     original = MemoryStore.trade_facts
 
     def wrong(self: MemoryStore, trade: Any) -> Any:
-        facts = original(self, trade)
-        return facts._replace(is_posted=False)
+        fills = self.tables.fills
+        self.tables.fills = {}
+        try:
+            return original(self, trade)
+        finally:
+            self.tables.fills = fills
 
     return [(MemoryStore, "trade_facts", wrong)]
 
@@ -97,7 +122,7 @@ def crossing_is_not_checked() -> list[Change]:
     """Two bots may trade with each other."""
     return [
         (admission, "_crossing_refusal", lambda *_arguments: None),
-        (placing, "_rival_bids", lambda *_arguments: []),
+        (placing, "_bids_in_the_way", lambda *_arguments: []),
         (placing, "price_inside_rivals", lambda _desk, intent: intent.limit_price),
     ]
 
@@ -255,19 +280,23 @@ def settle_window_is_forgotten() -> list[Change]:
 
 
 MUTANTS: Final[tuple[Callable[[], list[Change]], ...]] = (
-    fills_are_not_deduplicated, fee_is_dropped, fee_of_the_pool_is_rounded_down, reservation_is_never_released,
-    better_price_frees_nothing, reserve_is_skipped, capital_is_not_checked, crossing_is_not_checked, unknown_is_sent_again,
-    unknown_is_called_absent_at_once, no_answer_is_a_rejection, epoch_is_ignored, kill_is_ignored, order_ends_before_its_fills,
-    fill_goes_to_the_first_book, cancel_is_taken_for_done, shortfall_is_taken_from_the_pool, late_fill_is_folded_last,
-    cost_is_rounded_up, hash_forgets_what_came_before, stop_is_forgotten, partial_status_is_skipped, settle_window_is_forgotten,
+    fills_are_not_deduplicated, fills_on_record_are_overlooked, fee_is_dropped, fee_of_the_pool_is_rounded_down,
+    reservation_is_never_released, better_price_frees_nothing, reserve_is_skipped, capital_is_not_checked,
+    crossing_is_not_checked, unknown_is_sent_again, unknown_is_called_absent_at_once, no_answer_is_a_rejection,
+    epoch_is_ignored, kill_is_ignored, order_ends_before_its_fills, fill_goes_to_the_first_book, cancel_is_taken_for_done,
+    shortfall_is_taken_from_the_pool, late_fill_is_folded_last, cost_is_rounded_up, hash_forgets_what_came_before,
+    stop_is_forgotten, partial_status_is_skipped, settle_window_is_forgotten,
 )  # fmt: skip
 
 
 @contextmanager
 def alive(mutant: Callable[[], list[Change]]) -> Iterator[None]:
-    """Have the code be wrong in this way."""
+    """Have the code be wrong in this way; what is replaced must be there, or the mutant would change nothing."""
     changes = mutant()
-    before = [(place, name, place.__dict__.get(name, _MISSING)) for place, name, _ in changes]
+    for place, name, _ in changes:
+        if not hasattr(place, name):
+            raise AttributeError(f"{mutant.__name__} replaces {name}, which {place} does not have")
+    before = [(place, name, vars(place).get(name, _MISSING)) for place, name, _ in changes]
     for place, name, wrong in changes:
         setattr(place, name, wrong)
     try:
@@ -278,6 +307,13 @@ def alive(mutant: Callable[[], list[Change]]) -> Iterator[None]:
                 delattr(place, name)
             else:
                 setattr(place, name, original)
+
+
+class _Forgetful(set[tuple[int, int]]):
+    """Knows nothing of what was put into it."""
+
+    def __contains__(self, _item: object) -> bool:
+        return False
 
 
 _MISSING: Final = object()

@@ -23,7 +23,7 @@ from portfolio.services.suspense import UnableToExplain
 from portfolio.trader import records
 from portfolio.writers import accounts
 from tests.portfolio import world
-from tests.simulation.shells import BNB_MARK, FEE_POOL
+from tests.simulation.shells import BNB_MARK, FEE_POOL, FILTERS
 from tests.simulation.trader import DEPLOY
 from trading.desk.memory import Tables
 from trading.desk.plain import Account, Book, Fill, Instrument, Intent, Order, Position, Reservation
@@ -63,6 +63,8 @@ class PostgresShell:
         self.account_id = built.account_id
         models.Account.objects.filter(id=self.account_id).update(deploy=DEPLOY)
         models.Book.objects.update(position_cap_percent=100)
+        # As the exchange lists them: what protects may end the account's own bids in its way.
+        MarketInstrument.objects.update(filters=FILTERS)
         Mark.objects.filter(instrument=built.instruments["BNB/USDT"]).update(price=BNB_MARK)
         services.fund_fee_pool(account_id=self.account_id, asset="BNB", amount=FEE_POOL, by=None, now=now)
         self._books = [book.pk for book in built.books]
@@ -205,11 +207,12 @@ class PostgresShell:
         return {self._instrument(row.pk): _plain(Instrument, row, pk=self._instrument(row.pk)) for row in rows}
 
     def _load_orders(self, tables: Tables) -> None:
-        for intent in models.Intent.objects.order_by("seq"):
+        for intent in models.Intent.objects.select_related("parent").order_by("seq"):
+            parent = tables.intents[intent.parent.seq] if intent.parent is not None else None
             instrument = tables.instruments[self._instrument(intent.instrument_id)]
             book = self._book(intent.book_id)
             tables.intents[intent.seq] = _plain(
-                Intent, intent, book_id=book, instrument=instrument, decision=intent.decision_id, parent=None
+                Intent, intent, book_id=book, instrument=instrument, decision=intent.decision_id, parent=parent
             )
         orders: dict[int, Order] = {}
         for row in models.Order.objects.select_related("reservation", "intent").order_by("id"):

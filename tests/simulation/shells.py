@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from tests.simulation.memory_records import MemoryRecords
 from trading.desk import coordination
@@ -21,6 +21,8 @@ QUOTE_OF_BOOK = D(2000)
 FEE_POOL = D("1.5")
 BNB_MARK = D("400.37")
 PAIRS = (("BTC/USDT", "0.01", "0.00001"), ("ETH/USDT", "0.01", "0.0001"), ("BNB/USDT", "0.1", "0.001"))
+# What the exchange says of each pair beside its grid.
+FILTERS: Final = {SELF_TRADE_PREVENTION: {"modes": [EXPIRE_TAKER, EXPIRE_MAKER]}}
 
 
 class Shell(Protocol):
@@ -214,5 +216,5 @@ def _instrument(pk: int, symbol: str, tick: str, lot: str) -> Instrument:
     return Instrument(
         pk=pk, symbol=symbol, venue_symbol=base + quote, base=base, quote=quote, tick_size=D(tick), lot_size=D(lot),
         quantity_min=D(lot), quantity_max=D(9000), notional_min=D(5),
-        filters={SELF_TRADE_PREVENTION: {"modes": [EXPIRE_TAKER, EXPIRE_MAKER]}},
+        filters=FILTERS,
     )  # fmt: skip
