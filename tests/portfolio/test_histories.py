@@ -67,7 +67,11 @@ class History:
         for _ in range(4):
             while self.undelivered:
                 self.world.post(self.undelivered.pop())
-            for order in list(self._live()):
+            for order in self._live():
+                # What an order before it brought about may have taken it back: a stop gives way to a larger one.
+                order.refresh_from_db(fields=["status", "cancel_requested_at"])
+                if order.status not in Order.LIVE:
+                    continue
                 if order.status in ("ready", "sending", "unknown"):
                     self._resolve(order)
                 elif order.cancel_requested_at or self._resting(order).status in FINAL or _takes(order):
