@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -149,9 +149,27 @@ def check_rotation(rotation: Rotation, bots: Mapping[str, BotNeeds]) -> list[Fin
         findings.append(Finding(code="ROTATION_EMPTY", message="No bot has a slot."))
     for number, slot in enumerate(rotation.slots):
         findings += _check_slot(number, slot, bots)
+    findings += _remark_on_warm_up(rotation, bots, refused={number for finding in findings for number in finding.slots})
     if not any(finding.code == "ROTATION_TIME_BAD" for finding in findings):
         findings += _check_week(rotation)
     return findings
+
+
+def _remark_on_warm_up(rotation: Rotation, bots: Mapping[str, BotNeeds], *, refused: Collection[int]) -> list[Finding]:
+    """Say once, for all of them, which bots look back further than their slots last."""
+    concerned = tuple(
+        number
+        for number, slot in enumerate(rotation.slots)
+        if number not in refused and slot.bot in bots and slot.minutes < bots[slot.bot].bar_minutes * bots[slot.bot].warmup_bars
+    )
+    if not concerned:
+        return []
+    names = ", ".join(dict.fromkeys(rotation.slots[number].bot for number in concerned))
+    message = (
+        f"Slots of {names} are shorter than the candles they need to warm up: they follow the market outside their slots too, "
+        "so each is ready when its slot begins."
+    )
+    return [Finding(code="ROTATION_WARM_UP_LONGER", message=message, is_refusal=False, slots=concerned)]
 
 
 def is_zone(name: str) -> bool:
@@ -204,15 +222,6 @@ def _check_slot(number: int, slot: Slot, bots: Mapping[str, BotNeeds]) -> list[F
                 "ROTATION_SLOT_TOO_SHORT",
                 f"The slot {where} lasts {slot.minutes} minutes, and {slot.bot} decides every {needs.bar_minutes}: "
                 f"it needs at least {2 * needs.bar_minutes}.",
-            )
-        )
-    elif slot.minutes < needs.bar_minutes * needs.warmup_bars:
-        found.append(
-            says(
-                "ROTATION_WARM_UP_LONGER",
-                f"{slot.bot} needs {needs.bar_minutes * needs.warmup_bars} minutes of candles, more than the slot {where}: "
-                "it follows the market outside its slots too, so it is ready when its slot begins.",
-                is_refusal=False,
             )
         )
     if (slot.policy == Policy.WAIT) != (slot.wait_minutes > 0):
