@@ -15,14 +15,10 @@ from backtests import services
 from backtests.models import Sweep
 from backtests.schemas import HeatMapOut, SweepIn, SweepOut, SweepsOut, TrialsOut
 from backtests.selectors import sweeps
-from marketdata.schemas import Limit, Payload, RowId
+from marketdata.schemas import Limit, Nothing, RowId
 
 router = Router(tags=["sweeps"])
 Name = Annotated[str, Field(max_length=64)]
-
-
-class Nothing(Payload):
-    """A body without fields."""
 
 
 @router.post("/sweeps", response={201: SweepOut})

@@ -10,7 +10,7 @@ from ninja import Schema
 from pydantic import Field, StringConstraints
 
 from backtests.sweep_spec import SweepSpec, parse_grid
-from marketdata.schemas import Moment, Payload
+from marketdata.schemas import Moment, Payload, shown
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 GridText = Annotated[str, StringConstraints(min_length=3, max_length=2_000, strip_whitespace=True)]
@@ -20,6 +20,17 @@ NO_PROMISE = "The best of many trials looks good by luck alone: it is a candidat
 
 class SweepIn(Payload):
     """What to try: `grid` and `fixed` as on the command line, such as `fast=5:50:5`."""
+
+    model_config = shown(
+        {
+            "strategy": "sma_cross",
+            "grid": ["fast=5:50:5", "slow=20:200:20"],
+            "symbol": "BTC/USDT",
+            "interval": "1h",
+            "begin_at": "2024-01-01T00:00:00Z",
+            "end_at": "2024-03-01T00:00:00Z",
+        }
+    )
 
     strategy: Word
     grid: Annotated[list[GridText], Field(min_length=1, max_length=12)]

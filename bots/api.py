@@ -13,8 +13,8 @@ from pydantic import Field
 from bots import selectors, services
 from bots.gates import Checklist, checklists
 from bots.models import Bot, BotState
-from bots.schemas import BotDetailOut, BotOut, ChecklistOut, IndicatorsOut, Nothing, StrategyOut
-from marketdata.schemas import Cursor, Limit, Moment, RowId
+from bots.schemas import BotDetailOut, BotOut, ChecklistOut, IndicatorsOut, StrategyOut
+from marketdata.schemas import Cursor, Limit, Moment, Nothing, RowId
 from portfolio.coordinator_view import gate_views
 from portfolio.schemas import DecisionOut, EquityOut, PageOut
 from portfolio.selectors import equity_series, lists

@@ -12,7 +12,7 @@ from pydantic import Field
 from bots import lineups
 from bots.lineup_view import lineup_view
 from bots.services.lineups import UnableToLineUp, apply_lineup, diff_lineup, export_lineup
-from marketdata.schemas import Amount, Payload, RowId
+from marketdata.schemas import Amount, Payload, RowId, shown
 from portfolio.models import Account
 from portfolio.schemas import PageOut
 from portfolio.selectors import lists
@@ -34,6 +34,8 @@ class LineupIn(Payload):
 
     Bots named in `without` are left out and their shares stay unallocated; `version` is that of the shares looked at.
     """
+
+    model_config = shown({"name": "A", "without": ["GRID_TRADING"], "start": False})
 
     name: Literal["A", "B", ""] = ""
     plan: dict[str, Any] | None = None

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from ninja import Schema
 from pydantic import Field, StringConstraints
 
-from marketdata.schemas import Amount, AmountIn, Payload, RowId
+from marketdata.schemas import Amount, AmountIn, Payload, RowId, shown
 
 ModeName = Literal["single", "rotation", "percentage", "subaccounts"]
 PolicyName = Literal["flatten", "carry", "transfer", "wait"]
@@ -43,7 +43,7 @@ class HandOverOut(Schema):
     until: datetime | None
 
 
-class VersionOut(Schema):
+class ModeVersionOut(Schema):
     """Who chose the mode in force, when and why."""
 
     number: int
@@ -63,7 +63,7 @@ class ModeOut(Schema):
     zone: str
     active: list[str]
     budget: Amount | None
-    version: VersionOut | None
+    version: ModeVersionOut | None
     hand_over: HandOverOut | None
     rotation: str
     switches: list[SwitchOut]
@@ -71,6 +71,8 @@ class ModeOut(Schema):
 
 class ModeIn(Payload):
     """The mode asked for; `rotation` holds lines such as `mon-fri 08:00-14:00 GridTrading wait 30m`."""
+
+    model_config = shown({"mode": "single", "bot": "TripleEMA", "budget": "1000", "policy": "wait", "wait_minutes": 30})
 
     mode: ModeName
     account: RowId | None = None
@@ -84,6 +86,8 @@ class ModeIn(Payload):
 
 class RotationIn(Payload):
     """The slots asked for: setting them is choosing the rotation mode."""
+
+    model_config = shown({"rotation": "mon-sun 00:00-12:00 TripleEMA\nmon-sun 12:00-24:00 GridTrading", "policy": "carry"})
 
     rotation: RotationText
     account: RowId | None = None
@@ -147,6 +151,8 @@ class SlotOut(Schema):
 
 class RotationReadIn(Payload):
     """Slots as text."""
+
+    model_config = shown({"rotation": "mon-fri 08:00-14:00 GridTrading wait 30m"})
 
     rotation: RotationText
     account: RowId | None = None

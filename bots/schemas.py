@@ -8,7 +8,6 @@ from typing import Any, Literal
 from ninja import Schema
 
 from bots.models import Bot
-from marketdata.schemas import Payload
 from portfolio.schemas import DecisionOut
 from portfolio.schemas.coordinator import GateOut
 
@@ -90,7 +89,3 @@ class StrategyOut(Schema):
     presets: dict[str, dict[str, Any]]
     source_hash: str
     order_kinds: list[str]
-
-
-class Nothing(Payload):
-    """A body that says nothing: `{}`."""

@@ -21,9 +21,10 @@ from marketdata.schemas import (
     FetchIn,
     HistoryJobOut,
     InstrumentOut,
+    ItemsOut,
     Limit,
     Moment,
-    Payload,
+    Nothing,
     RowId,
     SeriesOut,
     SourceOut,
@@ -33,13 +34,13 @@ from marketdata.sources import keeping
 router = Router(tags=["market data"])
 
 
-@router.get("/history/coverage", response=dict[str, list[CoverageOut]])
+@router.get("/history/coverage", response=ItemsOut[CoverageOut])
 def history_coverage(request: HttpRequest) -> dict[str, Any]:
     """List what the feeds keep of each followed interval, and its gaps."""
     return {"items": selectors.coverage()}
 
 
-@router.get("/history/series", response=dict[str, list[SeriesOut]])
+@router.get("/history/series", response=ItemsOut[SeriesOut])
 def history_series(request: HttpRequest) -> dict[str, Any]:
     """List what the history root holds, and every gap."""
     return {"items": [_described(one) for one in catalog.series(settings.HISTORY_ROOT)]}
@@ -68,7 +69,7 @@ def history_calendar(
     }
 
 
-@router.get("/history/fetches", response=dict[str, list[HistoryJobOut]])
+@router.get("/history/fetches", response=ItemsOut[HistoryJobOut])
 def history_fetches(request: HttpRequest, limit: Limit = 50) -> dict[str, Any]:
     """List the newest jobs on the history root."""
     return {"items": [jobs.described(job) for job in selectors.history_jobs(limit=limit)]}
@@ -84,7 +85,7 @@ def request_fetch(request: HttpRequest, payload: FetchIn) -> Status[dict[str, An
 
 
 @router.post("/history/verifications", response={201: HistoryJobOut})
-def request_verification(request: HttpRequest, payload: Annotated[Payload | None, Body()] = None) -> Status[dict[str, Any]]:
+def request_verification(request: HttpRequest, payload: Annotated[Nothing | None, Body()] = None) -> Status[dict[str, Any]]:
     """Check every file of the history root against its manifest."""
     assert request.user.is_authenticated
     return Status(201, jobs.described(services.request_verify(by=request.user, now=timezone.now())))
@@ -97,26 +98,26 @@ def history_job(request: HttpRequest, job_id: RowId) -> dict[str, Any]:
 
 
 @router.post("/history/fetches/{job_id}/cancel", response=HistoryJobOut)
-def cancel_history_job(request: HttpRequest, job_id: RowId, payload: Annotated[Payload | None, Body()] = None) -> dict[str, Any]:
+def cancel_history_job(request: HttpRequest, job_id: RowId, payload: Annotated[Nothing | None, Body()] = None) -> dict[str, Any]:
     """Stop a job; what it fetched stays."""
     _found(job_id)
     return jobs.described(services.cancel_history_job(job_id=job_id, now=timezone.now()))
 
 
-@router.get("/sentiment", response=dict[str, list[SourceOut]])
+@router.get("/sentiment", response=ItemsOut[SourceOut])
 def sentiment(request: HttpRequest, at: Moment | None = None) -> dict[str, Any]:
     """List the sources beyond price with their newest word, as it could be known now or at a moment."""
     return {"items": keeping.lines(now=at or timezone.now())}
 
 
-@router.get("/instruments", response=dict[str, list[InstrumentOut]])
+@router.get("/instruments", response=ItemsOut[InstrumentOut])
 def instruments(request: HttpRequest) -> dict[str, Any]:
     """List the instruments of the markets that enabled accounts trade on."""
     found = Instrument.objects.filter(market__in=selectors.markets_to_feed()).order_by("market_id", "symbol")
     return {"items": list(found)}
 
 
-@router.get("/candles", response=dict[str, list[CandleOut]])
+@router.get("/candles", response=ItemsOut[CandleOut])
 def candles(
     request: HttpRequest,
     symbol: Annotated[str, Field(max_length=32)],

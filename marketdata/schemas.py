@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 from ninja import Schema
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 _YEARS = (1970, 2200)
 _PLAIN = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,18})?", re.ASCII)
@@ -36,8 +45,10 @@ def _in_reach(at: datetime) -> datetime:
 
 
 # What we say, and what we accept.
-Amount = Annotated[Decimal, PlainSerializer(plain, return_type=str)]
-AmountIn = Annotated[Decimal, BeforeValidator(_from_text)]
+_TEXT_OUT = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "examples": ["12.5"]}
+_TEXT_IN = {"type": "string", "pattern": f"^{_PLAIN.pattern}$", "examples": ["12.5"]}
+Amount = Annotated[Decimal, PlainSerializer(plain, return_type=str), WithJsonSchema(_TEXT_OUT, mode="serialization")]
+AmountIn = Annotated[Decimal, BeforeValidator(_from_text), WithJsonSchema(_TEXT_IN, mode="validation")]
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Limit = Annotated[int, Field(ge=1, le=500)]
 Cursor = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
@@ -45,10 +56,30 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whit
 Moment = Annotated[AwareDatetime, AfterValidator(_in_reach)]
 
 
+Item = TypeVar("Item")
+
+
+def shown(example: dict[str, Any]) -> ConfigDict:
+    """Return the configuration of a schema that shows an example of itself."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
 class Payload(Schema):
     """A body: unknown fields are refused, so nothing is ever assigned by accident."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class Nothing(Payload):
+    """A body that says nothing: `{}`."""
+
+    model_config = shown({})
+
+
+class ItemsOut(Schema, Generic[Item]):
+    """All there is of something."""
+
+    items: list[Item]
 
 
 class InstrumentOut(Schema):
@@ -111,6 +142,8 @@ class CalendarOut(Schema):
 
 class FetchIn(Payload):
     """What to fetch into the history root; `begin` and `end` are months, days or UTC times, as on the command line."""
+
+    model_config = shown({"symbols": ["BTC/USDT"], "intervals": ["5m"], "begin": "2024-01", "end": "2024-03"})
 
     symbols: Annotated[list[Annotated[str, Field(max_length=32)]], Field(min_length=1, max_length=50)]
     intervals: Annotated[list[Annotated[str, Field(max_length=4)]], Field(min_length=1, max_length=16)]

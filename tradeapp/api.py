@@ -8,7 +8,7 @@ import structlog
 from django.db import DatabaseError, DataError, InterfaceError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import NinjaAPI, Router, Status
+from ninja import Router, Status
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from backtests.api import router as backtests_router
@@ -33,6 +33,7 @@ from portfolio.trader.rights import UnableToAsk
 from tradeapp import confirmation, keys_api, people, people_api, problems, readiness, second_factor, tokens
 from tradeapp.doorkeeper import SessionAuth, TokenAuth
 from tradeapp.models import ApiToken
+from tradeapp.openapi import DescribedAPI
 from tradeapp.pages import activity
 from tradeapp.problems import Problem, StrictParser
 from tradeapp.schemas import EventOut, HealthOut, MeOut, NewTokenOut, ReadyOut, TokenIn, TokenOut
@@ -58,7 +59,7 @@ REFUSALS = (
     UnableToSteer,
 )
 
-api = NinjaAPI(
+api = DescribedAPI(
     title="tradeapp",
     version="1",
     urls_namespace="api",

@@ -11,7 +11,7 @@ from django.utils import timezone
 from ninja import Router, Schema, Status
 from pydantic import Field
 
-from marketdata.schemas import Payload, RowId
+from marketdata.schemas import Payload, RowId, shown
 from portfolio.models import Account, Credential
 from portfolio.schemas import PageOut
 from portfolio.services.credentials import remove_credential, store_credential
@@ -25,6 +25,8 @@ Secret = Annotated[str, Field(min_length=8, max_length=512, pattern=r"^[\x21-\x7
 
 class KeyIn(Payload):
     """A key and its secret; neither is ever shown again."""
+
+    model_config = shown({"key": "the-key-of-an-exchange", "secret": "the-secret-of-the-key"})
 
     key: Secret
     secret: Secret

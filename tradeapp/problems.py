@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from django.http import HttpRequest, HttpResponse
@@ -11,6 +12,23 @@ from ninja.parser import Parser
 
 BODY_BYTES_MAX: Final = 256 * 1024
 TEXT_MAX: Final = 20_000
+PREFIX: Final = "/api/v1/"
+CONTENT_TYPE: Final = "application/problem+json"
+_OURS: Final = (CONTENT_TYPE, "application/json")
+_CODES: Final = {
+    401: "UNAUTHENTICATED",
+    403: "CSRF_FAILED",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "BODY_TOO_LARGE",
+    429: "RATE_LIMITED",
+    500: "INTERNAL",
+}
+_WORDS: Final = {
+    404: "There is no such address.",
+    405: "This address does not know that method.",
+    500: "Something went wrong.",
+}
 
 
 class Problem(Exception):
@@ -25,7 +43,7 @@ class Problem(Exception):
 def respond(status: int, code: str, message: str, **facts: Any) -> HttpResponse:
     """Answer with a problem."""
     content = {"type": "about:blank", "title": message, "status": status, "code": code, **facts}
-    return HttpResponse(json.dumps(content), status=status, content_type="application/problem+json")
+    return HttpResponse(json.dumps(content), status=status, content_type=CONTENT_TYPE)
 
 
 class StrictParser(Parser):
@@ -59,8 +77,26 @@ def from_http_error(error: HttpError) -> HttpResponse:
         problem = error.__cause__ or error.__context__
         assert isinstance(problem, Problem)
         return respond(problem.status, problem.code, str(problem))
-    codes = {401: "UNAUTHENTICATED", 403: "CSRF_FAILED", 404: "NOT_FOUND", 429: "RATE_LIMITED"}
-    return respond(error.status_code, codes.get(error.status_code, "REQUEST_REFUSED"), str(error))
+    return respond(error.status_code, _CODES.get(error.status_code, "REQUEST_REFUSED"), str(error))
+
+
+class ProblemMiddleware:
+    """Give what Django itself refuses under the API's address the shape of a problem, too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass on what our own code wrote; anything else is a page for people."""
+        response = self.get_response(request)
+        kind = response.headers.get("Content-Type", "").partition(";")[0]
+        if response.status_code < 400 or not request.path.startswith(PREFIX) or kind in _OURS:
+            return response
+        words = _WORDS.get(response.status_code, "The request was refused.")
+        problem = respond(response.status_code, _CODES.get(response.status_code, "REQUEST_REFUSED"), words)
+        if "Allow" in response:
+            problem["Allow"] = response["Allow"]
+        return problem
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from ninja import Schema
 from pydantic import Field, StringConstraints
 
-from marketdata.schemas import Moment, Payload
+from marketdata.schemas import Moment, Payload, shown
 
 
 class HealthOut(Schema):
@@ -37,6 +37,8 @@ class MeOut(Schema):
 
 class TokenIn(Payload):
     """The token asked for."""
+
+    model_config = shown({"name": "script", "scopes": ["read", "bots:write"]})
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
     scopes: Annotated[list[Annotated[str, StringConstraints(max_length=32)]], Field(min_length=1, max_length=16)]
@@ -75,6 +77,8 @@ class EventOut(Schema):
 
 class ProofIn(Payload):
     """A code of the second factor, or the password of those who have none."""
+
+    model_config = shown({"proof": "123456"})
 
     proof: Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
@@ -124,6 +128,8 @@ class PersonOut(Schema):
 class InviteIn(Payload):
     """Whom to invite, as what."""
 
+    model_config = shown({"email": "ada@example.org", "role": "operator"})
+
     email: Annotated[str, StringConstraints(min_length=3, max_length=150)]
     role: Literal["viewer", "operator", "admin"]
 
@@ -137,11 +143,15 @@ class InvitedOut(PersonOut):
 class PersonIn(Payload):
     """What should be different about a person."""
 
+    model_config = shown({"role": "viewer"})
+
     role: Literal["viewer", "operator", "admin"] | None = None
     is_active: bool | None = None
 
 
 class NewPasswordIn(Payload):
     """One's own new password."""
+
+    model_config = shown({"password": "a long enough sentence"})
 
     password: Annotated[str, StringConstraints(min_length=12, max_length=128)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from ninja import Schema
 from pydantic import Field
 
-from marketdata.schemas import Amount, AmountIn, Payload, RowId
+from marketdata.schemas import Amount, AmountIn, Payload, RowId, shown
 
 Note = Annotated[str, Field(max_length=200)]
 Version = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -71,6 +71,8 @@ class AllocationsOut(Schema):
 class ShareIn(Payload):
     """A share asked for; `percent` is decimal text from 0 to 100. A locked share is left alone by re-bases."""
 
+    model_config = shown({"book": 1, "percent": "20"})
+
     book: RowId
     percent: AmountIn
     is_locked: bool | None = None
@@ -78,6 +80,8 @@ class ShareIn(Payload):
 
 class PolicyIn(Payload):
     """The fields of the policy that change."""
+
+    model_config = shown({"reserve_percent": "5", "rebase_hours": 24})
 
     reserve_percent: AmountIn | None = None
     band_percent: AmountIn | None = None
@@ -95,6 +99,8 @@ class AllocationsIn(Payload):
     `version` is the version that was looked at: with it, an edit is refused if somebody else changed the shares meanwhile.
     """
 
+    model_config = shown({"shares": [{"book": 1, "percent": "25"}, {"book": 2, "percent": "15"}], "note": "more for the first"})
+
     shares: Annotated[list[ShareIn], Field(max_length=200)] = []
     account: RowId | None = None
     rebase: bool = False
@@ -106,6 +112,8 @@ class AllocationsIn(Payload):
 class RebaseIn(Payload):
     """Which account to deal out anew, from which version."""
 
+    model_config = shown({"note": "after the deposit"})
+
     account: RowId | None = None
     version: Version | None = None
     note: Note = ""
@@ -113,6 +121,8 @@ class RebaseIn(Payload):
 
 class RollbackIn(Payload):
     """Which version to go back to, from which one; `preview` changes nothing."""
+
+    model_config = shown({"to": 1, "preview": True})
 
     to: Version
     account: RowId | None = None

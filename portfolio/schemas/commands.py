@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 from ninja import Schema
 from pydantic import Field
 
-from marketdata.schemas import AmountIn, Payload, RowId, Text
+from marketdata.schemas import AmountIn, Payload, RowId, Text, shown
 
 
 class KillIn(Payload):
     """Why everything should stop, or go on."""
+
+    model_config = shown({"reason": "the exchange is in maintenance"})
 
     reason: Text
     account: RowId | None = None
@@ -29,6 +31,8 @@ class KillOut(Schema):
 
 class ExplainIn(Payload):
     """What a difference between ledger and exchange was."""
+
+    model_config = shown({"asset": "USDT", "amount": "100", "kind": "deposit", "reason": "transfer from the bank"})
 
     asset: Annotated[str, Field(pattern=r"^[A-Z0-9]{1,16}$")]
     amount: AmountIn

@@ -7,7 +7,7 @@ from typing import Any
 
 from ninja import Schema
 
-from marketdata.schemas import Amount, Payload, Text
+from marketdata.schemas import Amount, Payload, Text, shown
 
 
 class CapitalOut(Schema):
@@ -187,5 +187,7 @@ class GateOut(Schema):
 
 class CancelIn(Payload):
     """Why an order is cancelled."""
+
+    model_config = shown({"reason": "left from yesterday"})
 
     reason: Text

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from ninja import Schema
 from pydantic import Field
 
-from marketdata.schemas import Amount, AmountIn, Payload, RowId, Text
+from marketdata.schemas import Amount, AmountIn, Payload, RowId, Text, shown
 
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
@@ -74,6 +74,8 @@ class RiskOut(Schema):
 class LimitsIn(Payload):
     """Limits asked for; those that are not named stay. Without `book` they are the account's."""
 
+    model_config = shown({"reason": "a calm week", "soft_loss_percent": "2", "orders_per_minute": 30})
+
     reason: Text
     account: RowId | None = None
     book: RowId | None = None
@@ -89,6 +91,8 @@ class LimitsIn(Payload):
 
 class ReleaseIn(Payload):
     """Whose latch is let go of, and why."""
+
+    model_config = shown({"reason": "looked into it", "book": 1})
 
     reason: Text
     account: RowId | None = None

@@ -13,7 +13,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from tests.portfolio.world import D, World, build
+from bots.lineups import load
+from bots.models import Bot
+from bots.services import create_lineup
+from marketdata.models import Market
+from portfolio import services
+from tests.portfolio.world import BALANCES, MARKET_AT, NOW, D, World, build
 from tradeapp import secret_files
 from trading.orders import ExchangeStatus
 
@@ -48,6 +53,14 @@ def trade(world: World, *, book: int, sells: bool) -> None:
         order = world.send(world.order(kind="exit", book=book))
         world.fill(order, str(order.quantity), "51000.00", fee="0.1", fee_asset="USDT")
         world.end(order, ExchangeStatus.FILLED)
+
+
+def line_up() -> list[Bot]:
+    """Return the five bots of the first line-up on an account of their own."""
+    Market.objects.update(market_time_at=timezone.now())
+    facts: dict[str, Any] = {"mode": "paper", "deploy": "t2", "quote_asset": "USDT", "balances": BALANCES, "books": []}
+    account = services.open_account(name="line-up", market=Market.objects.get(), now=NOW, market_at=MARKET_AT, **facts)
+    return create_lineup(account_id=account.pk, plan=load(), by=None, now=NOW)
 
 
 @pytest.fixture

@@ -11,16 +11,12 @@ from django.contrib.auth.models import User
 from django.db import Error, transaction
 from django.utils import timezone
 
-from bots.lineups import load
 from bots.models import Bot
-from bots.services import create_lineup
-from marketdata.models import Market
-from portfolio import services
 from portfolio.models import AuditEntry, RiskLatch
 from portfolio.trader import rights
-from tests.api.conftest import Api
+from tests.api.conftest import Api, line_up
 from tests.api.watching import writes
-from tests.portfolio.world import BALANCES, MARKET_AT, NOW, World
+from tests.portfolio.world import NOW, World
 from tests.tradeapp.test_keys import TRADES
 from tradeapp import access, people, second_factor, tokens
 from tradeapp.access import Role
@@ -31,15 +27,6 @@ Send = Callable[[], tuple[str, str, Any]]
 
 def shares(world: World, *percents: str) -> list[dict[str, Any]]:
     return [{"book": book.pk, "percent": percent} for book, percent in zip(world.books, percents, strict=False)]
-
-
-def line_up() -> Bot:
-    """Return a bot on an account of its own."""
-    Market.objects.update(market_time_at=timezone.now())
-    market = Market.objects.get()
-    facts: dict[str, Any] = {"mode": "paper", "deploy": "t2", "quote_asset": "USDT", "balances": BALANCES, "books": []}
-    account = services.open_account(name="line-up", market=market, now=NOW, market_at=MARKET_AT, **facts)
-    return create_lineup(account_id=account.pk, plan=load(), by=None, now=NOW)[0]
 
 
 def changes(world: World, bot: Bot, admin: User) -> dict[str, Send]:
@@ -93,7 +80,7 @@ def test_every_change_leaves_an_audit_row_that_names_its_request(
     api: Api, admin: User, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rights, "ask", lambda *_a, **_k: TRADES)
-    prepared = changes(world, line_up(), admin)
+    prepared = changes(world, line_up()[0], admin)
     for name, prepare in prepared.items():
         method, path, body = prepare()
         with writes() as written:

@@ -27,10 +27,11 @@ def writes() -> Iterator[set[str]]:
     found: set[str] = set()
 
     def look(execute: Callable[..., Any], sql: Any, *rest: Any) -> Any:
-        match = _WRITES.match(str(sql))
-        if match and not match[1].startswith(_TECHNICAL):
+        answer, match = execute(sql, *rest), _WRITES.match(str(sql))
+        # The last argument is Django's context. A statement that met no row changed nothing.
+        if match and rest[-1]["cursor"].rowcount and not match[1].startswith(_TECHNICAL):
             found.add(match[1])
-        return execute(sql, *rest)
+        return answer
 
     with connection.execute_wrapper(look):
         yield found
