@@ -45,6 +45,9 @@ class Position:
 class MarketClock:
     """Walks the source's bars through the engine."""
 
+    # Whether candles can be asked for: a market of recorded or made prices always knows them.
+    is_open = True
+
     def __init__(
         self,
         source: MarketSource,

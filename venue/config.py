@@ -26,6 +26,7 @@ class Options:
     market: str
     speed: float
     data: Path | None
+    upstream: Path | None
     start_time: int | None
     exchange: str
     symbols: tuple[str, ...]
@@ -45,9 +46,12 @@ def read_options(words: list[str]) -> Options:
     given = parser.parse_args(words)
     if given.market == "replay" and given.data is None:
         parser.error("--market replay needs --data, the folder of your candles.")
-    if given.market == "synthetic" and (given.data or given.start):
+    if given.market != "replay" and (given.data or given.start):
         parser.error("--data and --from belong to --market replay.")
-    if not 0 < given.speed <= 1_000_000:
+    if (given.market == "live") != (given.upstream is not None):
+        parser.error("--market live and --upstream, the file that describes the real exchange, belong together.")
+    speed = 1.0 if given.market == "live" else given.speed
+    if not 0 < speed <= 1_000_000:
         parser.error("--speed must be above 0 and at most 1000000.")
     try:
         maker, taker = (parse_rate(rate) for rate in given.fees.split(","))
@@ -68,8 +72,9 @@ def read_options(words: list[str]) -> Options:
         port=given.port,
         control_port=given.control_port,
         market=given.market,
-        speed=given.speed,
+        speed=speed,
         data=given.data,
+        upstream=given.upstream,
         start_time=_moment(parser, given.start),
         exchange=given.exchange,
         symbols=tuple(name.strip().upper().replace("/", "") for name in given.symbols.split(",") if name.strip()),
@@ -91,9 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=int, default=DEFAULT_PORT, help="port of REST and WebSocket (default: %(default)s)")
     add("--control-port", type=int, help="port of the control address; off unless given, loopback only")
-    add("--market", choices=("synthetic", "replay"), default="synthetic", help="where prices come from")
+    add("--market", choices=("synthetic", "replay", "live"), default="synthetic", help="where prices come from")
     add("--speed", type=float, default=60.0, help="market seconds per second, at most (default: %(default)s)")
     add("--data", type=Path, help="replay: folder of Parquet candles")
+    add("--upstream", type=Path, help="live: file that describes the real exchange whose prices are told to the control address")
     add("--from", dest="start", default="", help="replay: where to start, for example 2024-03-01")
     add("--exchange", default="", help="replay: whose candles, where the folder holds several")
     add("--symbols", default="", help="only these, separated by commas")

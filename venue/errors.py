@@ -6,6 +6,7 @@ BAD_REQUEST: Final = 400
 UNAUTHORIZED: Final = 401
 TOO_MANY_REQUESTS: Final = 429
 TEAPOT: Final = 418
+SERVICE_UNAVAILABLE: Final = 503
 
 
 class ApiError(Exception):
@@ -26,6 +27,12 @@ class ApiError(Exception):
 def filter_failure(name: str) -> ApiError:
     """Refuse an order that breaks a filter of its symbol."""
     return ApiError(-1013, f"Filter failure: {name}")
+
+
+def overloaded() -> ApiError:
+    """Refuse for now what cannot be answered yet."""
+    message = "Server is currently overloaded with other requests. Please try again in a few minutes."
+    return ApiError(-1008, message, status=SERVICE_UNAVAILABLE)
 
 
 def rejected(message: str) -> ApiError:

@@ -23,10 +23,12 @@ from venue.hub import Hub
 from venue.journal import Journal
 from venue.keys import ApiKey, first_key, restored
 from venue.limits import Limits
+from venue.market.live import LiveMarket, read_upstream
 from venue.market.replay import ReplayMarket
 from venue.market.source import MarketSource
 from venue.market.synthetic import SyntheticMarket
 from venue.matching.engine import Engine
+from venue.mirror import MirrorClock, MirrorPacer
 from venue.orders import Order, Trade
 from venue.pacing import Pace, Pacer
 from venue.payloads import order_row, trade_row
@@ -61,11 +63,12 @@ class Exchange:
         self._restore_engine()
         restore_terms(self.engine, facts)
         position = Position.decode(facts[POSITION]) if POSITION in facts else None
-        self.clock = MarketClock(self.source, self.engine, position, wanted=self.hub.is_wanted, after_step=self._meet_faults)
+        self.clock = self._clock(position)
         self.pace = _pace(options, facts)
         self.store.write_now(self._take_journal())
         self.committer = Committer(self.store, self._take_journal, self.hub.publish)
-        self.pacer = Pacer(self.clock, self.committer, self.pace, self.store.clients())
+        pacer = MirrorPacer if isinstance(self.clock, MirrorClock) else Pacer
+        self.pacer = pacer(self.clock, self.committer, self.pace, self.store.clients())
         self.by_key = restored(facts, self.engine.accounts)
         self.transfers: list[dict[str, Any]] = json.loads(facts.get("transfers", "[]"))
         self.arm(options.faults, seed=options.fault_seed)
@@ -197,6 +200,11 @@ class Exchange:
         self.store.write_now(self._take_journal())
         self.store.close()
 
+    def _clock(self, position: Position | None) -> MarketClock:
+        if isinstance(self.source, LiveMarket):
+            return MirrorClock(self.source, self.engine, position, wanted=self.hub.is_wanted, after_step=self._meet_faults)
+        return MarketClock(self.source, self.engine, position, wanted=self.hub.is_wanted, after_step=self._meet_faults)
+
     def _meet_faults(self) -> None:
         if self.faults.on_world:
             self.world.act_due()
@@ -242,6 +250,8 @@ def wall_ms() -> int:
 def _source(options: Options) -> MarketSource:
     if options.market == "synthetic":
         return SyntheticMarket(options.seed, options.symbols)
+    if options.market == "live":
+        return LiveMarket(read_upstream(options.upstream or Path()), options.symbols)
     return ReplayMarket(options.data or Path(), start_time=options.start_time, symbols=options.symbols, exchange=options.exchange)
 
 

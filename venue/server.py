@@ -11,6 +11,8 @@ from aiohttp import web
 from venue.config import Options
 from venue.control import Control, explain_refusals
 from venue.exchange import Exchange
+from venue.mirror import MirrorClock, MirrorPacer
+from venue.mirror_control import MirrorControl
 from venue.rest.gate import BODY_BYTES_MAX, Gate
 from venue.streams import Streams
 from venue.ws_api import WebSocketApi
@@ -69,6 +71,8 @@ def _public(exchange: Exchange, streams: Streams) -> web.Application:
 def _control(exchange: Exchange) -> web.Application:
     application = web.Application(middlewares=[explain_refusals])
     application.router.add_routes(Control(exchange).routes())
+    if isinstance(exchange.clock, MirrorClock) and isinstance(exchange.pacer, MirrorPacer):
+        application.router.add_routes(MirrorControl(exchange, exchange.clock, exchange.pacer).routes())
     return application
 
 

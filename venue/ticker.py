@@ -34,9 +34,11 @@ def shown_depth(book: SymbolBook) -> int:
 
 def levels(book: SymbolBook, count: int) -> tuple[list[list[str]], list[list[str]]]:
     """Return bids and offers as the model of depth has them, best first."""
-    size, tick = text(shown_depth(book)), book.listing.tick
-    bids = dict.fromkeys(book.terms.bid(book.price, tick, level) for level in range(1, count + 1))
-    asks = dict.fromkeys(book.terms.ask(book.price, tick, level) for level in range(1, count + 1))
+    if book.is_mirrored and book.quoted is None:
+        return [], []
+    size = text(shown_depth(book))
+    bids = dict.fromkeys(book.demand(level) for level in range(1, count + 1))
+    asks = dict.fromkeys(book.offer(level) for level in range(1, count + 1))
     return [[text(price), size] for price in bids], [[text(price), size] for price in asks]
 
 

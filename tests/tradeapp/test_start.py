@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
-from tradeapp.up import binaries, instance_lock, layout, market, numba_cache, ports, server_account
+from tests.venue.processes import VenueProcess
+from tradeapp.up import binaries, instance_lock, layout, live_source, market, numba_cache, ports, server_account
 from tradeapp.up.server_account import ServerAccount
 from tradeapp.up.trouble import UnableToStart
 
@@ -56,21 +58,71 @@ def test_a_replay_without_candles_is_refused(tmp_path: Path) -> None:
         _choose(tmp_path, market_name="replay", data=str(tmp_path / "empty"))
 
 
-def test_without_history_the_market_is_synthetic_at_sixty_times(tmp_path: Path) -> None:
+@pytest.fixture
+def deserted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every known exchange at an address where nobody answers."""
+    gone = {"binance": f"http://127.0.0.1:{_nobody()}/ping", "coinbase": "http://no-such-host.invalid/time"}
+    monkeypatch.setattr(live_source, "SIGNS_OF_LIFE", gone)
+
+
+@pytest.mark.usefixtures("deserted")
+def test_without_network_and_history_the_market_is_synthetic_at_sixty_times(tmp_path: Path) -> None:
+    began = time.monotonic()
     choice = _choose(tmp_path, market_name="auto")
 
+    assert time.monotonic() - began < 4
     assert choice.arguments() == ["--market", "synthetic", "--speed", "60"]
+    assert "binance: " in choice.reason
+    assert "coinbase: " in choice.reason
+    assert "no history" in choice.reason
 
 
-def test_downloaded_history_is_replayed(tmp_path: Path) -> None:
+def test_an_exchange_that_accepts_and_says_nothing_does_not_hold_the_start_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"http://127.0.0.1:{mute.getsockname()[1]}/ping"
+        began = time.monotonic()
+        answers = live_source.who_answers({"mute": address, "gone": f"http://127.0.0.1:{_nobody()}"}, seconds=0.5)
+
+    assert time.monotonic() - began < 2
+    assert list(answers) == ["mute", "gone"]
+    assert "0.5 s" in answers["mute"] or "timed out" in answers["mute"]
+    assert "refused" in answers["gone"]
+
+
+@pytest.mark.usefixtures("deserted")
+def test_without_network_downloaded_history_is_replayed(tmp_path: Path) -> None:
     candles = tmp_path / "history" / "parquet" / "exchange=binance"
     candles.mkdir(parents=True)
     (candles / "part.parquet").touch()
 
+    assert _choose(tmp_path, market_name="auto").market == "replay"
     choice = _choose(tmp_path, market_name="auto", begin="2024-03-01")
-
     assert choice.market == "replay"
     assert choice.arguments()[-2:] == ["--from", "2024-03-01T00:00:00+00:00"]
+
+
+def test_a_speed_leaves_live_prices_out(tmp_path: Path) -> None:
+    choice = _choose(tmp_path, market_name="auto", speed=600)
+
+    assert choice.arguments() == ["--market", "synthetic", "--speed", "600"]
+    assert "not the speed of live prices" in choice.reason
+
+
+@pytest.mark.slow
+def test_live_prices_come_first_where_an_exchange_answers(tmp_path: Path) -> None:
+    venue = VenueProcess(tmp_path / "real", "--speed", "1", "--symbols", "BTCUSDT,ETHUSDT")
+    venue.start()
+    try:
+        said: list[str] = []
+        wish = market.Wish(upstream="binance", upstream_url=f"http://{venue.address}")
+        choice = market.choose(wish, data_dir=tmp_path, say=said.append)
+    finally:
+        venue.kill()
+
+    assert choice.arguments() == ["--market", "live", "--speed", "1", "--upstream", str(tmp_path / "upstream.json")]
+    assert (choice.reason, said) == ("binance answers", ["Asking binance what it lists."])
+    assert choice.source is not None
+    assert choice.source.words()[-1] == f"ws://{venue.address}"
 
 
 @pytest.mark.parametrize("begin", ["yesterday", "2024-13-01"])
@@ -89,9 +141,18 @@ def test_an_impossible_speed_is_refused(tmp_path: Path, speed: float) -> None:
         _choose(tmp_path, market_name="synthetic", speed=speed)
 
 
-def test_live_prices_are_refused_until_they_exist(tmp_path: Path) -> None:
-    with pytest.raises(UnableToStart, match="not built yet"):
+@pytest.mark.usefixtures("deserted")
+def test_live_prices_that_nobody_tells_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UnableToStart, match=r"No live prices can be read \(binance: .*refused.*coinbase.*--market synthetic"):
         _choose(tmp_path, market_name="live")
+    with pytest.raises(UnableToStart, match="speed of life"):
+        _choose(tmp_path, market_name="live", speed=60)
+    with pytest.raises(UnableToStart, match="no past"):
+        _choose(tmp_path, market_name="live", begin="2024-03-01")
+    with pytest.raises(UnableToStart, match="belongs to --market live"):
+        market.choose(market.Wish("synthetic", upstream="binance"), data_dir=tmp_path, say=print)
+    with pytest.raises(UnableToStart, match="belongs to --upstream"):
+        market.choose(market.Wish(upstream_url="http://127.0.0.1:1"), data_dir=tmp_path, say=print)
 
 
 def test_one_supervisor_at_a_time(tmp_path: Path) -> None:
@@ -199,7 +260,11 @@ def test_a_person_sees_a_message_and_no_traceback(tmp_path: Path, words: list[st
     assert "cret@" not in answer.stderr + answer.stdout
 
 
+def _nobody() -> int:
+    return ports.remembered_or_free(remembered=None, taken=frozenset())
+
+
 def _choose(
     data_dir: Path, *, market_name: str, speed: float | None = None, data: str | None = None, begin: str | None = None
 ) -> market.MarketChoice:
-    return market.choose(market=market_name, speed=speed, data=data, begin=begin, data_dir=data_dir)
+    return market.choose(market.Wish(market_name, speed, data, begin), data_dir=data_dir, say=print)

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tradeapp.up import live_source
+from tradeapp.up.live_source import LiveSource, NoLivePrices
 from tradeapp.up.trouble import UnableToStart
 
 MARKETS = ("auto", "synthetic", "replay", "live")
 DEFAULT_SPEED = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line says of the market."""
+
+    market: str = "auto"
+    speed: float | None = None
+    data: str | None = None
+    begin: str | None = None
+    upstream: str | None = None
+    upstream_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +35,9 @@ class MarketChoice:
     speed: float
     data: Path | None = None
     begin: str = ""
+    source: LiveSource | None = None
+    # Why this one, where nobody asked for it by name.
+    reason: str = ""
 
     def arguments(self) -> list[str]:
         """Return the local exchange's command line options."""
@@ -28,28 +46,75 @@ class MarketChoice:
             words += ["--data", str(self.data)]
         if self.begin:
             words += ["--from", self.begin]
+        if self.source is not None:
+            words += ["--upstream", str(self.source.upstream)]
         return words
 
 
-def choose(*, market: str, speed: float | None, data: str | None, begin: str | None, data_dir: Path) -> MarketChoice:
+def choose(wish: Wish, *, data_dir: Path, say: Callable[[str], None]) -> MarketChoice:
     """Return the market to run; raise with what to do when it cannot."""
-    if market == "live":
-        raise UnableToStart(
-            "--market live is not built yet (docs/roadmap.md, issue E). Use --market synthetic, or --market replay with --data."
-        )
-    if speed is not None and not 0 < speed <= 1_000_000:
-        raise UnableToStart(f"--speed {speed:g} is not a speed: use a number above 0, for example 60.")
-    speed = DEFAULT_SPEED if speed is None else speed
-    downloaded = data_dir / "history" / "parquet"
-    if market == "auto":
-        market = "replay" if data or _has_candles(downloaded) else "synthetic"
-    if market == "synthetic":
-        if data or begin:
+    if wish.speed is not None and not 0 < wish.speed <= 1_000_000:
+        raise UnableToStart(f"--speed {wish.speed:g} is not a speed: use a number above 0, for example 60.")
+    if wish.upstream_url and not wish.upstream:
+        raise UnableToStart("--upstream-url belongs to --upstream, the exchange whose protocol is spoken there.")
+    if wish.market not in ("auto", "live") and wish.upstream:
+        raise UnableToStart("--upstream belongs to --market live: replay and synthetic markets need no exchange.")
+    if wish.market == "live":
+        return _live(wish, data_dir=data_dir, say=say)
+    if wish.market == "auto":
+        return _best(wish, data_dir=data_dir, say=say)
+    if wish.market == "synthetic":
+        if wish.data or wish.begin:
             raise UnableToStart("--data and --from belong to --market replay: a synthetic market needs neither.")
-        return MarketChoice("synthetic", speed)
-    root = Path(data).expanduser().absolute() if data else downloaded
+        return MarketChoice("synthetic", _speed(wish))
+    return _replay(wish, data_dir)
+
+
+def _live(wish: Wish, *, data_dir: Path, say: Callable[[str], None]) -> MarketChoice:
+    if wish.data or wish.begin:
+        raise UnableToStart("--data and --from belong to --market replay: live prices have no past to begin at.")
+    if wish.speed not in (None, 1.0):
+        raise UnableToStart("Live prices come at the speed of life: leave --speed out.")
+    try:
+        source = live_source.find(exchange=wish.upstream, url=wish.upstream_url, data_dir=data_dir, say=say)
+    except NoLivePrices as error:
+        raise UnableToStart(
+            f"No live prices can be read ({error}). Check the network, name another exchange with --upstream, or use "
+            "--market synthetic, or --market replay with --data."
+        ) from error
+    return MarketChoice("live", 1.0, source=source)
+
+
+def _best(wish: Wish, *, data_dir: Path, say: Callable[[str], None]) -> MarketChoice:
+    """Try live prices, then history of one's own, then a synthetic market; what was asked for narrows the choice."""
+    if wish.data or wish.begin:
+        return _replay(wish, data_dir)
+    if wish.speed not in (None, 1.0):
+        why = f"--speed {wish.speed:g} is not the speed of live prices"
+    else:
+        try:
+            source = live_source.find(exchange=wish.upstream, url=wish.upstream_url, data_dir=data_dir, say=say)
+            return MarketChoice("live", 1.0, source=source, reason=f"{source.exchange} answers")
+        except NoLivePrices as error:
+            why = f"no live prices ({error})"
+    if _has_candles(_downloaded(data_dir)):
+        root = _downloaded(data_dir)
+        return MarketChoice("replay", _speed(wish), root, reason=f"{why}, but there is history in {root}")
+    return MarketChoice("synthetic", _speed(wish), reason=f"{why}, and no history in {_downloaded(data_dir)}")
+
+
+def _replay(wish: Wish, data_dir: Path) -> MarketChoice:
+    root = Path(wish.data).expanduser().absolute() if wish.data else _downloaded(data_dir)
     _demand_candles(root)
-    return MarketChoice("replay", speed, root, _moment(begin) if begin else "")
+    return MarketChoice("replay", _speed(wish), root, _moment(wish.begin) if wish.begin else "")
+
+
+def _speed(wish: Wish) -> float:
+    return DEFAULT_SPEED if wish.speed is None else wish.speed
+
+
+def _downloaded(data_dir: Path) -> Path:
+    return data_dir / "history" / "parquet"
 
 
 def _demand_candles(root: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from tradeapp import exposure
 from tradeapp.up.addresses import Addresses
 from tradeapp.up.child import ProcessSpec
+from tradeapp.up.live_source import LiveSource
 from tradeapp.up.market import MarketChoice
 from tradeapp.up.postgres import Postgres
 from tradeapp.up.valkey import Valkey
@@ -73,6 +74,20 @@ class Plan:
             stop_phase=VENUE,
             note=f"local exchange, {choice.market} market at {choice.speed:g} x",
             is_ready=answers(f"{self.addresses.control_url}/control/clock"),
+        )
+
+    def mirror(self, source: LiveSource) -> ProcessSpec:
+        """Tell the local exchange what happens on a real one; ready when its history is told."""
+        return self._python(
+            "mirror",
+            "-m",
+            "marketdata.mirror",
+            "tell",
+            *source.words(),
+            "--control-url",
+            self.addresses.control_url,
+            note=f"live prices of {source.exchange}",
+            is_ready=answers(f"{self.addresses.control_url}/control/mirror/open"),
         )
 
     def preparation(self, *, demo: bool) -> ProcessSpec:

@@ -19,7 +19,7 @@ from tradeapp.up import instance_lock, layout, market, numba_cache, server_accou
 from tradeapp.up import postgres as postgres_server
 from tradeapp.up import valkey as valkey_server
 from tradeapp.up.addresses import Addresses, LoopbackPorts
-from tradeapp.up.market import MarketChoice
+from tradeapp.up.market import MarketChoice, Wish
 from tradeapp.up.plan import Plan
 from tradeapp.up.postgres import OWNER_ROLE, PROCESS_ROLE, Postgres
 from tradeapp.up.supervisor import StopRequested, Supervisor
@@ -31,6 +31,7 @@ DEFAULT_PORT = 8000
 FREE_BYTES_MIN = 300_000_000
 PREPARE_SECONDS = 180.0
 SERVER_SECONDS = 60.0
+HISTORY_SECONDS = 150.0
 SLOW_START_SECONDS = 120.0
 # Exchange keys are for the encrypted store and one trader each, never for the environment of every process.
 KEY_PREFIX = "BINANCE_API_"
@@ -52,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speed", type=float, help=f"market seconds for each second (default {market.DEFAULT_SPEED:g})")
     parser.add_argument("--from", dest="begin", help="first moment of a replay, for example 2024-03-01")
     parser.add_argument("--data", help="folder of Parquet candles for a replay")
+    parser.add_argument(
+        "--upstream", help="exchange whose live prices are shown, for example binance; else the first that answers"
+    )
+    parser.add_argument(
+        "--upstream-url", help="another address of it, for example http://127.0.0.1:8020 (Binance's protocol only)"
+    )
     parser.add_argument("--no-demo", dest="demo", action="store_false", help="do not set up the paper account and its bots")
     parser.add_argument("--venue-port", type=int, help="port of the local exchange")
     parser.add_argument("--control-port", type=int, help="port of the local exchange's control")
@@ -67,9 +74,7 @@ def run(options: argparse.Namespace, *, say: Callable[[str], None] = lambda line
     layout.create_data_directory(data_dir)
     _demand_space(data_dir)
     with closing(instance_lock.acquire(data_dir)):
-        choice = market.choose(
-            market=options.market, speed=options.speed, data=options.data, begin=options.begin, data_dir=data_dir
-        )
+        choice = market.choose(_wish(options), data_dir=data_dir, say=say)
         chosen = addressbook.choose_ports(
             data_dir=data_dir,
             host=options.host,
@@ -79,6 +84,8 @@ def run(options: argparse.Namespace, *, say: Callable[[str], None] = lambda line
             environ=environ,
         )
         say(f"Data directory: {data_dir}")
+        if choice.reason:
+            say(f"Market: {choice.market}, because {choice.reason}.")
         if any(name.startswith(KEY_PREFIX) for name in environ):
             say("Exchange keys in the environment are not used by paper trading, and no process is given them.")
         with Supervisor(data_dir=data_dir, project=project, say=say) as supervisor:
@@ -100,6 +107,10 @@ def run(options: argparse.Namespace, *, say: Callable[[str], None] = lambda line
     return 0
 
 
+def _wish(options: argparse.Namespace) -> Wish:
+    return Wish(options.market, options.speed, options.data, options.begin, options.upstream, options.upstream_url)
+
+
 def _start(
     supervisor: Supervisor,
     plan: Plan,
@@ -112,6 +123,8 @@ def _start(
 ) -> None:
     token = supervisor.child_environment({})
     supervisor.start(plan.venue(choice, demo=demo))
+    if choice.source is not None:
+        supervisor.start(plan.mirror(choice.source))
     if servers.valkey:
         supervisor.start(plan.valkey(servers.valkey, token))
         supervisor.wait_ready("valkey", seconds=SERVER_SECONDS)
@@ -125,6 +138,9 @@ def _start(
         supervisor.wait_ready("postgres", seconds=SERVER_SECONDS)
         servers.postgres.create_database()
     supervisor.wait_ready("venue", seconds=SERVER_SECONDS)
+    if choice.source is not None:
+        # Nobody may ask for candles before the history is there.
+        supervisor.wait_ready("mirror", seconds=HISTORY_SECONDS)
     prepared = json.loads(supervisor.run_once(plan.preparation(demo=demo), seconds=PREPARE_SECONDS))
     for line in prepared["notes"]:
         say(line)

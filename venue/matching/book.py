@@ -26,6 +26,9 @@ class SymbolBook:
     is_delisted: bool = False
     depth: int = 0
     budget: int = 0
+    # Prices that happen elsewhere: bid and offer are what is told, and nothing trades while nobody tells.
+    is_mirrored: bool = False
+    quoted: tuple[int, int] | None = None
     _falling: list[_Entry] = field(default_factory=list)
     _rising: list[_Entry] = field(default_factory=list)
 
@@ -36,13 +39,32 @@ class SymbolBook:
 
     @property
     def ask(self) -> int:
-        """Return the best offer."""
-        return self.terms.ask(self.price, self.listing.tick)
+        """Return the best offer; nothing while nobody quotes."""
+        return self.offer(1)
 
     @property
     def bid(self) -> int:
-        """Return the best bid."""
-        return self.terms.bid(self.price, self.listing.tick)
+        """Return the best bid; nothing while nobody quotes."""
+        return self.demand(1)
+
+    def offer(self, level: int) -> int:
+        """Return the n-th offer, best first: the quote that is told, or what the model makes of the price."""
+        if not self.is_mirrored:
+            return self.terms.ask(self.price, self.listing.tick, level)
+        return self.terms.ask(self.quoted[1], self.listing.tick, level - 1) if self.quoted else 0
+
+    def demand(self, level: int) -> int:
+        """Return the n-th bid, best first."""
+        if not self.is_mirrored:
+            return self.terms.bid(self.price, self.listing.tick, level)
+        return self.terms.bid(self.quoted[0], self.listing.tick, level - 1) if self.quoted else 0
+
+    def taker_price(self, *, bought: bool, level: int) -> int:
+        """Return what a taker pays or gets at the n-th level, slippage included."""
+        price = self.terms.taker_buy if bought else self.terms.taker_sale
+        if self.quoted is None:
+            return price(self.price, self.listing.tick, level)
+        return price(self.quoted[1] if bought else self.quoted[0], self.listing.tick, level - 1)
 
     def open_bar(self, price: int, volume: int) -> None:
         """Start a new bar: its first price and the depth that its volume allows."""
@@ -54,6 +76,7 @@ class SymbolBook:
         """Stop trading until there is a candle again."""
         self.has_candle = False
         self.depth = self.budget = 0
+        self.quoted = None
 
     def add(self, order: Order) -> None:
         """Let an order wait for its price."""

@@ -63,5 +63,4 @@ def plan_quote_take(book: SymbolBook, *, bought: bool, quote: int) -> Take:
 
 
 def _price(book: SymbolBook, bought: bool, level: int) -> int:
-    price = book.terms.taker_buy if bought else book.terms.taker_sale
-    return price(book.price, book.listing.tick, level)
+    return book.taker_price(bought=bought, level=level)

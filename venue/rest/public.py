@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from venue.amounts import text
-from venue.errors import ApiError, illegal_characters, invalid_symbol, missing_parameter
+from venue.errors import ApiError, illegal_characters, invalid_symbol, missing_parameter, overloaded
 from venue.listings import symbol_information
 from venue.market.bars import INTERVALS
 from venue.matching.book import SymbolBook
@@ -63,6 +63,9 @@ async def klines(call: Call) -> list[list[object]]:
     source, clock = call.exchange.source, call.exchange.clock
     if interval is None or interval not in clock.candles[symbol].intervals:
         raise ApiError(-1120, "Invalid interval.")
+    if not clock.is_open:
+        # No candles would be taken for a market without any.
+        raise overloaded()
     await call.exchange.durable()
     now = clock.now
     first, last = start or 0, _FAR if end is None else end
