@@ -106,6 +106,7 @@ def test_an_address_that_is_wrong_is_a_4xx(api: Api, world: World, path: str) ->
     answer = api.client.get(f"/api/v1/{path}")
 
     assert 400 <= answer.status_code < 500, (answer.status_code, answer.content)
+    assert answer["Content-Type"] == "application/problem+json"
 
 
 def test_the_ends_of_time_are_no_fault_of_ours(api: Api, world: World) -> None:
@@ -122,5 +123,6 @@ def test_a_text_is_kept_as_it_is(api: Api, world: World, reason: str) -> None:
 
 
 def test_a_method_that_does_not_exist_is_refused(api: Api, world: World) -> None:
-    assert api.send("DELETE", "fills").status_code == 405
+    refused = api.send("DELETE", "fills")
+    assert (refused.status_code, refused.json()["code"], refused["Allow"]) == (405, "METHOD_NOT_ALLOWED", "GET")
     assert api.client.post("/api/v1/fills", headers={"X-HTTP-Method-Override": "GET", "Idempotency-Key": "x"}).status_code == 405
