@@ -26,7 +26,7 @@ Secret = Annotated[str, Field(min_length=8, max_length=512, pattern=r"^[\x21-\x7
 class KeyIn(Payload):
     """A key and its secret; neither is ever shown again."""
 
-    model_config = shown({"key": "the-key-of-an-exchange", "secret": "the-secret-of-the-key"})
+    model_config = shown({"key": "the-key-of-an-exchange", "secret": "the-secret-of-the-key"})  # nosec B105 - an example for people.
 
     key: Secret
     secret: Secret

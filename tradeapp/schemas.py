@@ -152,6 +152,6 @@ class PersonIn(Payload):
 class NewPasswordIn(Payload):
     """One's own new password."""
 
-    model_config = shown({"password": "a long enough sentence"})
+    model_config = shown({"password": "a long enough sentence"})  # nosec B105 - an example for people.
 
     password: Annotated[str, StringConstraints(min_length=12, max_length=128)]
