@@ -112,6 +112,8 @@ class Standing:
     net_flows: Decimal
     # What is lost if everything open, in flight or of unknown fate goes as badly as is assumed.
     worst_open: Decimal
+    # Where nothing is left that could be sold, a loss is no reason to shut before it is larger than what lies there as dust.
+    floor: Decimal = ZERO
     # Held assets that have no price: then nobody knows the equity.
     unpriced: tuple[str, ...] = ()
 
@@ -133,7 +135,7 @@ class Standing:
     @property
     def hard_cap(self) -> Decimal:
         """Return the loss at which everything is sold."""
-        return floor_to(self.base * self.limits.hard_loss_percent * HUNDREDTH, UNIT)
+        return max(floor_to(self.base * self.limits.hard_loss_percent * HUNDREDTH, UNIT), self.floor)
 
     @property
     def left(self) -> Decimal:

@@ -11,8 +11,9 @@ from portfolio.selectors.worth import consistent_read
 from portfolio.writers import risk
 from portfolio.writers.store import open_desk
 from trading.desk.desk import Desk
+from trading.desk.dust import can_be_sold
 from trading.desk.risk_rules import limits_of, standings
-from trading.desk.standing_down import can_be_sold, is_being_sold, stand_down
+from trading.desk.standing_down import is_being_sold, stand_down
 from trading.ledger import exactly, plain
 from trading.risk import HARD_STOP, REPEATED_EXECUTION, RiskRoom, Standing
 

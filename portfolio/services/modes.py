@@ -23,8 +23,8 @@ from portfolio.writers.modes import Choice
 from portfolio.writers.store import open_desk
 from stream.publish import publish_on_commit
 from trading.desk.desk import Desk
+from trading.desk.dust import can_be_sold
 from trading.desk.mode_rules import book_facts, worth_of
-from trading.desk.standing_down import can_be_sold
 from trading.handover import EXCLUSIVE, Mode
 from trading.ledger import ZERO, Pocket, exactly, plain
 from trading.rotation import BotNeeds, Finding, Policy, Rotation, Turn, check_rotation, turn_at

@@ -232,6 +232,53 @@ def test_a_hard_stop_survives_the_day_and_is_let_go_of_by_a_person_alone(world: 
     assert enter(world) == "accepted"
 
 
+def dust_alone(world: World) -> int:
+    """Leave the first book with coins worth 4 of its quote and nothing else, on the morning after."""
+    hold(world, lots=20)
+    assert codes(world.decide(world.propose("exit"))) == ["accepted"]
+    sale = world.send(world.order(kind="exit"))
+    world.fill(sale, "0.00012", "50000")
+    world.end(sale, ExchangeStatus.EXPIRED)
+    percents = {book.pk: D(20) for book in world.books[1:]} | {world.books[0].pk: D(0)}
+    services.set_allocations(account_id=world.account_id, percents=percents, by=None, now=NOW, market_at=world.market_at)
+    world.market_at += timedelta(days=1)
+    act(world)
+    standing = risk.look(world.account_id, now=NOW).standings[world.books[0].pk]
+    assert (standing.equity, standing.base) == (D(4), D(4))
+    return world.books[0].pk
+
+
+def test_a_book_of_dust_is_not_shut_for_a_person_when_its_coin_falls(world: World) -> None:
+    """8 % of dust are 32 cents: nothing could be sold and nothing saved, and tomorrow the book may enter again (I-26)."""
+    book = dust_alone(world)
+    price(world, "46000")
+    found = act(world)
+    standing = found.standings[book]
+    assert (standing.loss, standing.hard_cap, standing.soft_cap) == (D("0.32"), D(5), D("0.2"))
+    assert found.beyond == []
+    assert not RiskLatch.objects.exists()
+
+    price(world, "50000")
+    shares = {row.pk: D(20) for row in world.books}
+    services.set_allocations(account_id=world.account_id, percents=shares, by=None, now=NOW, market_at=world.market_at)
+    assert enter(world) == "accepted"
+
+
+def test_the_floor_of_dust_saves_no_book_that_can_still_sell_or_enter(world: World) -> None:
+    """The floor stands only where a hard stop had nothing to do: what can be sold is sold at its percent."""
+    book = dust_alone(world)
+    shares = {row.pk: D(20) for row in world.books[1:]} | {book: D("0.3")}
+    services.set_allocations(account_id=world.account_id, percents=shares, by=None, now=NOW, market_at=world.market_at)
+    limit(world, soft_loss_percent=D(7))
+    Book.objects.update(position_cap_percent=100)
+    assert codes(world.decide(world.propose("place", side="buy", lots=11, limit_price=D("49000")))) == ["accepted"]
+    price(world, "20000")
+    standing = act(world).standings[book]
+    assert (standing.loss, standing.is_beyond_hard) == (D("2.4"), True)
+    assert D(2) < standing.hard_cap < D("2.1")
+    assert world.order(kind="place").status == "withdrawn"
+
+
 def test_the_account_beyond_its_hard_cap_sells_every_book(world: World) -> None:
     limit(world, fall_percent=D("0.5"))
     Book.objects.update(position_cap_percent=100)

@@ -8,10 +8,11 @@ from decimal import Decimal
 from typing import Final
 
 from trading.desk.desk import Desk
+from trading.desk.dust import can_be_sold
 from trading.desk.placing import new_stop, replace_stop
 from trading.desk.reports import request_cancels
 from trading.desk.rows import PositionRow
-from trading.desk.standing_down import can_be_sold, is_being_sold, stand_down
+from trading.desk.standing_down import is_being_sold, stand_down
 from trading.handover import Act, Action, BookFacts
 from trading.ledger import ZERO, Leg, Pocket, exactly, plain
 from trading.order_status import SENDING, UNKNOWN

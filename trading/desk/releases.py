@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Final
 
 from trading.desk.desk import Desk, is_stop
+from trading.desk.dust import can_be_sold
 from trading.desk.placing import attach_stop, is_looked_after, release_waiting
 from trading.desk.rows import ENTER, FLATTEN, SELLS_OF_EXIT, STOP, IntentRow, OrderRow, PositionRow
-from trading.desk.standing_down import can_be_sold, sell_more
+from trading.desk.standing_down import sell_more
 from trading.ledger import ZERO, exactly
 from trading.order_status import WITHDRAWN
 

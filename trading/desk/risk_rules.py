@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from trading import risk
 from trading.desk.desk import Desk, is_stop, others
+from trading.desk.dust import loss_floor
 from trading.desk.refusals import Refusal
 from trading.desk.rows import ENTER, IntentRow
 from trading.ledger import ZERO, Pocket, plain
@@ -54,6 +55,7 @@ def standings(desk: Desk, room: RiskRoom, keys: Collection[int | None] | None = 
             equity=equity,
             net_flows=flows,
             worst_open=worst_of(open_now, limits, book_id=key),
+            floor=loss_floor(desk, desk.books if key is None else (key,)),
             unpriced=tuple(sorted(missing)),
         )
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from trading.desk.desk import Desk
+from trading.desk.dust import can_be_sold
 from trading.desk.placing import place
 from trading.desk.rows import FLATTEN, SELLS_OF_EXIT, IntentRow, PositionRow
 from trading.ledger import exactly
@@ -25,13 +26,6 @@ def stand_down(desk: Desk, book_id: int, *, reason: str) -> int:
             desk.drop(waiting, reason)
     holding = [position for position in desk.positions_of(book_id) if can_be_sold(desk, position)]
     return sum(sell_out(desk, position, reason=reason) for position in holding if not is_being_sold(desk, position))
-
-
-def can_be_sold(desk: Desk, position: PositionRow) -> bool:
-    """Say whether the exchange would take a sale of all whole lots: dust stays where it is."""
-    instrument, mark = desk.instrument(position.instrument_id), desk.mark(position.instrument_id)
-    quantity = position.quantity // instrument.lot_size * instrument.lot_size
-    return mark is not None and quantity >= instrument.quantity_min and quantity * mark >= instrument.notional_min
 
 
 def is_being_sold(desk: Desk, position: PositionRow) -> bool:
