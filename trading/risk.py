@@ -102,6 +102,20 @@ class DayStart(NamedTuple):
     net_flows: Decimal
 
 
+def shrunk_start(start: DayStart, *, net_flows: Decimal, worth_before: Decimal, moved: Decimal) -> DayStart:
+    """Have the start of a day leave in proportion with capital that leaves; `net_flows` do not count it yet.
+
+    Otherwise a book that lost a little and gave the rest back would look as if it had lost all of what it has left, and be
+    shut for it. A share of a book takes its share of the loss along. Capital that comes changes nothing of what was lost.
+    """
+    if moved >= ZERO or worth_before <= ZERO:
+        return start
+    base_before = start.equity + net_flows - start.net_flows
+    base_after = max(base_before, ZERO) * (worth_before + moved) // (worth_before * UNIT) * UNIT
+    # The flow itself is counted by the book: what the day began with is what makes the new base of it.
+    return DayStart(base_after - (net_flows + moved - start.net_flows), start.net_flows)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """Where an account or a book stands today."""

@@ -103,9 +103,13 @@ class Simulation:
         run = self.definition.run or partial(_step_by_step, self.definition)
         end = len(self.tape.times) if until is None else min(until, len(self.tape.times))
         while run(self.world, self.tape, self.state, self.params, end) == JOURNAL_FULL:
-            longer = np.zeros(2 * len(self.tape.journal), dtype=JOURNAL_DTYPE)
-            longer[: len(self.tape.journal)] = self.tape.journal
-            self.tape = self.tape._replace(journal=longer)
+            self.lengthen_journal()
+
+    def lengthen_journal(self) -> None:
+        """Make room for twice as many fills."""
+        longer = np.zeros(2 * len(self.tape.journal), dtype=JOURNAL_DTYPE)
+        longer[: len(self.tape.journal)] = self.tape.journal
+        self.tape = self.tape._replace(journal=longer)
 
     def result(self) -> BacktestResult:
         """Answer what came of it so far."""

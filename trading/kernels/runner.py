@@ -17,6 +17,7 @@ from trading.strategy import CLOSE, DecisionKind, OrderKind, Reason, Record
 HOLD: Final = DecisionKind.HOLD.value
 WALKED: Final = 0
 JOURNAL_FULL: Final = 1
+ASKED: Final = 2
 # More fills than one base bar can bring.
 JOURNAL_MARGIN: Final = 1024
 
@@ -27,6 +28,9 @@ _bar_path = compiled(bar_path)
 def advance(world: Record, tape: Tape, until: int) -> bool:
     """Walk base bars up to `until`; true when the strategy must step at the bar `world.bar`."""
     w = world[0]
+    if w.asked > 0:
+        w.status = ASKED
+        return False
     if w.opened == 1:
         _walk_bar(w, tape)
     while w.cursor < until:
@@ -49,6 +53,9 @@ def answer(world: Record, tape: Tape, count: int) -> None:
     if count == 1 and tape.decisions[0].kind == HOLD:
         # Nearly every bar: nothing is sized and nothing can be denied.
         tape.reasons[tape.decisions[0].reason] += 1
+        return
+    if world[0].asks == 1:
+        world[0].asked = count
         return
     _carry_out(world[0], tape, count)
 

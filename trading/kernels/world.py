@@ -74,6 +74,9 @@ WORLD_DTYPE: Final = record_dtype(
         ("levels_known", "i8"),
         ("fall_ticks", "i8"),
         ("rise_ticks", "i8"),
+        # Whether decisions are left to a coordinator instead of carried out, and how many wait for it now.
+        ("asks", "i8"),
+        ("asked", "i8"),
         # One more than may rest: the record of an order that is filled at once.
         ("orders", ORDER_DTYPE, (MAX_ORDERS + 1,)),
     ]

@@ -16,8 +16,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from backtests import candle_files, jobs, runs, selectors, services, user_strategies
+from backtests.account_command import add_account_arguments, compare_accounts
 from backtests.models import BacktestRun
 from backtests.spec import BacktestSpec, milliseconds
+from backtests.words import decimal_of, described_instrument, moment_of
+from trading.allocations import PlanRefused
 from trading.bars import interval_milliseconds
 from trading.instruments import Instrument
 from trading.kernels.backtest import Fill
@@ -52,6 +55,7 @@ class Command(BaseCommand):
         run.add_argument("--filters", default="", metavar="TICK,LOT,MIN_NOTIONAL", help="instead of the stored instrument")
         run.add_argument("--no-store", action="store_true", help="keep nothing in the database")
         run.add_argument("--json", action="store_true")
+        add_account_arguments(actions.add_parser("account", help="simulate whole accounts and compare plans"))
         show = actions.add_parser("show", help="show a stored backtest")
         show.add_argument("run_id", type=int)
         show.add_argument("--json", action="store_true")
@@ -59,8 +63,11 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run or show; a person sees a message, never a traceback."""
         try:
+            if options["action"] == "account":
+                self.stdout.write(compare_accounts(options))
+                return
             report = _show(options["run_id"]) if options["action"] == "show" else _run(options)
-        except (ValueError, LookupError, InvalidOperation) as error:
+        except (ValueError, LookupError, InvalidOperation, OSError, PlanRefused) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(json.dumps(report, indent=2) if options["json"] else _as_text(report))
 
@@ -123,7 +130,7 @@ def _report(spec: BacktestSpec, fills: list[dict[str, Any]], metrics: dict[str, 
 
 
 def _spec(options: dict[str, Any], instruments: Sequence[Instrument]) -> BacktestSpec:
-    begin_at, end_at = _moment(options["begin"]), _moment(options["end"])
+    begin_at, end_at = moment_of(options["begin"]), moment_of(options["end"])
     if begin_at >= end_at:
         raise ValueError(f"--to {options['end']} must be after --from {options['begin']}")
     base = options["base_interval"] or options["interval"]
@@ -140,13 +147,13 @@ def _spec(options: dict[str, Any], instruments: Sequence[Instrument]) -> Backtes
         folder=options["data"],
         begin_at=begin_at,
         end_at=end_at,
-        anchor_at=_moment(options["anchor"]) if options["anchor"] else None,
-        trade_from_at=_moment(options["trade_from"]) if options["trade_from"] else None,
-        allocation=_decimal("--allocation", options["allocation"]),
-        taker_fee=_decimal("--fee-rate", options["fee_rate"]),
-        maker_fee=_decimal("--maker-fee-rate", options["maker_fee_rate"] or options["fee_rate"]),
-        half_spread=_decimal("--half-spread-bps", options["half_spread_bps"]) * BASIS_POINT,
-        slippage=_decimal("--slippage-bps", options["slippage_bps"]) * BASIS_POINT,
+        anchor_at=moment_of(options["anchor"]) if options["anchor"] else None,
+        trade_from_at=moment_of(options["trade_from"]) if options["trade_from"] else None,
+        allocation=decimal_of("--allocation", options["allocation"]),
+        taker_fee=decimal_of("--fee-rate", options["fee_rate"]),
+        maker_fee=decimal_of("--maker-fee-rate", options["maker_fee_rate"] or options["fee_rate"]),
+        half_spread=decimal_of("--half-spread-bps", options["half_spread_bps"]) * BASIS_POINT,
+        slippage=decimal_of("--slippage-bps", options["slippage_bps"]) * BASIS_POINT,
     )
 
 
@@ -159,16 +166,7 @@ def _finest(folder: Path, instruments: Sequence[Instrument], begin: int, end: in
 def _instruments(options: dict[str, Any]) -> list[Instrument]:
     if not options["filters"]:
         return [selectors.known_instrument(symbol) for symbol in options["symbol"]]
-    return [_described(symbol, options["filters"]) for symbol in options["symbol"]]
-
-
-def _described(symbol: str, filters: str) -> Instrument:
-    base, slash, quote = symbol.partition("@")[0].partition("/")
-    parts = filters.split(",")
-    if not (slash and base and quote) or len(parts) != 3:
-        raise ValueError("--filters needs --symbol as BASE/QUOTE and three numbers: tick, lot, least notional")
-    tick, lot, notional = (_decimal("--filters", part) for part in parts)
-    return Instrument(symbol, base, quote, tick, lot, lot, lot * 10**9, notional)
+    return [described_instrument(symbol, options["filters"]) for symbol in options["symbol"]]
 
 
 def _params(pairs: list[str]) -> dict[str, str]:
@@ -179,21 +177,6 @@ def _params(pairs: list[str]) -> dict[str, str]:
             raise ValueError(f"--param wants NAME=VALUE, not {pair!r}")
         params[name] = value
     return params
-
-
-def _moment(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no date: write 2024-03-01 or 2024-03-01T12:00") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-def _decimal(name: str, text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise ValueError(f"{name} must be a number, not {text!r}") from None
 
 
 def _fill(fill: Any) -> dict[str, Any]:

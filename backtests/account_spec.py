@@ -1,0 +1,204 @@
+"""Plan files for a whole account: a line-up as the product has it, with what an account would do with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from strategies import registry
+from trading.accounts.plan import AccountBot, AccountPlan, Shares, Turns, Version, single
+from trading.allocations import Policy
+from trading.bars import Candles, interval_milliseconds
+from trading.handover import Mode
+from trading.instruments import Instrument
+from trading.kernels.backtest import Costs
+from trading.ledger import ZERO
+from trading.risk import opening_limits, overlay
+from trading.rotation_text import parse_rotation
+
+_BYTES_MAX = 256 * 1024
+
+
+class BadAccountPlan(ValueError):
+    """A plan file says something that cannot be simulated."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BotRow(_Strict):
+    """One bot of a line-up."""
+
+    key: str
+    name: str
+    aliases: tuple[str, ...] = ()
+    strategy: str
+    symbols: tuple[str, ...]
+    interval: str
+    percent: Decimal
+    position_cap_percent: Decimal = Decimal(10)
+    params: dict[str, Any] = Field(default_factory=dict)
+    exchanges: tuple[str, ...] = ()
+
+
+class VersionRow(_Strict):
+    """Shares that hold from a moment on."""
+
+    at: datetime
+    percents: dict[str, Decimal] = Field(default_factory=dict)
+    rebase: bool = False
+
+
+class AccountRows(_Strict):
+    """What an account would do with a line-up; whatever is not said comes from the command line."""
+
+    mode: Literal["percentage", "single", "rotation"] | None = None
+    versions: tuple[VersionRow, ...] = ()
+    reserve_percent: Decimal = ZERO
+    band_percent: Decimal = ZERO
+    rebase_hours: int = 0
+    bot: str = ""
+    rotation: str = ""
+    budget: Decimal | None = None
+    # Changes of the limits that a new account opens with.
+    limits: dict[str, Decimal | int | str] = Field(default_factory=dict)
+
+
+class PlanFile(_Strict):
+    """A line-up file, with or without what the account would do."""
+
+    schema_number: Literal[1] = Field(alias="schema")
+    name: str
+    bots: tuple[BotRow, ...] = Field(min_length=1)
+    account: AccountRows = AccountRows()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountAsked:
+    """What a person asks of a simulation beside the plan file."""
+
+    mode: Mode | None
+    capital: Decimal
+    begin_at: datetime
+    end_at: datetime
+    costs: Costs
+    bot: str = ""
+    rotation: str = ""
+    budget: Decimal | None = None
+    is_limited: bool = True
+    # Instead of the bots' own.
+    interval: str = ""
+
+
+def read_plan(path: Path) -> PlanFile:
+    """Read a plan file, or say everything that is wrong with it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if len(text) > _BYTES_MAX:
+            raise BadAccountPlan(f"{path} is larger than {_BYTES_MAX} bytes")
+        return PlanFile.model_validate(json.loads(text))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors())
+        raise BadAccountPlan(f"{path} is no plan: {wrong}") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise BadAccountPlan(f"{path} cannot be read: {error}") from error
+
+
+def intervals(file: PlanFile, asked: AccountAsked) -> dict[str, str]:
+    """Answer the interval of each bot, by its key."""
+    return {bot.key: asked.interval or bot.interval for bot in file.bots}
+
+
+def first_candle(bot: BotRow, interval: str, begin_at: datetime) -> int:
+    """Answer the open of the first candle that a bot needs to be warm when the account begins."""
+    length = interval_milliseconds(interval)
+    bars = registry.definition(bot.strategy).warmup_bars(registry.make_params(bot.strategy, bot.params, interval))
+    begin = int(begin_at.astimezone(UTC).timestamp()) * 1000
+    return (begin // length - bars - 1) * length
+
+
+def account_plan(
+    file: PlanFile, asked: AccountAsked, *, candles: Mapping[str, Candles], instruments: Mapping[str, Instrument]
+) -> AccountPlan:
+    """Put a plan together; candles by the bot's key, instruments by symbol."""
+    mode = asked.mode or Mode(file.account.mode or Mode.PERCENTAGE)
+    limits = None
+    if asked.is_limited:
+        limits = overlay(opening_limits(asked.capital), file.account.limits)
+        limits = replace(limits, order_value_max=Decimal(limits.order_value_max))
+    return AccountPlan(
+        name=f"{file.name}, {mode}",
+        bots=tuple(_bot(bot, asked.interval or bot.interval, candles[bot.key], instruments) for bot in file.bots),
+        sharing=_shares(file, asked) if mode == Mode.PERCENTAGE else _turns(file, asked, mode),
+        capital=asked.capital,
+        begin_at=asked.begin_at,
+        end_at=asked.end_at,
+        costs=asked.costs,
+        limits=limits,
+    )
+
+
+def _bot(bot: BotRow, interval: str, candles: Candles, instruments: Mapping[str, Instrument]) -> AccountBot:
+    return AccountBot(
+        key=bot.key,
+        definition=registry.definition(bot.strategy),
+        params=registry.make_params(bot.strategy, bot.params, interval),
+        interval_ms=interval_milliseconds(interval),
+        instrument=instruments[the_symbol(bot)],
+        candles=candles,
+        position_cap_percent=bot.position_cap_percent,
+    )
+
+
+def the_symbol(bot: BotRow) -> str:
+    """Answer the one market of a bot; several are not simulated."""
+    if len(bot.symbols) != 1 or len(bot.exchanges) > 1:
+        raise BadAccountPlan(f"{bot.key} trades {', '.join(bot.symbols)}: only bots of one market are simulated")
+    return bot.symbols[0]
+
+
+def _shares(file: PlanFile, asked: AccountAsked) -> Shares:
+    first = Version(at=asked.begin_at, percents={bot.key: bot.percent for bot in file.bots})
+    later = [Version(at=_utc(row.at), percents=_by_key(file, row.percents), rebase=row.rebase) for row in file.account.versions]
+    account = file.account
+    policy = Policy(reserve_percent=account.reserve_percent, band_percent=account.band_percent, rebase_hours=account.rebase_hours)
+    return Shares(versions=(first, *later), policy=policy)
+
+
+def _turns(file: PlanFile, asked: AccountAsked, mode: Mode) -> Turns:
+    budget = asked.budget if asked.budget is not None else file.account.budget
+    if mode == Mode.SINGLE:
+        wanted = asked.bot or file.account.bot
+        if not wanted:
+            raise BadAccountPlan("Single mode needs a bot: say --bot NAME or name it in the plan")
+        return single(_key_of(file, wanted), budget=budget)
+    text = asked.rotation or file.account.rotation
+    if not text:
+        raise BadAccountPlan("Rotation mode needs a week: say --rotation FILE or write it into the plan")
+    rotation = parse_rotation(text)
+    slots = tuple(replace(slot, bot=_key_of(file, slot.bot) if slot.bot else "") for slot in rotation.slots)
+    return Turns(mode=mode, rotation=replace(rotation, slots=slots), budget=budget)
+
+
+def _by_key(file: PlanFile, percents: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    return {_key_of(file, name): percent for name, percent in percents.items()}
+
+
+def _key_of(file: PlanFile, wanted: str) -> str:
+    for bot in file.bots:
+        if wanted.casefold() in {name.casefold() for name in (bot.key, bot.name, *bot.aliases)}:
+            return bot.key
+    known: Sequence[str] = [bot.name for bot in file.bots]
+    raise BadAccountPlan(f"There is no bot {wanted}. Known: {', '.join(known)}.")
+
+
+def _utc(at: datetime) -> datetime:
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -1,0 +1,109 @@
+"""Whole accounts from the command line: plans side by side, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from django.core.management import CommandError, call_command
+
+from backtests.account_spec import read_plan
+from bots import lineups
+from tests.trading.markets import random_walk
+
+BOTS = [("GRID", "grid", "GridTrading"), ("TRIPLE", "triple_ema", "TripleEMA")]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder of candles as the history has them, a week to warm up and nine days to trade."""
+    candles = random_walk(seed=21, bars=4608)
+    columns = dict(zip(("open", "high", "low", "close", "volume"), candles.values, strict=True))
+    place = tmp_path / "binance" / "ETHUSDT"
+    place.mkdir(parents=True)
+    pq.write_table(pa.table({"open_time": candles.times, **columns}), place / "5m.parquet")
+    return tmp_path
+
+
+def write(path: Path, **account: Any) -> Path:
+    """Write a plan of two bots."""
+    bots = [
+        {"key": key, "name": name, "strategy": strategy, "symbols": ["ETH/USDT"], "interval": "5m", "percent": "40"}
+        | {"position_cap_percent": "70", "params": {"cost_gate": 0} if strategy == "triple_ema" else {}}
+        for key, strategy, name in BOTS
+    ]
+    path.write_text(json.dumps({"schema": 1, "name": path.stem, "bots": bots, "account": account}))
+    return path
+
+
+def run(*plans: Path, folder: Path, more: tuple[str, ...] = ()) -> str:
+    """Call the command."""
+    out = StringIO()
+    stretch = ("--from", "2024-01-08", "--to", "2024-01-17", "--data", str(folder), "--filters", "ETH/USDT=0.01,0.0001,5")
+    call_command("backtest", "account", "--plan", *map(str, plans), *stretch, *more, stdout=out)
+    return out.getvalue()
+
+
+def test_plans_are_compared_side_by_side(folder: Path, tmp_path: Path) -> None:
+    first = write(tmp_path / "first.json")
+    second = write(tmp_path / "second.json", rebase_hours=24, reserve_percent="5")
+    week = tmp_path / "week.txt"
+    week.write_text("zone UTC\ndaily 00:00-12:00 GridTrading flatten\ndaily 12:00-24:00 TripleEMA carry\n")
+    more = ("--mode", "percentage", "single", "rotation", "--bot", "gridtrading", "--rotation", str(week), "--no-caps", "--json")
+
+    reports = json.loads(run(first, second, folder=folder, more=more))
+
+    assert [report["name"] for report in reports] == [
+        f"{name}, {mode}" for name in ("first", "second") for mode in ("percentage", "single", "rotation")
+    ]
+    assert all(report["fills"] > 0 for report in reports)
+    # Turns do not read the schedule of shares.
+    assert reports[1] | {"name": ""} == reports[4] | {"name": ""}
+    assert reports[0]["final_equity"] != reports[3]["final_equity"]
+    assert reports[2]["switches"] > 10
+    assert {bot["key"] for report in reports for bot in report["bots"]} == {"GRID", "TRIPLE"}
+
+
+def test_a_table_shows_what_the_json_says(folder: Path, tmp_path: Path) -> None:
+    asked = write(tmp_path / "first.json")
+
+    (report,) = json.loads(run(asked, folder=folder, more=("--json",)))
+    table = run(asked, folder=folder)
+
+    lines = {line.split("  ")[0]: line for line in table.splitlines()}
+    assert f"{float(report['final_equity']):.2f}" in lines["final equity"]
+    assert str(report["fills"]) in lines["fills"]
+    for code, count in report["refusals"].items():
+        assert str(count) in lines[code]
+
+
+def test_what_is_wrong_is_said(folder: Path, tmp_path: Path) -> None:
+    asked = write(tmp_path / "first.json")
+    with pytest.raises(CommandError, match="--bot"):
+        run(asked, folder=folder, more=("--mode", "single"))
+    with pytest.raises(CommandError, match="There is no bot ghost"):
+        run(asked, folder=folder, more=("--mode", "single", "--bot", "ghost"))
+    with pytest.raises(CommandError, match="--rotation"):
+        run(asked, folder=folder, more=("--mode", "rotation"))
+    with pytest.raises(CommandError, match="cannot be read"):
+        run(tmp_path / "absent.json", folder=folder)
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"schema": 1, "name": "x", "bots": [{"key": "A"}], "colour": "red"}')
+    with pytest.raises(CommandError, match="colour"):
+        run(bad, folder=folder)
+
+
+def test_the_shipped_line_up_is_read_as_the_product_reads_it() -> None:
+    mine, shipped = read_plan(lineups.LINEUP_A), lineups.load(lineups.LINEUP_A)
+
+    assert [
+        (bot.key, bot.name, bot.strategy, bot.symbols, bot.interval, bot.percent, bot.position_cap_percent) for bot in mine.bots
+    ] == [
+        (bot.key, bot.name, bot.strategy, bot.symbols, bot.interval, bot.percent, bot.position_cap_percent)
+        for bot in shipped.bots
+    ]

@@ -1,0 +1,96 @@
+"""The caps of the day on a simulated account: what account and books began with, and who is shut until tomorrow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from trading.accounts.member import Member
+from trading.accounts.referee import Referee
+from trading.ledger import ZERO, exactly
+from trading.risk import HARD_STOP, REFUSE, DayStart, Limits, RiskRoom, Standing, shrunk_start
+
+
+@dataclass(slots=True)
+class Guard:
+    """Keeps the starts of the day and the latches; the key None is the account.
+
+    A latch is released at midnight UTC: a simulation has nobody to look, and this is what an operator who looks once a day does.
+    """
+
+    limits: Limits
+    members: Sequence[Member]
+    starts: dict[int | None, DayStart] = field(default_factory=dict)
+    latches: dict[int | None, str] = field(default_factory=dict)
+    # Entries in a row that gave no position, by book.
+    barren: dict[int, int] = field(default_factory=dict)
+    stops: list[tuple[int, int | None]] = field(default_factory=list)
+
+    @exactly
+    def open_day(self, at: int, unallocated: Decimal) -> None:
+        """Write down what the day begins with."""
+        worths = self._worths(at, unallocated)
+        self.starts = {key: DayStart(worth, self._flows(key)) for key, worth in worths.items()}
+        self.latches = {}
+        self.barren = {}
+
+    @exactly
+    def moved(self, member: Member, moved: Decimal, at: int) -> None:
+        """Have the start of a book's day follow capital that is about to move."""
+        start = self.starts.get(member.number)
+        if start is not None:
+            self.starts[member.number] = shrunk_start(
+                start, net_flows=member.net_flows, worth_before=member.worth(at), moved=moved
+            )
+
+    def entered(self, member: Member, *, is_filled: bool) -> None:
+        """Count entries in a row that came to nothing."""
+        self.barren[member.number] = 0 if is_filled else self.barren.get(member.number, 0) + 1
+
+    def room(self, referee: Referee, at: int) -> RiskRoom:
+        """Lay out what the risk rules must know."""
+        return RiskRoom(
+            limits=self.limits,
+            book_limits={},
+            starts=self.starts,
+            net_flows={key: self._flows(key) for key in (None, *(member.number for member in self.members))},
+            prices=referee.prices(at),
+            closes=referee.closes(at),
+            latches=self.latches,
+            barren={(member.number, referee.instrument_id(member)): self.barren.get(member.number, 0) for member in self.members},
+            sold_lately=referee.sold_lately(at) if self.limits.opposite_positions == REFUSE else frozenset(),
+        )
+
+    @exactly
+    def floors(self) -> dict[int | None, Decimal]:
+        """Answer the worth at which account and books are beyond their hard cap, of those that are not shut yet."""
+        found = {}
+        for key in self.starts:
+            if key in self.latches or None in self.latches:
+                continue
+            standing = self._standing(key, ZERO)
+            if standing.hard_cap > ZERO:
+                found[key] = standing.loss - standing.hard_cap
+        return found
+
+    @exactly
+    def shut(self, at: int, unallocated: Decimal) -> list[int | None]:
+        """Latch whatever is beyond its hard cap now; answer what is new."""
+        worths = self._worths(at, unallocated)
+        beyond = [key for key in self.floors() if self._standing(key, worths[key]).is_beyond_hard]
+        for key in beyond:
+            self.latches[key] = HARD_STOP
+            self.stops.append((at, key))
+        return beyond
+
+    def _standing(self, key: int | None, equity: Decimal) -> Standing:
+        return Standing(limits=self.limits, start=self.starts[key], equity=equity, net_flows=self._flows(key), worst_open=ZERO)
+
+    def _worths(self, at: int, unallocated: Decimal) -> dict[int | None, Decimal]:
+        books: dict[int | None, Decimal] = {member.number: member.worth(at) for member in self.members}
+        return {None: unallocated + sum(books.values(), ZERO)} | books
+
+    def _flows(self, key: int | None) -> Decimal:
+        # Nothing enters or leaves a simulated account; what moves inside it is a flow of its books.
+        return ZERO if key is None else next(member.net_flows for member in self.members if member.number == key)

@@ -1,0 +1,247 @@
+"""The coordinator's own rules over a simulated account: its rows are laid out, `trading.desk` decides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from trading.accounts.member import Member
+from trading.desk.admission import entry_refusal, expected_price, price_inside_rivals
+from trading.desk.desk import MINUTE, Desk
+from trading.desk.memory import Memory, MemoryStore
+from trading.desk.plain import Account, Book, Instrument, Intent, Order, Position, Reservation
+from trading.desk.refusals import Refusal
+from trading.desk.rows import LIMIT_MAKER, PLACE, STOP, STOP_LOSS
+from trading.desk.turns import turn_refusal
+from trading.handover import Stance
+from trading.ledger import ZERO, Pocket, exactly
+from trading.order_status import OPEN
+from trading.proposals import Proposal
+from trading.risk import RiskRoom
+from trading.settlement import AVAILABLE, RESERVED, UNALLOCATED
+from trading.strategy import BUY, SELL, OrderKind, Reason, Record
+
+# Client order ids name no account here: nothing is sent.
+_DEPLOY: Final = "sim"
+# Order numbers of one book stay below this.
+_NUMBERS: Final = 10**12
+
+
+class Verdict(NamedTuple):
+    """Whether an entry may live, and at which limit."""
+
+    refusal: Refusal | None
+    limit_price: Decimal | None
+
+
+class Referee:
+    """Asks the rules about one account; knows the entries of the last minute, nothing else of its own."""
+
+    def __init__(self, members: Sequence[Member], quote: str) -> None:
+        """Lay out what never changes: the account and its markets."""
+        self._members = members
+        self._quote = quote
+        self._instruments = {symbol: _instrument_row(pk, one) for pk, (symbol, one) in enumerate(_markets(members), start=1)}
+        self._granted: list[tuple[int, int]] = []
+        # The rows of each book, with what they were made from.
+        self._rows: dict[int, tuple[tuple[int, int], list[Order]]] = {}
+
+    def instrument_id(self, member: Member) -> int:
+        """Return the number of a member's market."""
+        return self._instruments[member.instrument.symbol].pk
+
+    @exactly
+    def judge(
+        self, member: Member, proposal: Proposal, *, at: int, unallocated: Decimal, room: RiskRoom | None, stance: Stance | None
+    ) -> Verdict:
+        """Say whether an entry or a resting order may live now."""
+        desk = self.desk(at, unallocated=unallocated, room=room, stance=stance)
+        kind = str(proposal.kind)
+        intent = Intent(
+            book_id=member.number,
+            kind=kind,
+            instrument=self._instruments[member.instrument.symbol],
+            side=proposal.side,
+            slot=proposal.slot,
+            lots=proposal.lots,
+            limit_price=proposal.limit_price,
+            stop_price=proposal.stop_price,
+            expected_price=None if proposal.limit_price is None else expected_price(kind, proposal.limit_price),
+            reason=proposal.reason,
+            market_at=desk.market_at,
+        )
+        intent.limit_price = price_inside_rivals(desk, intent)
+        refusal = entry_refusal(desk, intent)
+        if refusal is None:
+            self._granted.append((at, member.number))
+        return Verdict(refusal, intent.limit_price)
+
+    @exactly
+    def turn_of(self, member: Member, *, at: int, stance: Stance | None) -> Refusal | None:
+        """Say whose turn it is, to a member that wants to enter and has no money for it."""
+        return None if stance is None else turn_refusal(self.desk(at, unallocated=ZERO, room=None, stance=stance), member.number)
+
+    def desk(self, at: int, *, unallocated: Decimal, room: RiskRoom | None, stance: Stance | None) -> Desk:
+        """Open a desk on the account as it is now; what the rules do to it reaches nobody."""
+        market_at = moment(at)
+        memory = Memory(
+            Account(pk=1, deploy=_DEPLOY, quote_asset=self._quote),
+            books=[_book_row(member) for member in self._members],
+            instruments=self._instruments.values(),
+        )
+        tables = memory.tables
+        tables.pockets[Pocket(UNALLOCATED, None, self._quote)] = unallocated
+        for member in self._members:
+            row = self._instruments[member.instrument.symbol]
+            memory.marks[row.pk] = member.mark(at)
+            for asset, free, held in _balances(member):
+                tables.pockets[Pocket(AVAILABLE, member.number, asset)] = free
+                tables.pockets[Pocket(RESERVED, member.number, asset)] = held
+            tables.positions[member.number, row.pk] = Position(
+                book_id=member.number, instrument_id=row.pk, quantity=member.quantity
+            )
+            for order in self._orders(member, at):
+                tables.orders[order.pk] = order
+                tables.live.add(order.pk)
+        memory.risk, memory.stance = room, stance
+        store = _Rows(memory, self._entries_since(market_at - MINUTE))
+        return Desk(store, store.account, market_at=market_at, now=market_at)
+
+    def prices(self, at: int) -> dict[str, Decimal]:
+        """Return the newest price of every asset in quote."""
+        return {self._quote: Decimal(1)} | {member.instrument.base: member.mark(at) for member in self._members}
+
+    def closes(self, at: int) -> dict[int, Decimal]:
+        """Return the last close of every market."""
+        return {self.instrument_id(member): member.mark(at) for member in self._members}
+
+    def sold_lately(self, at: int) -> frozenset[tuple[int, int]]:
+        """Return which books sold in which markets in the last minute."""
+        return frozenset((member.number, self.instrument_id(member)) for member in self._members if _has_sold(member, at))
+
+    def _entries_since(self, market_at: datetime) -> Mapping[int, int]:
+        self._granted = [(at, number) for at, number in self._granted if moment(at) > market_at]
+        return Counter(number for _, number in self._granted)
+
+    def _orders(self, member: Member, at: int) -> list[Order]:
+        made_from = (at, member.changes)
+        known = self._rows.get(member.number)
+        if known is None or known[0] != made_from:
+            row = self._instruments[member.instrument.symbol]
+            known = made_from, [_order_row(member, row, order, moment(at)) for order in member.orders()]
+            self._rows[member.number] = known
+        return known[1]
+
+
+class _Rows(MemoryStore):
+    """Rows of one moment; entries that were filled at once left no order behind, so they are counted apart."""
+
+    def __init__(self, memory: Memory, entries: Mapping[int, int]) -> None:
+        super().__init__(memory, memory.tables)
+        self._entries = entries
+
+    def entry_counts(self, *, after: datetime) -> Mapping[int, int]:
+        """Count the entries granted in the last minute, by book."""
+        del after
+        return self._entries
+
+
+def moment(at: int) -> datetime:
+    """Turn UTC milliseconds into a moment, exactly."""
+    return _EPOCH + timedelta(milliseconds=at)
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _markets(members: Sequence[Member]) -> Iterator[tuple[str, Member]]:
+    seen: set[str] = set()
+    for member in members:
+        if member.instrument.symbol not in seen:
+            seen.add(member.instrument.symbol)
+            yield member.instrument.symbol, member
+
+
+def _instrument_row(pk: int, member: Member) -> Instrument:
+    known = member.instrument
+    return Instrument(
+        pk=pk,
+        symbol=known.symbol,
+        venue_symbol=known.symbol.replace("/", ""),
+        base=known.base,
+        quote=known.quote,
+        tick_size=known.tick_size,
+        lot_size=known.lot_size,
+        quantity_min=known.min_quantity,
+        quantity_max=known.max_quantity,
+        notional_min=known.min_notional,
+    )
+
+
+def _book_row(member: Member) -> Book:
+    return Book(
+        pk=member.number,
+        number=member.number,
+        name=member.bot.key,
+        base_equity=member.allocation,
+        pending=member.pending,
+        position_cap_percent=member.bot.position_cap_percent,
+    )
+
+
+def _balances(member: Member) -> Iterator[tuple[str, Decimal, Decimal]]:
+    yield member.instrument.quote, member.cash, member.cash_reserved
+    yield member.instrument.base, member.quantity - member.quantity_reserved, member.quantity_reserved
+
+
+def _order_row(member: Member, row: Instrument, order: Record, market_at: datetime) -> Order:
+    is_stop = int(order["kind"]) == OrderKind.STOP
+    side = "buy" if int(order["side"]) == BUY else "sell"
+    lots, price = int(order["lots"]), member.instrument.price(int(order["ticks"]))
+    number = member.number * _NUMBERS + int(order["id"])
+    intent = Intent(
+        book_id=member.number,
+        kind=STOP if is_stop else PLACE,
+        instrument=row,
+        side=side,
+        lots=lots,
+        slot=int(order["slot"]),
+        limit_price=None if is_stop else price,
+        stop_price=price if is_stop else None,
+        expected_price=None if is_stop else price,
+        reason=Reason(int(order["reason"])).name,
+        market_at=market_at,
+        seq=number,
+    )
+    return Order(
+        pk=number,
+        book_id=member.number,
+        intent=intent,
+        instrument=row,
+        reservation=Reservation(asset=row.quote if side == "buy" else row.base, initial=ZERO, remaining=ZERO),
+        client_order_id=f"{_DEPLOY}-{number}",
+        side=side,
+        type=STOP_LOSS if is_stop else LIMIT_MAKER,
+        quantity=member.instrument.quantity(lots),
+        price=None if is_stop else price,
+        stop_price=price if is_stop else None,
+        status=OPEN,
+        slot=int(order["slot"]),
+        market_at=market_at,
+        created_at=market_at,
+        filters_version=row.filters_version,
+    )
+
+
+def _has_sold(member: Member, at: int) -> bool:
+    journal = member.simulation.tape.journal[: member.fill_count]
+    since = at - int(MINUTE / timedelta(milliseconds=1))
+    for entry in journal[::-1]:
+        if int(entry["time"]) <= since:
+            return False
+        if int(entry["side"]) == SELL:
+            return True
+    return False

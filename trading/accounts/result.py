@@ -1,0 +1,74 @@
+"""What a simulated account came to, bot by bot; the books and what nobody has add up to it, to the last unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from trading.bars import Floats, Times
+from trading.handover import Mode
+from trading.kernels.backtest import Fill
+from trading.ledger import ZERO
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BotResult:
+    """What came of one bot: its fills, its purse, and what was refused."""
+
+    key: str
+    strategy: str
+    symbol: str
+    fills: tuple[Fill, ...]
+    cash: Decimal
+    quantity: Decimal
+    mark: Decimal
+    # Capital put in and not taken out again; holdings that were handed on count at their mark.
+    net_flows: Decimal
+    reasons: Mapping[str, int]
+    refusals: Mapping[str, int]
+    # What the book was worth at the account's times.
+    worths: Floats
+
+    @property
+    def equity(self) -> Decimal:
+        """Value everything at the last mark."""
+        return self.cash + self.quantity * self.mark
+
+    @property
+    def profit(self) -> Decimal:
+        """Return what it won or lost."""
+        return self.equity - self.net_flows
+
+    @property
+    def fees(self) -> Decimal:
+        """Add up its fees in quote; one taken in base counts at the price of its fill."""
+        return sum((fill.fee * fill.price if fill.side == "buy" else fill.fee for fill in self.fills), ZERO)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AccountResult:
+    """What came of an account; `times` are the opens of the base bars at which `worths` was taken."""
+
+    name: str
+    mode: Mode
+    capital: Decimal
+    unallocated: Decimal
+    bots: tuple[BotResult, ...]
+    times: Times
+    worths: Floats
+    # When the account passed on, and to whom; whom a hard cap shut, None being the account.
+    switches: tuple[tuple[datetime, str], ...]
+    hard_stops: tuple[tuple[datetime, str | None], ...]
+    decisions: int
+
+    @property
+    def final_equity(self) -> Decimal:
+        """Add up the books and what is dealt to nobody."""
+        return self.unallocated + sum((bot.equity for bot in self.bots), ZERO)
+
+    @property
+    def fees(self) -> Decimal:
+        """Add up the fees of all bots in quote."""
+        return sum((bot.fees for bot in self.bots), ZERO)

@@ -1,0 +1,139 @@
+"""Single and rotation mode over time: whose turn it is, and how the account passes on by the production hand-over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from trading import handover
+from trading.accounts.member import Member
+from trading.accounts.plan import Turns
+from trading.accounts.purse import Purse
+from trading.accounts.referee import moment
+from trading.desk.mode_rules import HANDED_OVER
+from trading.handover import Act, Action, BookFacts, HandOver, Stance
+from trading.ledger import ZERO, exactly
+from trading.rotation import Policy, Turn, turn_at
+from trading.strategy import BUY
+
+# A hand-over in which every order ends at once takes a few steps; more would be one that goes round in circles.
+_STEPS_MAX: Final = 20
+
+
+class TurnTaking:
+    """Gives the account to one bot at a time."""
+
+    def __init__(self, turns: Turns, members: Sequence[Member], purse: Purse, *, interval_ms: int) -> None:
+        """Give it to nobody yet."""
+        self._turns = turns
+        self._members = {member.number: member for member in members}
+        self._purse = purse
+        self._look_again = timedelta(milliseconds=interval_ms)
+        self._turn: Turn | None = None
+        self._hand_over: HandOver | None = None
+        # The stops of books that leave, by market: their orders go before what they guard is handed on.
+        self._stop_ticks: dict[int, int] = {}
+        self.switches: list[tuple[datetime, str]] = []
+
+    @property
+    def stance(self) -> Stance | None:
+        """Answer who may enter, since when and until when."""
+        passing, turn = self._hand_over, self._turn
+        if passing is None or turn is None:
+            return None
+        return Stance(
+            mode=self._turns.mode,
+            epoch=passing.epoch,
+            phase=passing.phase,
+            active=passing.incoming,
+            since=passing.settled_at,
+            until=turn.end_at,
+        )
+
+    def next_after(self, at: int) -> datetime | None:
+        """Answer when there is something to do next."""
+        if self._hand_over is not None and not self._hand_over.is_settled:
+            return moment(at) + self._look_again
+        return None if self._turn is None else self._turn.end_at
+
+    @exactly
+    def act(self, at: int) -> None:
+        """Pass the account on where a turn is over, and go on with a hand-over that is under way."""
+        now = moment(at)
+        if self._turn is None or (self._turn.end_at is not None and now >= self._turn.end_at):
+            self._begin(now)
+        for _ in range(_STEPS_MAX):
+            passing = self._hand_over
+            if passing is None or passing.is_settled:
+                return
+            step = handover.step(passing, {number: self._facts(number, passing, at) for number in passing.outgoing}, now)
+            self._hand_over = step.hand_over
+            if not step.actions:
+                return
+            for action in step.actions:
+                self._perform(action, step.hand_over, at)
+        raise RuntimeError(f"The hand-over at {now} does not come to an end")
+
+    def _begin(self, now: datetime) -> None:
+        before, self._turn = self._turn, turn_at(self._turns.rotation, now)
+        if before is not None and before.bot == self._turn.bot:
+            return
+        incoming = frozenset(member.number for member in self._members.values() if member.bot.key == self._turn.bot)
+        self._hand_over = handover.begin(
+            self._hand_over,
+            active=frozenset() if self._hand_over is None else self._hand_over.incoming,
+            incoming=incoming,
+            policy=Policy.FLATTEN if before is None else before.policy,
+            at=now,
+            wait_minutes=0 if before is None else before.wait_minutes,
+        )
+        self.switches.append((now, self._turn.bot))
+
+    def _facts(self, number: int, passing: HandOver, at: int) -> BookFacts:
+        member, heir = self._members[number], self._heir(passing)
+        orders = member.orders()
+        entries = sum(int(order["side"]) == BUY for order in orders)
+        is_sellable = member.is_sellable(at)
+        passes_on = is_sellable and heir is not None and heir.instrument == member.instrument
+        return BookFacts(entries=entries, exits=len(orders) - entries, sellable=int(is_sellable), can_be_handed_on=int(passes_on))
+
+    def _perform(self, action: Action, passing: HandOver, at: int) -> None:
+        if action.act == Act.SETTLE:
+            self._deal(passing, at)
+            return
+        assert action.book_id is not None
+        member = self._members[action.book_id]
+        if action.act == Act.CANCEL_ENTRIES:
+            member.cancel(entries_only=True)
+        elif action.act == Act.CANCEL_ALL:
+            self._stop_ticks[member.number] = member.stop_ticks
+            member.cancel(entries_only=False)
+        elif action.act == Act.SELL:
+            member.sell_out(HANDED_OVER)
+        elif (heir := self._heir(passing)) is not None:
+            value = member.quantity * member.mark(at)
+            if self._purse.guard is not None:
+                self._purse.guard.moved(member, -value, at)
+            heir.take_over(member, self._stop_ticks.pop(member.number, 0), value)
+
+    def _heir(self, passing: HandOver) -> Member | None:
+        return self._members[next(iter(passing.incoming))] if len(passing.incoming) == 1 else None
+
+    def _deal(self, passing: HandOver, at: int) -> None:
+        """Recall the free cash of everybody whose turn it is not, and fund the one whose turn it is, up to the budget."""
+        budget = self._turns.budget
+        for member in self._members.values():
+            if member.number not in passing.incoming:
+                self._move(member, -member.cash, None, at)
+        for number in sorted(passing.incoming):
+            member = self._members[number]
+            there = self._purse.unallocated
+            wanted = there if budget is None else budget - member.worth(at)
+            self._move(member, max(min(wanted, there), -member.cash), budget, at)
+
+    def _move(self, member: Member, wanted: Decimal, sized_by: Decimal | None, at: int) -> None:
+        self._purse.move(member, wanted, at)
+        sized = max(ZERO, member.worth(at))
+        member.size_by(sized if sized_by is None else min(sized, sized_by))
