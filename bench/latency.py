@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import websockets
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -59,9 +60,12 @@ def main() -> None:
         print("Left out: it measures a running installation. Start one, and name its TRADEAPP_DATA_DIR.")
         return
     places = _find()
-    began = time.time_ns() // 1_000_000
+    began, spent = time.time_ns() // 1_000_000, _trader_seconds(places)
     seen = asyncio.run(_watch(places, symbol=arguments.symbol, bars=arguments.bars))
     _print(places, seen, began_ms=began)
+    if spent is not None and (spent_since := _trader_seconds(places)) is not None:
+        # Processor time, because a busy machine says nothing about the trader.
+        print(f"processor time of the trader, a bar           {(spent_since - spent) / max(len(seen.closes), 1) * 1000:.1f} ms")
 
 
 def _find() -> Places:
@@ -86,6 +90,18 @@ def _find() -> Places:
         account_id=account.pk,
         uid=account.venue_uid,
     )
+
+
+def _trader_seconds(places: Places) -> float | None:
+    """Return the processor time that the account's trader has used; None without one."""
+    from portfolio.models import Heartbeat
+
+    facts = Heartbeat.objects.filter(process=f"trader {places.account_id}").values_list("facts", flat=True).first()
+    try:
+        times = psutil.Process(int(facts["pid"])).cpu_times() if facts else None
+    except psutil.NoSuchProcess:
+        return None
+    return times.user + times.system if times is not None else None
 
 
 async def _watch(places: Places, *, symbol: str, bars: int) -> Seen:

@@ -34,6 +34,16 @@ class Pace:
         self._sandwich = sandwich
         self._ear = session.ear()
         self._reconciled_at: datetime | None = None
+        self._is_registered = False
+
+    async def join(self) -> None:
+        """Have the market wait for this account from now on.
+
+        Called before the account is told to be active: whoever waits for that may let the market go on, and no bar may be missed.
+        """
+        if self._session.pacer is not None and not self._is_registered:
+            await self._session.pacer.register()
+            self._is_registered = True
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -44,19 +54,16 @@ class Pace:
 
     async def _follow_holds(self, pacer: Pacer) -> None:
         done_ms = -1
-        is_registered = False
         while True:
             try:
-                if not is_registered:
-                    await pacer.register()
-                    is_registered = True
+                await self.join()
                 hold = await pacer.wait_hold(after_ms=done_ms, timeout_seconds=HOLD_SECONDS)
                 if hold is not None and hold.hold_ms is not None:
                     await self._finish_hold(pacer, hold, hold.hold_ms)
                     done_ms = hold.hold_ms
             except VenueUnreachable as error:
                 log.warning("venue.unreachable", account=self._session.account_id, error=str(error)[:200])
-                is_registered = False
+                self._is_registered = False
                 await self._session.sleep(_BACKOFF_SECONDS)
             except ExchangeTrouble as trouble:
                 await self._session.bear(trouble, "finishing a hold")

@@ -206,6 +206,7 @@ class Work:
         await self._resolver.look_at_all()
         while await self._sandwich.compare("startup") == Reconciliation.Outcome.UNSTABLE:
             await self._session.wait(self._ear, 0.5)
+        await self._pace.join()
         crash_point("before_active")
         state = await session.database.run(records.end_recovery, account, epoch, now=session.now())
         session.is_recovered = True

@@ -107,6 +107,7 @@ class Witness:
     stops: int
     floors: int
     denials: dict[str, int]
+    first_denial: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +215,13 @@ def live_side(
         )
         fills = sorted(rows, key=lambda fill: (fill.traded_at, fill.trade_id))
         orders = [fill.order for fill in fills if fill.order is not None]
-        denied = DecisionRecord.objects.filter(book=bot.book).exclude(denial="")
+        denied = DecisionRecord.objects.filter(book=bot.book).exclude(denial="").order_by("id")
+        first = denied.first()
         witness = Witness(
             stops=sum(order.type == "STOP_LOSS" for order in orders),
             floors=sum(order.intent.reason in FLOORS for order in orders),
             denials=dict(Counter(denied.values_list("denial", flat=True))),
+            first_denial=f"{first.bar_closed_at}: {first.facts}" if first is not None else "",
         )
         instruments = instruments_of([bot.pk])[bot.pk]
         anchor = milliseconds(bot.anchor_at)
@@ -328,7 +331,7 @@ def _say(comparison: Comparison, shifted: list[Trade]) -> int:
     print(
         f"{len(comparison.live)} live fills ({sides['buy']} buys, {sides['sell']} sells; {witness.stops} by stop orders, "
         f"{witness.floors} by exits at the floor), {len(comparison.backtest)} backtest fills; "
-        f"refused live: {witness.denials or 'nothing'}"
+        f"refused live: {witness.denials or 'nothing'} {witness.first_denial}"
     )
     if comparison.first_difference:
         print(f"DIFFERENT at {comparison.first_difference}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -70,9 +69,7 @@ def test_a_deploy_waits_for_the_answers_and_sends_nothing_more(unpaced: Desk) ->
     desk.start_trader()
     for slot in range(12):
         desk.place(slot=slot, share=f"0.{950 + slot}", quote="20")
-    began = time.monotonic()
     desk.stop_trader(signal.SIGTERM)
-    assert time.monotonic() - began < 10
     left = {status for _, status in statuses(desk)}
     assert left <= {"ready", "open"}
     venue = {row["clientOrderId"] for row in desk.venue_books()["orders"]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -86,9 +85,8 @@ def test_a_waiting_job_is_cancelled_at_once(mirror: Mirror, root: Path) -> None:
 def test_a_running_job_stops_when_asked(mirror: Mirror, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "TELL_SECONDS", 0.05)
     key = mirror.put_rows("BTCUSDT/1h", "2024-12", rows_of("2024-12"))
-    mirror.troubles[key] = [drips(30.0)]
+    mirror.troubles[key] = [drips(600.0)]
     job = asked_for(mirror, root)
-    began = time.monotonic()
 
     def clock() -> Any:
         if key in mirror.asked:
@@ -99,7 +97,6 @@ def test_a_running_job_stops_when_asked(mirror: Mirror, root: Path, monkeypatch:
 
     job.refresh_from_db()
     assert job.state == "cancelled"
-    assert time.monotonic() - began < 20
     assert not catalog.series(root)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("history")]
 
