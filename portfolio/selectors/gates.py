@@ -17,6 +17,8 @@ from trading.ledger import ZERO, exactly, plain
 FRESH_FOR: Final = timedelta(seconds=15)
 OPEN: Final = "open"
 SHUT: Final = "shut"
+_ANOTHER_MARKET: Final = "Another market's account is in use; start with this one's market."
+_DISABLED: Final = {"BOOKS_CLOSED": "Its exchange was reset: other books have followed, and these stay as they were."}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ def account_gates(account: Account, *, now: datetime) -> list[Gate]:
             name="account in use",
             is_open=account.is_enabled,
             code="" if account.is_enabled else "ACCOUNT_DISABLED",
-            remedy="" if account.is_enabled else "Another market's account is in use; start with this one's market.",
+            remedy="" if account.is_enabled else _DISABLED.get(account.state_reason, _ANOTHER_MARKET),
             link="/system/",
         ),
         Gate(
@@ -65,7 +67,7 @@ def account_gates(account: Account, *, now: datetime) -> list[Gate]:
             is_open=is_tradable,
             code="" if is_tradable else account.state_reason or account.state.upper(),
             facts={"state": account.state},
-            remedy="" if is_tradable else _state_remedy(account),
+            remedy=state_remedy(account),
             link="/reconcile/",
         ),
         Gate(
@@ -169,7 +171,18 @@ def _rounded(amount: Decimal) -> str:
     return f"{amount:.2f}"
 
 
-def _state_remedy(account: Account) -> str:
+def state_remedy(account: Account) -> str:
+    """Say what lets an account trade again that does not; empty when it does."""
+    if account.state == Account.State.ACTIVE:
+        return ""
     if account.state == Account.State.STARTING:
         return "The trader is reading what happened while it was away; this passes by itself."
-    return "Explain what is unexplained, or let the account go on: `manage.py resume`."
+    named = f"--account '{account.name}'"
+    if account.state_reason == "EXCHANGE_RESET":
+        return (
+            "The exchange began anew, as testnets do every month. Close these books and open new ones for what it holds now: "
+            f"`manage.py reopen {named} --confirm '{account.name}'`."
+        )
+    if account.state_reason == "RESTORED":
+        return f"Compare the restored books with the exchange: `manage.py reopen {named} --confirm '{account.name}'`."
+    return f"Explain what is unexplained, or let the account go on: `manage.py resume {named}`."

@@ -13,7 +13,7 @@ from django.db.models import F
 
 from exchange.ports import KeyPermissions
 from exchange.rights import trouble_with
-from exchange.secrets import credential_context, fingerprint, reseal, seal
+from exchange.secrets import credential_context, fingerprint, reseal, seal, unseal
 from portfolio.models import Account, Credential, Lease
 from portfolio.writers import audit
 
@@ -81,6 +81,26 @@ def remove_credential(*, account: Account, role: str, by: User | None, now: date
         credential.delete()
         audit.record(action="credential.remove", subject=f"account:{account.pk}", actor=by, before=before, now=now)
         _begin_anew(account.pk, now=now)
+
+
+def move_credentials(*, before: Account, after: Account, by: User | None, now: datetime) -> None:
+    """Seal the keys of closed books for the account that follows them at the same exchange: no key is in two places."""
+    key_file = settings.MASTER_KEY_FILE
+    with transaction.atomic():
+        for row in Credential.objects.select_for_update().filter(account=before):
+            content = unseal(row.sealed, context=credential_context(before.pk, row.role), key_file=key_file)
+            row.sealed = seal(content, context=credential_context(after.pk, row.role), key_file=key_file)
+            row.account = after
+            row.save(update_fields=["sealed", "account"])
+            audit.record(
+                action="credential.move",
+                subject=f"account:{after.pk}",
+                actor=by,
+                before={"account": before.pk},
+                after={"role": row.role, "key_last4": row.key_last4},
+                now=now,
+            )
+        _begin_anew(before.pk, now=now)
 
 
 def reseal_credentials() -> int:

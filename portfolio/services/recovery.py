@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 # Halts that only a person ends; all others end by themselves when their reason is gone.
-BY_A_PERSON = ("CRASH_LOOP", "LEDGER_BROKEN", "ORDER_ADOPTED", "ORDER_NOT_ON_RECORD", "FOREIGN_INSTANCE", "KEY_INVALID")
+BY_A_PERSON = (
+    "CRASH_LOOP", "LEDGER_BROKEN", "ORDER_ADOPTED", "ORDER_NOT_ON_RECORD", "FOREIGN_INSTANCE", "KEY_INVALID", "EXCHANGE_RESET",
+)  # fmt: skip
 
 
 class UnableToResume(Exception):

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Final
+from decimal import Decimal
+from typing import Final, NamedTuple
 
 import structlog
 
+from exchange.ports import TradingPort
 from portfolio.models import Fill
+from portfolio.services.resets import EXCHANGE_RESET
 from portfolio.trader.keys import UnableToTrade
 from portfolio.trader.session import Session
 from trading.orders import generation, parse_client_order_id, same_family
 
 log = structlog.get_logger()
-EXCHANGE_RESET: Final = "EXCHANGE_RESET"
 FOREIGN_INSTANCE: Final = "FOREIGN_INSTANCE"
 # A younger trade may still be invisible to a read.
 _SETTLED: Final = timedelta(minutes=15)
+
+
+class KnownTrade(NamedTuple):
+    """A trade that the exchange once told us."""
+
+    symbol: str
+    trade_id: int
+    price: Decimal
+    quantity: Decimal
 
 
 async def refuse_if_reset(session: Session) -> None:
@@ -26,18 +37,23 @@ async def refuse_if_reset(session: Session) -> None:
     A testnet starts anew every month. What it holds then is never explained by our history, so nothing is
     reconciled: the account is halted until a person closes its books and opens new ones.
     """
-    known = await session.database.run(_settled_trade, session.account_id, before=session.clock() - _SETTLED)
-    if known is None:
+    known = await session.database.run(settled_trade, session.account_id, before=session.clock())
+    if known is None or not await has_forgotten(session.port, known):
         return
-    symbol, trade_id = known
-    if any(trade.trade_id == trade_id for trade in await session.port.trades_since(symbol, trade_id)):
-        return
-    log.error("exchange.reset", account=session.account_id, symbol=symbol, trade=trade_id)
+    log.error("exchange.reset", account=session.account_id, symbol=known.symbol, trade=known.trade_id)
     await session.halt(EXCHANGE_RESET, is_complete=True)
     raise UnableToTrade(
-        f"The exchange does not know trade {trade_id} in {symbol} any more: it was reset, or this is another account. "
-        "These books are closed: open a new account for what the exchange holds now."
+        f"The exchange does not know trade {known.trade_id} in {known.symbol} any more: it was reset, or this is another "
+        "account. These books stay as they are: `python manage.py reopen` closes them and opens new ones for what it holds now."
     )
+
+
+async def has_forgotten(port: TradingPort, known: KnownTrade | None) -> bool:
+    """Ask whether the exchange has no memory of a trade that it once told us; numbers begin anew, so a number is no proof."""
+    if known is None:
+        return False
+    told = await port.trades_since(known.symbol, known.trade_id)
+    return all((row.trade_id, row.price, row.quantity) != (known.trade_id, known.price, known.quantity) for row in told)
 
 
 async def halt_if_not_alone(session: Session, client_order_ids: Iterable[str]) -> None:
@@ -53,6 +69,8 @@ async def halt_if_not_alone(session: Session, client_order_ids: Iterable[str]) -
             return
 
 
-def _settled_trade(account_id: int, *, before: datetime) -> tuple[str, int] | None:
-    rows = Fill.objects.filter(account=account_id, posted_at__lt=before).order_by("-id")
-    return rows.values_list("instrument__venue_symbol", "trade_id").first()
+def settled_trade(account_id: int, *, before: datetime) -> KnownTrade | None:
+    """Return the newest trade that is too old to be merely invisible."""
+    rows = Fill.objects.filter(account=account_id, posted_at__lt=before - _SETTLED).order_by("-id")
+    row = rows.values_list("instrument__venue_symbol", "trade_id", "price", "quantity").first()
+    return None if row is None else KnownTrade(*row)

@@ -8,15 +8,11 @@ two that trade one account would each undo the other, so any sign of life of the
 from __future__ import annotations
 
 import asyncio
-import json
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from asgiref.sync import sync_to_async
 
@@ -26,21 +22,14 @@ from portfolio.jobs import reconcile
 from portfolio.models import Account, HistoryCursor, Order, Reconciliation
 from portfolio.trader import keys, lease, records
 from portfolio.writers import accounts, audit
+from tradeapp.backups import earlier_lives
+from tradeapp.backups.earlier_lives import UnableToReopen
 from trading.ledger import plain
 from trading.orders import TradeReport, generation, parse_client_order_id, same_family
 
 WATCH_SECONDS: Final = 20.0
 CAUSE: Final = "reopen"
 TRADES_AT_ONCE: Final = 200
-_ANSWER_SECONDS: Final = 10.0
-
-
-class UnableToReopen(Exception):
-    """Raised when the books stay closed; carries a reason code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +78,6 @@ class _Reopening:
         self._account = account
         self._epoch = epoch
         self._clock = clock
-        self._control_url = account.market.control_url
 
     async def run(self, watch_seconds: float) -> Reopened:
         account, key, secret = await sync_to_async(keys.account_and_key)(self._account.pk)
@@ -106,7 +94,7 @@ class _Reopening:
                 residuals = await self._compare(port)
         finally:
             await port.close()
-        self._forget_pacing()
+        earlier_lives.forget(self._account)
         if not residuals:
             await sync_to_async(self._open)()
         return Reopened(account.deploy, cancelled, posted, {asset: plain(left) for asset, left in residuals.items()})
@@ -134,7 +122,7 @@ class _Reopening:
         symbols = await sync_to_async(records.symbols_ever)(self._account.pk)
         newest = {symbol: await self._newest_trade(port, symbol) for symbol in symbols}
         orders = frozenset((row.client_order_id, str(row.status), row.executed_quantity) for row in reports)
-        return _Traces(orders, newest, self._pacing_clients())
+        return _Traces(orders, newest, earlier_lives.last_seen(self._account))
 
     async def _newest_trade(self, port: TradingPort, symbol: str) -> int:
         trades = await port.trades_since(symbol, (await sync_to_async(self._cursors)()).get(symbol, -1) + 1)
@@ -233,28 +221,3 @@ class _Reopening:
         """Return which life of this account a name belongs to; -1 for somebody else's name."""
         parts = parse_client_order_id(name)
         return generation(parts.deploy) if parts is not None and same_family(parts.deploy, self._account.deploy) else -1
-
-    def _pacing_clients(self) -> dict[str, int | None]:
-        """Return when earlier lives last told the local exchange to go on; it waits for the dead as for the living."""
-        if not self._control_url:
-            return {}
-        clients: dict[str, int | None] = self._control("GET", "clock")["clients"]
-        return {name: seen for name, seen in clients.items() if self._is_earlier_life(name)}
-
-    def _forget_pacing(self) -> None:
-        for name in self._pacing_clients():
-            self._control("DELETE", f"clients/{urllib.parse.quote(name)}")
-
-    def _is_earlier_life(self, client: str) -> bool:
-        deploy = client.removeprefix("tradeapp-")
-        return same_family(deploy, self._account.deploy) and deploy != self._account.deploy
-
-    def _control(self, method: str, path: str) -> dict[str, Any]:
-        request = urllib.request.Request(f"{self._control_url}/control/{path}", method=method)  # noqa: S310 - from the database.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=_ANSWER_SECONDS) as answer:
-                said: dict[str, Any] = json.loads(answer.read() or b"{}")
-                return said
-        except (OSError, ValueError) as error:
-            raise UnableToReopen("VENUE_AWAY", f"The local exchange does not answer at {self._control_url}: {error}.") from error

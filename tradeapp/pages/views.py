@@ -17,6 +17,7 @@ from portfolio import selectors
 from portfolio.models import Account
 from portfolio.risk_view import risk_view
 from portfolio.selectors import lists
+from portfolio.selectors.gates import state_remedy
 from portfolio.selectors.risk import history, newest_limits, values_of
 from portfolio.selectors.trades import trades
 from tradeapp import readiness, tokens
@@ -184,6 +185,7 @@ def _reconciliations(request: HttpRequest, context: dict[str, Any]) -> None:
     account: Account = context["account"]
     context["latest"] = selectors.latest_reconciliation(account.pk)
     context["suspense"] = selectors.residuals(account.pk)
+    context["remedy"] = state_remedy(account)
     context["reconciliations"] = lists.reconciliations(account_id=account.pk, cursor=_number(request, "cursor"), limit=ROWS)
 
 

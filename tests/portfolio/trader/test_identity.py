@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 
 from portfolio.models import Account, LedgerTransaction, Reconciliation
+from portfolio.services.resets import EXCHANGE_RESET
 from portfolio.trader import identity
 from portfolio.trader.keys import UnableToTrade
 from tests.portfolio.trader.lagging import Bench, account_of, bench
@@ -51,7 +52,7 @@ def test_an_exchange_that_was_reset_is_never_reconciled(world: World) -> None:
 
     run(world, story)
     account = account_of(world)
-    assert (account.state, account.state_reason) == (Account.State.HALTED, identity.EXCHANGE_RESET)
+    assert (account.state, account.state_reason) == (Account.State.HALTED, EXCHANGE_RESET)
     assert not LedgerTransaction.objects.filter(kind="suspense").exists()
     assert not Reconciliation.objects.exists()
 
