@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from cryptography.fernet import Fernet
 from django.conf import settings
-from django.db import transaction
 
-from exchange.secrets import MasterKeyMissing, reseal
-from portfolio.services.credentials import reseal_credentials
+from exchange.secrets import MasterKeyMissing
+from portfolio.services.credentials import reseal_credentials, reseal_rows
 from portfolio.writers import audit
 from tradeapp.models import SecondFactor
 from tradeapp.secret_files import PRIVATE_MODE
@@ -35,22 +34,10 @@ def rotate(*, by: User | None, now: datetime) -> int:
         raise MasterKeyMissing(f"The master key file {path} is missing: restore it from your backup before you rotate it.")
     new = Fernet.generate_key().decode()
     _write(path, [new, *old])
-    count = reseal_credentials() + _reseal_second_factors()
+    count = reseal_credentials() + reseal_rows(SecondFactor.objects.all())
     audit.record(action="master_key.rotate", subject="installation", actor=by, after={"secrets": count}, now=now)
     # What was sealed between the two lines above was sealed with the newest key already.
     _write(path, [new])
-    return count
-
-
-def _reseal_second_factors() -> int:
-    count = 0
-    for number in SecondFactor.objects.order_by("id").values_list("id", flat=True):
-        with transaction.atomic():
-            row = SecondFactor.objects.select_for_update().filter(id=number).first()
-            if row is not None:
-                row.sealed = reseal(row.sealed, key_file=settings.MASTER_KEY_FILE)
-                row.save(update_fields=["sealed"])
-                count += 1
     return count
 
 

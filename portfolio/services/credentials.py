@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from exchange.ports import KeyPermissions
 from exchange.rights import trouble_with
@@ -105,10 +105,15 @@ def move_credentials(*, before: Account, after: Account, by: User | None, now: d
 
 def reseal_credentials() -> int:
     """Encrypt every key again with the newest master key; answers how many there were."""
+    return reseal_rows(Credential.objects.all())
+
+
+def reseal_rows(rows: QuerySet[Any]) -> int:
+    """Encrypt what is `sealed` in each row again, one at a time, so that nobody waits for all; answers how many there were."""
     count = 0
-    for number in Credential.objects.order_by("id").values_list("id", flat=True):
+    for number in rows.order_by("id").values_list("id", flat=True):
         with transaction.atomic():
-            row = Credential.objects.select_for_update().filter(id=number).first()
+            row = rows.select_for_update().filter(id=number).first()
             if row is not None:
                 row.sealed = reseal(row.sealed, key_file=settings.MASTER_KEY_FILE)
                 row.save(update_fields=["sealed"])

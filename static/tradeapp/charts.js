@@ -3,6 +3,7 @@ import { exposure } from "./exposure.js";
 import { gauge } from "./gauge.js";
 
 const DRAW_MS = 1500;
+const FETCH_MS = 3000;
 const charts = [];
 
 export function startCharts(stream) {
@@ -20,11 +21,11 @@ export function startCharts(stream) {
 
 const make = {
   risk(element) {
-    return gauge(element, { base, plot, template, legend, colour, get, empty });
+    return gauge(element, { fetched, plot, template, legend, colour, get, empty });
   },
 
   exposure(element) {
-    return exposure(element, { base, plot, template, legend, colour, get, empty });
+    return exposure(element, { fetched, plot, template, legend, colour, get, empty });
   },
 
   equity(element) {
@@ -213,6 +214,21 @@ function base(element, draw) {
       waits ??= setTimeout(() => { waits = null; draw(); }, DRAW_MS);
     },
   };
+}
+
+// A chart whose figures the API counts: asked for anew when the money has moved, but not at every tick.
+function fetched(element, draw, read) {
+  const chart = base(element, draw);
+  let at = 0;
+  chart.load = async () => {
+    at = Date.now();
+    await read();
+    draw();
+  };
+  chart.hear = (topic) => {
+    if (topic === "portfolio" && Date.now() - at >= FETCH_MS) chart.load().catch(() => {});
+  };
+  return chart;
 }
 
 function isMinuteFive(at, points) {

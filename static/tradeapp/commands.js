@@ -17,6 +17,19 @@ export async function send(method, address, body) {
   return result;
 }
 
+// Do something of which a form tells what went wrong; answers the failure, null when there was none.
+export async function attempt(error, work) {
+  error.hidden = true;
+  try {
+    await work();
+    return null;
+  } catch (failure) {
+    error.textContent = failure.message;
+    error.hidden = false;
+    return failure;
+  }
+}
+
 async function request(method, address, body) {
   const headers = { "Content-Type": "application/json", "X-CSRFToken": cookie("csrftoken") };
   if (method === "POST") headers["Idempotency-Key"] = newKey();
@@ -87,16 +100,13 @@ function ask(button) {
     event.preventDefault();
     if (!dialog.querySelector("form").reportValidity()) return;
     yes.disabled = true;
-    try {
+    const failure = await attempt(error, async () => {
       await send(method ?? "POST", command, reason ? { ...body, reason: field.value } : body);
       dialog.close("yes");
       toast(`Done: ${confirm}`);
       refresh();
-    } catch (failure) {
-      error.textContent = failure.message;
-      error.hidden = false;
-      yes.disabled = false;
-    }
+    });
+    yes.disabled = !failure;
   };
   dialog.showModal();
 }

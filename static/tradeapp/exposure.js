@@ -1,21 +1,11 @@
 // Net exposure: one bar for each coin, stacked by bot, in quote.
-const REFRESH_MS = 3000;
 
-export function exposure(element, { base, plot, template, legend, colour, get, empty }) {
+export function exposure(element, { fetched, plot, template, legend, colour, get, empty }) {
   const bots = JSON.parse(element.dataset.bots);
-  const chart = base(element, draw);
   let coins = null;
-  let fetched = 0;
-  chart.load = async () => {
-    fetched = Date.now();
+  return fetched(element, draw, async () => {
     coins = (await get(`/api/v1/coordinator?account=${element.dataset.account}`)).exposures;
-    draw();
-  };
-  chart.hear = (topic) => {
-    if (topic !== "portfolio" || Date.now() - fetched < REFRESH_MS) return;
-    chart.load().catch(() => {});
-  };
-  return chart;
+  });
 
   function draw() {
     if (!coins) return;

@@ -1,21 +1,11 @@
 // Risk left today: one bar for each owner in percent of the day's start, up to the caps.
-const REFRESH_MS = 3000;
 
-export function gauge(element, { base, plot, template, legend, colour, get, empty }) {
+export function gauge(element, { fetched, plot, template, legend, colour, get, empty }) {
   const only = element.dataset.only;
-  const chart = base(element, draw);
   let view = null;
-  let fetched = 0;
-  chart.load = async () => {
-    fetched = Date.now();
+  return fetched(element, draw, async () => {
     view = await get(`/api/v1/risk?account=${element.dataset.account}`);
-    draw();
-  };
-  chart.hear = (topic) => {
-    if (topic !== "portfolio" || Date.now() - fetched < REFRESH_MS) return;
-    chart.load().catch(() => {});
-  };
-  return chart;
+  });
 
   function draw() {
     if (!view) return;

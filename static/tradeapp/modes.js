@@ -1,5 +1,5 @@
 // Modes: a form that previews before it switches, and a week whose slots can be dragged or written down.
-import { send, toast } from "./commands.js";
+import { attempt, send, toast } from "./commands.js";
 
 const DAY = 1440;
 const STEP = 15;
@@ -29,15 +29,8 @@ if (form) {
   run(read);
 }
 
-async function run(work) {
-  const error = document.getElementById("mode-error");
-  error.hidden = true;
-  try {
-    await work();
-  } catch (failure) {
-    error.textContent = failure.message;
-    error.hidden = false;
-  }
+function run(work) {
+  return attempt(document.getElementById("mode-error"), work);
 }
 
 // The form.
@@ -80,16 +73,13 @@ async function preview() {
   yes.onclick = async (event) => {
     event.preventDefault();
     yes.disabled = true;
-    try {
+    const failure = await attempt(error, async () => {
       await send("POST", "/api/v1/mode", asked);
       dialog.close("yes");
       toast("The mode is set.");
       setTimeout(() => location.reload(), 600);
-    } catch (failure) {
-      error.textContent = failure.message;
-      error.hidden = false;
-      yes.disabled = false;
-    }
+    });
+    yes.disabled = !failure;
   };
   dialog.showModal();
 }

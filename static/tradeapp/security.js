@@ -1,29 +1,22 @@
 // The security page: a second factor is begun, tried and kept; people are invited. Secrets are shown once and never stored.
-import { send, toast } from "./commands.js";
+import { attempt, send, toast } from "./commands.js";
 
 export function startSecurity() {
   if (!document.getElementById("security")) return;
   document.body.addEventListener("click", (event) => {
-    if (event.target.id === "second-factor-begin") attempt(begin);
+    if (event.target.id === "second-factor-begin") run(begin);
   });
   document.body.addEventListener("submit", (event) => {
     const forms = { "second-factor-form": finish, "password-form": setPassword, "invite-form": invite, "key-form": storeKey };
     if (!(event.target.id in forms)) return;
     event.preventDefault();
-    attempt(() => forms[event.target.id](event.target));
+    run(() => forms[event.target.id](event.target));
   });
 }
 
-async function attempt(work) {
-  const error = document.getElementById("door-error");
-  error.hidden = true;
-  try {
-    await work();
-  } catch (failure) {
-    error.textContent = failure.message;
-    error.hidden = false;
-    toast(failure.message, "bad");
-  }
+async function run(work) {
+  const failure = await attempt(document.getElementById("door-error"), work);
+  if (failure) toast(failure.message, "bad");
 }
 
 async function begin() {

@@ -1,6 +1,6 @@
 // Sweeps: the form that asks for one, its heat-map and its parallel coordinates.
 import { colour, empty, get, template } from "./charts.js";
-import { send, toast } from "./commands.js";
+import { attempt, send, toast } from "./commands.js";
 
 const LINES = 300;
 const BANDS = 5;
@@ -16,18 +16,14 @@ function startForm() {
   const error = document.getElementById("sweep-error");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    error.hidden = true;
     const button = form.querySelector("button[type=submit]");
     button.disabled = true;
-    try {
+    const failure = await attempt(error, async () => {
       const sweep = await send("POST", "/api/v1/sweeps", body(form));
       toast("The sweep is queued.");
       location.assign(`/sweeps/${sweep.id}/`);
-    } catch (failure) {
-      error.textContent = failure.message;
-      error.hidden = false;
-      button.disabled = false;
-    }
+    });
+    button.disabled = !failure;
   });
 }
 
