@@ -83,8 +83,8 @@ class AccountUnclear(Exception):
 
 
 def only_account() -> int:
-    """Answer the one enabled account, for a person who did not name one."""
-    account_ids = list(Account.objects.filter(is_enabled=True).order_by("id").values_list("id", flat=True))
+    """Answer the one enabled account, for a person who did not name one; sub-accounts are always named."""
+    account_ids = list(Account.objects.filter(is_enabled=True, master=None).order_by("id").values_list("id", flat=True))
     if not account_ids:
         raise AccountUnclear("There is no enabled account. `python manage.py up` sets one up.")
     if len(account_ids) > 1:

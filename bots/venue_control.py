@@ -32,6 +32,12 @@ def open_paper_account(control_url: str, *, name: str, balances: dict[str, Decim
     return Key(uid=str(answer["uid"]), api_key=answer["api_key"], api_secret=answer["api_secret"])
 
 
+def open_transfer_key(control_url: str, *, uid: str) -> Key:
+    """Have the venue make another key of an account: it reads and moves money, and does not trade."""
+    answer = _ask(control_url, "/control/keys", {"uid": uid, "rights": ["read", "transfer"]})
+    return Key(uid=uid, api_key=answer["api_key"], api_secret=answer["api_secret"])
+
+
 def read_listings(*, exchange: str, rest_url: str, stream_url: str) -> list[Listing]:
     """Read what a market lists, through the port that trading uses."""
 

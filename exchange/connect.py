@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from exchange.ports import KeyPermissions, MarketPort, TradingPort
+from exchange.ports import KeyPermissions, MarketPort, TradingPort, TransferPort
 from exchange.profiles import BINANCE, BINANCE_US, LOCAL_VENUE, VenueProfile
 from exchange.rights import TRADE, demand_rights
 
 # Those whose adapter has passed the contract (tests/exchange/test_contract.py). Nothing else may trade.
 TRADABLE: Final = {"binance": BINANCE, "binanceus": BINANCE_US}
+TRANSFERRING: Final = frozenset({"binance"})
 
 
 class UnknownExchange(ValueError):
@@ -33,9 +34,9 @@ def demand_tradable(exchange: str) -> None:
 
 
 def trading_port(
-    *, exchange: str, key: str, secret: str, rest_url: str = "", stream_url: str = "", is_local: bool = False
+    *, exchange: str, key: str, secret: str, rest_url: str = "", stream_url: str = "", is_local: bool = False, uid: str = ""
 ) -> TradingPort:
-    """Open the port of one account. Needs a running event loop."""
+    """Open the port of one account, bound to its number at the exchange. Needs a running event loop."""
     demand_tradable(exchange)
     from exchange.binance.trading import BinanceTrading
     from exchange.binance.wire import wire_of
@@ -47,6 +48,25 @@ def trading_port(
         rest_url=rest_url,
         stream_url=stream_url,
         wire_class=wire_of(exchange),
+        uid=uid,
+    )
+
+
+def transfer_port(
+    *, exchange: str, key: str, secret: str, rest_url: str = "", stream_url: str = "", is_local: bool = False, uid: str = ""
+) -> TransferPort:
+    """Open the port that moves money between a master and its sub-accounts. Needs a running event loop."""
+    if exchange not in TRANSFERRING:
+        raise ReadOnlyExchange(f"Money moves between sub-accounts on {', '.join(sorted(TRANSFERRING))} only, not on {exchange}.")
+    from exchange.binance.transfers import BinanceTransfers
+
+    return BinanceTransfers(
+        profile=profile(exchange=exchange, is_local=is_local),
+        key=key,
+        secret=secret,
+        rest_url=rest_url,
+        stream_url=stream_url,
+        uid=uid,
     )
 
 

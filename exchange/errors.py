@@ -86,5 +86,9 @@ class KeyRefused(Exception):
     """Raised for a key that may do more than trade, or may not trade at all."""
 
 
+class AccountNotOurs(KeyRefused):
+    """Raised when a key opens another account than the one it is kept for (I-36)."""
+
+
 class SendRefused(Exception):
     """Raised when the client is set up in a way that could send an order twice."""

@@ -47,6 +47,37 @@ class FlowReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SubAccount:
+    """A sub-account by the exchange's name and number for it."""
+
+    venue_name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferTicket:
+    """Everything a transfer between accounts of one family says on the wire; the master has no name there."""
+
+    client_id: str
+    sender: str
+    receiver: str
+    asset: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferReport:
+    """A transfer as the exchange's history has it."""
+
+    exchange_id: str
+    client_id: str
+    asset: str
+    amount: Decimal
+    is_done: bool
+    is_failed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StreamGap:
     """The stream was cut: whatever happened before this moment may be missing from it."""
 
@@ -198,6 +229,31 @@ class TradingPort(Protocol):
 
     def user_events(self) -> AsyncIterator[UserEvent]:
         """Follow the account for ever; every cut shows as a StreamGap, every return as a StreamOpen."""
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+
+
+class TransferPort(Protocol):
+    """The master of a family of accounts, by a key that moves money between them and does nothing else."""
+
+    async def server_time_ms(self) -> int:
+        """Ask for the exchange's clock and note how far ours is off."""
+
+    async def balances(self) -> BalanceReport:
+        """Read what the exchange holds for the master; refuse the answer of another account."""
+
+    async def key_permissions(self) -> KeyPermissions:
+        """Read what our key may do."""
+
+    async def open_sub_account(self, name: str) -> SubAccount:
+        """Open a sub-account, unless there is one of that name, and answer what the exchange calls it."""
+
+    async def transfer(self, ticket: TransferTicket, *, send_before_ms: int) -> str:
+        """Send a transfer, once, and answer the exchange's number of it; refuse to write after the deadline."""
+
+    async def transfer_by_client_id(self, client_id: str) -> TransferReport | None:
+        """Read what became of a transfer by our name for it; None while the exchange's history does not show it."""
 
     async def close(self) -> None:
         """Let go of every connection."""

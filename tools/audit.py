@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 ZERO = Decimal(0)
-OURS = {"available", "reserved", "unallocated", "fee_pool", "dust", "suspense", "deficit"}
+OURS = {"available", "reserved", "unallocated", "fee_pool", "dust", "in_transit", "suspense", "deficit"}
 BOOKED = {"available", "reserved", "deficit"}
 PAGE = 500
 _SAME_AMOUNTS = (("price", "price"), ("quantity", "qty"), ("quote_quantity", "quoteQty"), ("fee", "commission"))

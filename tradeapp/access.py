@@ -52,6 +52,7 @@ _OPERATIONS_READ: Final = (
     "accounts/{account_id}/balances",
     "accounts/{account_id}/reconciliation",
     "accounts/{account_id}/equity",
+    "subaccounts",
     "pnl",
     "positions",
     "orders",

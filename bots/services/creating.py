@@ -39,6 +39,8 @@ def create_bot(
         existing = Bot.objects.filter(book__account=account, key=planned.key).first()
         if existing is not None:
             return existing
+        if account.master_id is not None and Bot.objects.filter(book__account=account).exists():
+            raise UnableToOperate("SUBACCOUNT_TAKEN", f"{account.name} has its bot: a sub-account belongs to one alone.")
         refuse_strategy(planned)
         markets = _markets(account, planned.symbols)
         params = registry.param_values(planned.strategy, planned.params, planned.interval)

@@ -148,8 +148,9 @@ def _lineup(account: Account, plan: Plan, venue: Venue, *, now: datetime) -> lis
 def _disable_other_epochs(account: Account, *, now: datetime) -> None:
     """Have one paper market trade at a time: the local venue shows one, and an account is bound to its own."""
     if not account.is_enabled:
-        _enable(account, is_enabled=True, now=now)
-    others = Account.objects.filter(mode=Account.Mode.PAPER, is_enabled=True).exclude(pk=account.pk)
+        for mine in (account, *account.sub_accounts.filter(is_enabled=False)):
+            _enable(mine, is_enabled=True, now=now)
+    others = Account.objects.filter(mode=Account.Mode.PAPER, is_enabled=True).exclude(market=account.market)
     for other in others.exclude(market__control_url=""):
         _enable(other, is_enabled=False, now=now)
 

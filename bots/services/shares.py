@@ -24,8 +24,12 @@ def set_shares(
     now: datetime,
     market_at: datetime | None = None,
     request_id: str = "",
+    after_flows: bool | None = None,
 ) -> AllocationPlan:
-    """Give bots (by id) their shares of the account's worth; bots that are not named keep theirs."""
+    """Give bots (by id) their shares of the account's worth; bots that are not named keep theirs.
+
+    `after_flows` says whether deposits are dealt out by the shares from now on; None leaves that as it is.
+    """
     books = dict(Bot.objects.filter(book__account_id=account_id, id__in=percents).values_list("id", "book_id"))
     return set_allocations(
         account_id=account_id,
@@ -34,6 +38,7 @@ def set_shares(
         now=now,
         market_at=market_at,
         request_id=request_id,
+        policy={} if after_flows is None else {"rebases_after_flows": after_flows},
     )
 
 

@@ -7,8 +7,16 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
-from exchange.ports import ClosedCandle, FlowReport, KeyPermissions, Listing, OrderTicket, UserEvent
+from exchange.errors import AccountNotOurs, AnswerNotOurs, ExchangeTrouble, Outcome
+from exchange.ports import (
+    ClosedCandle,
+    FlowReport,
+    KeyPermissions,
+    Listing,
+    OrderTicket,
+    TransferReport,
+    UserEvent,
+)
 from trading.instruments import Instrument
 from trading.orders import BalanceReport, ExchangeStatus, OrderReport, Side, TradeReport
 
@@ -169,6 +177,28 @@ def balance_report(raw: Raw) -> BalanceReport:
     except _UNREADABLE as error:
         raise unreadable("balances", raw, error) from error
     return _balances(rows)
+
+
+def check_account(raw: Raw, *, uid: str) -> None:
+    """Refuse an answer about another account than the one we are bound to; an account of unknown number is not checked."""
+    told = str(raw.get("uid", ""))
+    if uid and told != uid:
+        raise AccountNotOurs(f"This key belongs to the exchange's account {told or 'without a number'}, not to {uid}.")
+
+
+def transfer_report(raw: Raw) -> TransferReport:
+    """Read a transfer between accounts of one family."""
+    try:
+        return TransferReport(
+            exchange_id=str(raw["tranId"]),
+            client_id=str(raw.get("clientTranId") or ""),
+            asset=raw["asset"],
+            amount=exact(raw["amount"]),
+            is_done=raw["status"] == "SUCCESS",
+            is_failed=raw["status"] == "FAILURE",
+        )
+    except _UNREADABLE as error:
+        raise unreadable("a transfer", raw, error) from error
 
 
 def key_permissions(raw: Raw) -> KeyPermissions:

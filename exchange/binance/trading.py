@@ -38,8 +38,10 @@ class BinanceTrading:
         rest_url: str = "",
         stream_url: str = "",
         wire_class: type[Wire] = Wire,
+        uid: str = "",
     ) -> None:
         self.profile = profile
+        self._uid = uid
         self.budget = RequestBudget(wall_seconds=time.time, host=rest_url or default_host(wire_class))
         self.clock_ahead_ms = 0
         # Kinds of stream events that we know nothing of, and how often they came.
@@ -156,8 +158,11 @@ class BinanceTrading:
             from_id = page[-1].trade_id + 1
 
     async def balances(self) -> BalanceReport:
-        """Read what the exchange holds for the account."""
-        return answers.balance_report(await self._read("private_get_account", {"omitZeroBalances": "true"}, weight=20))
+        """Read what the exchange holds for the account; the answer of another account is refused (I-36)."""
+        raw = await self._read("private_get_account", {"omitZeroBalances": "true"}, weight=20)
+        report = answers.balance_report(raw)
+        answers.check_account(raw, uid=self._uid)
+        return report
 
     async def key_permissions(self) -> KeyPermissions:
         """Read what our key may do."""

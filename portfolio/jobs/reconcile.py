@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
 
 from portfolio.models import Account, LedgerAccount, Reconciliation, ReconciliationLine
-from portfolio.writers import accounts, audit
+from portfolio.writers import accounts, audit, transfers
 from portfolio.writers.flows import EXTERNAL_FLOW
 from portfolio.writers.ledger import EXTERNAL, Journal
 from trading.ledger import ZERO, Leg, Pocket, exactly, plain
@@ -49,6 +49,11 @@ def compare(
             row.save()
             return row
         lines = _compare(account, totals, row, now=now)
+        if lines is None:
+            row.outcome = Outcome.UNSTABLE
+            row.facts |= {"transfer": "sent or ended while the balances were read"}
+            row.save()
+            return row
         row.outcome = Outcome.RESIDUAL if any(line.suspense or line.residual for line in lines) else Outcome.EXACT
         row.save()
         ReconciliationLine.objects.bulk_create(lines)
@@ -66,9 +71,14 @@ def ledger_totals(balances: Mapping[Pocket, Decimal]) -> dict[str, Decimal]:
     return dict(totals)
 
 
-def _compare(account: Account, totals: Mapping[str, Decimal], row: Reconciliation, *, now: datetime) -> list[ReconciliationLine]:
+def _compare(
+    account: Account, totals: Mapping[str, Decimal], row: Reconciliation, *, now: datetime
+) -> list[ReconciliationLine] | None:
+    """Compare asset by asset; None when a transfer moved money between reading and comparing."""
     journal = Journal(account, now=now)
-    ours = ledger_totals(journal.balances())
+    ours = _as_the_exchange_may_see(account, ledger_totals(journal.balances()), totals, row)
+    if _held(ours) != _held(totals) and _has_moved_meanwhile(account, row):
+        return None
     lines = []
     for asset in sorted(ours.keys() | totals.keys()):
         ledger, exchange = ours.get(asset, ZERO), totals.get(asset, ZERO)
@@ -96,6 +106,26 @@ def _compare(account: Account, totals: Mapping[str, Decimal], row: Reconciliatio
             )
     journal.flush()
     return lines
+
+
+def _as_the_exchange_may_see(
+    account: Account, ours: dict[str, Decimal], totals: Mapping[str, Decimal], row: Reconciliation
+) -> dict[str, Decimal]:
+    """Count a transfer in flight as arrived where the exchange shows it so: until its end both are right (I-37)."""
+    for asset, moved in transfers.on_the_way(account).items():
+        if totals.get(asset, ZERO) == ours.get(asset, ZERO) + moved:
+            ours[asset] = ours.get(asset, ZERO) + moved
+            row.facts |= {"in_transit": {**row.facts.get("in_transit", {}), asset: plain(moved)}}
+    return ours
+
+
+def _held(totals: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    return {asset: total for asset, total in totals.items() if total}
+
+
+def _has_moved_meanwhile(account: Account, row: Reconciliation) -> bool:
+    began_at = row.finished_at - timedelta(milliseconds=row.duration_ms)
+    return transfers.has_moved_since(account, began_at)
 
 
 def _set_state(account: Account, row: Reconciliation, *, now: datetime) -> None:

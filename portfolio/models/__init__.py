@@ -10,9 +10,11 @@ from portfolio.models.orders import DecisionRecord, Fill, Intent, Order, Positio
 from portfolio.models.reconciliation import Reconciliation, ReconciliationLine
 from portfolio.models.risk import RiskDay, RiskLatch, RiskLimits
 from portfolio.models.trading import HistoryCursor, HostSilence, LedgerCheckpoint, TraderStart
+from portfolio.models.transfers import AccountTransfer
 
 __all__ = [
     "Account",
+    "AccountTransfer",
     "Allocation",
     "AllocationVersion",
     "AuditEntry",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from portfolio.models.money import MoneyField
 
@@ -26,6 +26,14 @@ class Account(models.Model):
     market = models.ForeignKey("marketdata.Market", on_delete=models.PROTECT, related_name="accounts")
     mode = models.CharField(max_length=8, choices=Mode.choices)
     venue_uid = models.CharField(max_length=64, blank=True, help_text="The exchange's own number of the account")
+    master = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="sub_accounts", help_text="Empty for a master"
+    )
+    venue_name = models.CharField(
+        max_length=128, blank=True, help_text="The exchange's own name of a sub-account, which transfers are addressed to"
+    )
+    transfer_max = MoneyField(null=True, blank=True, help_text="Largest transfer in quote; empty: none is made")
+    transfer_max_day = MoneyField(null=True, blank=True, help_text="Most in quote moved in 24 hours; empty: nothing is")
     quote_asset = models.CharField(max_length=16, default="USDT")
     deploy = models.CharField(max_length=8, help_text="Prefix of client order ids; a restore raises it")
     state = models.CharField(max_length=16, choices=State.choices, default=State.STARTING)
@@ -54,6 +62,14 @@ class Account(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(mode__in=["paper", "testnet", "live"]), name="account_mode_known"),
             models.UniqueConstraint(fields=["deploy"], name="account_deploy_unique"),
+            # A sub-account has a name that transfers reach it by, and is no master of itself.
+            models.CheckConstraint(
+                condition=Q(master__isnull=True) | (~Q(venue_name="") & ~Q(master=F("id"))), name="account_sub_is_named"
+            ),
+            # G05: one account at the exchange, one row here.
+            models.UniqueConstraint(
+                fields=["master", "venue_uid"], condition=Q(master__isnull=False), name="account_sub_uid_unique"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -19,6 +19,7 @@ class LedgerAccount(models.Model):
         UNALLOCATED = "unallocated"
         FEE_POOL = "fee_pool"
         DUST = "dust"
+        IN_TRANSIT = "in_transit", "On its way to another account of ours"
         SUSPENSE = "suspense"
         DEFICIT = "deficit"
         EXTERNAL_FLOW = "external_flow", "Deposits and withdrawals"

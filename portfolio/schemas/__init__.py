@@ -26,6 +26,7 @@ from portfolio.schemas.allocations import (
     VersionOut,
 )
 from portfolio.schemas.commands import ExplainIn, KillIn, KillOut
+from portfolio.schemas.families import FamilyOut
 from portfolio.schemas.orders import (
     DecisionOut,
     FillOut,
@@ -48,6 +49,7 @@ __all__ = [
     "EntryOut",
     "EquityOut",
     "ExplainIn",
+    "FamilyOut",
     "FillOut",
     "KillIn",
     "KillOut",

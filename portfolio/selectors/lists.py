@@ -38,8 +38,8 @@ def accounts() -> QuerySet[Account]:
 
 
 def shown_account() -> Account | None:
-    """Return the account that pages show unless another one is asked for."""
-    return accounts().first()
+    """Return the account that pages show unless another one is asked for: a master."""
+    return accounts().filter(master=None).first()
 
 
 def orders(*, account_id: int, book_id: int | None, status: str, cursor: int | None, limit: int) -> Page[Order]:

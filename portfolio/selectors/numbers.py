@@ -13,7 +13,7 @@ from portfolio.models import Account, Allocation, Book, EquityPoint, LedgerAccou
 from trading.ledger import UNIT, ZERO, exactly
 
 Kind = LedgerAccount.Kind
-_POOLS = (Kind.UNALLOCATED, Kind.FEE_POOL, Kind.DUST)
+_POOLS = (Kind.UNALLOCATED, Kind.FEE_POOL, Kind.DUST, Kind.IN_TRANSIT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,25 +12,32 @@ from portfolio.services.allocations import (
 from portfolio.services.fee_pool import UnableToFund, fund_fee_pool
 from portfolio.services.recovery import UnableToResume, resume_trading
 from portfolio.services.risk import UnableToLimit, release_latches, set_limits
+from portfolio.services.sub_accounts import UnableToOpen, open_sub_account
 from portfolio.services.suspense import UnableToExplain, explain_suspense
+from portfolio.services.transfers import UnableToTransfer, request_transfer, set_transfer_limits
 
 __all__ = [
     "UnableToAllocate",
     "UnableToExplain",
     "UnableToFund",
     "UnableToLimit",
+    "UnableToOpen",
     "UnableToResume",
+    "UnableToTransfer",
     "explain_suspense",
     "fund_fee_pool",
     "kill",
     "open_account",
+    "open_sub_account",
     "preview_allocations",
     "preview_rollback",
     "rebase_allocations",
     "release_kill",
     "release_latches",
+    "request_transfer",
     "resume_trading",
     "roll_back_allocations",
     "set_allocations",
     "set_limits",
+    "set_transfer_limits",
 ]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Halts that only a person ends; all others end by themselves when their reason is gone.
 BY_A_PERSON = (
     "CRASH_LOOP", "LEDGER_BROKEN", "ORDER_ADOPTED", "ORDER_NOT_ON_RECORD", "FOREIGN_INSTANCE", "KEY_INVALID", "EXCHANGE_RESET",
+    "ACCOUNT_NOT_OURS",
 )  # fmt: skip
 
 

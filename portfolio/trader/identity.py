@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from exchange.errors import AccountNotOurs
 from exchange.ports import TradingPort
 from portfolio.models import Fill
 from portfolio.services.resets import EXCHANGE_RESET
@@ -18,6 +19,7 @@ from trading.orders import generation, parse_client_order_id, same_family
 
 log = structlog.get_logger()
 FOREIGN_INSTANCE: Final = "FOREIGN_INSTANCE"
+ACCOUNT_NOT_OURS: Final = "ACCOUNT_NOT_OURS"
 # A younger trade may still be invisible to a read.
 _SETTLED: Final = timedelta(minutes=15)
 
@@ -54,6 +56,15 @@ async def has_forgotten(port: TradingPort, known: KnownTrade | None) -> bool:
         return False
     told = await port.trades_since(known.symbol, known.trade_id)
     return all((row.trade_id, row.price, row.quantity) != (known.trade_id, known.price, known.quantity) for row in told)
+
+
+async def refuse_other_account(session: Session) -> None:
+    """Stop for good, before anything is read into the books or sent, when the key opens another account (I-36)."""
+    try:
+        await session.port.balances()
+    except AccountNotOurs as error:
+        await session.halt(ACCOUNT_NOT_OURS, is_complete=True)
+        raise UnableToTrade(f"{error} Store the right key; then a person resumes the account.") from error
 
 
 async def halt_if_not_alone(session: Session, client_order_ids: Iterable[str]) -> None:

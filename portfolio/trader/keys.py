@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 from exchange import connect, redaction, secrets
-from exchange.ports import TradingPort
+from exchange.ports import TradingPort, TransferPort
 from portfolio.models import Account, Credential
 from portfolio.writers.accounts import RESTORED
 
@@ -42,6 +42,21 @@ def open_port(account: Account, key: str, secret: str) -> TradingPort:
         rest_url=market.rest_url,
         stream_url=market.stream_url,
         is_local=bool(market.control_url),
+        uid=account.venue_uid,
+    )
+
+
+def open_transfer_port(account: Account, key: str, secret: str) -> TransferPort:
+    """Connect to the exchange as a master that moves money between its accounts. Needs a running event loop."""
+    market = account.market
+    return connect.transfer_port(
+        exchange=market.exchange,
+        key=key,
+        secret=secret,
+        rest_url=market.rest_url,
+        stream_url=market.stream_url,
+        is_local=bool(market.control_url),
+        uid=account.venue_uid,
     )
 
 

@@ -19,7 +19,8 @@ from exchange.errors import ExchangeTrouble, KeyRefused, Outcome
 from exchange.pacing import Pacer, VenueUnreachable
 from portfolio.models import Account, Reconciliation
 from portfolio.services import kill
-from portfolio.trader import keys, lease, life, notes, records
+from portfolio.trader import identity, keys, lease, life, notes, records
+from portfolio.trader.courier import Courier
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.database import Database, DatabaseGone, listen
 from portfolio.trader.guard import Guard
@@ -166,6 +167,7 @@ class Work:
         self._pace = Pace(session, self._intake, self._sandwich)
         self._guard = Guard(session)
         self._upkeep = Upkeep(session)
+        self._courier = Courier(session)
         self._ear = session.ear()
 
     async def run(self) -> None:
@@ -180,6 +182,7 @@ class Work:
             group.create_task(self._pace.run())
             group.create_task(self._reconcile_from_time_to_time())
             group.create_task(self._upkeep.run())
+            group.create_task(self._courier.run())
             await self._work()
 
     async def drain(self) -> None:
@@ -226,6 +229,7 @@ class Work:
         await self._upkeep.measure_clock()
         await self._upkeep.read_listings()
         connect.check_permissions(await session.port.key_permissions())
+        await identity.refuse_other_account(session)
 
     async def _work(self) -> None:
         """Send, cancel and look, whenever something stirs and at least once a second."""

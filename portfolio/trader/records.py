@@ -19,7 +19,7 @@ from portfolio import doorbells
 from portfolio.models import Account, Fill, HistoryCursor, Intent, LedgerAccount, Order
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.lease import fenced
-from portfolio.writers import accounts, flows, orders, releases
+from portfolio.writers import accounts, flows, orders, releases, transfers
 from portfolio.writers import answers as taking_in
 from portfolio.writers.answers import Told
 from portfolio.writers.ledger import EXTERNAL
@@ -358,6 +358,8 @@ def _note(account: Account, told: Told, posted: Posted, *, now: datetime) -> Non
 
 
 def _record_flow(account: Account, flow: FlowReport, *, now: datetime) -> None:
+    if transfers.recognise(account, asset=flow.asset, amount=flow.amount, reference=flow.reference, now=now):
+        return
     flows.record_flow(account, asset=flow.asset, amount=flow.amount, reference=flow.reference, market_at=flow.cleared_at, now=now)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 from exchange.errors import ExchangeTrouble
 from exchange.profiles import VenueProfile
 from portfolio.trader import guard, intake, lease, outbox, process, records, sandwich
+from portfolio.trader.courier import Courier
 from portfolio.trader.database import Database, DatabaseGone
 from portfolio.trader.guard import Guard
 from portfolio.trader.lease import LeaseLost
@@ -155,9 +156,10 @@ class SimulatedWork(Work):
     def __init__(self, session: Session, trader: SimulatedTrader) -> None:
         super().__init__(session)
         self._trader = trader
-        # Market pace, clocks, filters and caps are other tests' business.
+        # Market pace, clocks, filters, caps and transfers are other tests' business.
         self._pace = cast("Pace", Idle())
         self._upkeep = cast("Upkeep", Idle())
+        self._courier = cast("Courier", Idle())
         self._guard = cast("Guard", KillGuard(session, trader))
 
     async def _keep_lease(self) -> None:

@@ -49,6 +49,10 @@ def test_money_moves_between_a_master_and_its_sub_accounts(master: Hostile) -> N
     assert held["free"] == sub.books()["balances"]["USDT"]["free"]
     history = master.send("GET", TRANSFER)[1]
     assert (history["totalCount"], history["result"][0]["amount"]) == (1, "2500.00000000")
+    filters = ({"clientTranId": "t-1"}, {"toEmail": email}, {"fromEmail": email}, {"clientTranId": "t-2"}, {"endTime": 1})
+    assert [master.send("GET", TRANSFER, **words)[1]["totalCount"] for words in filters] == [1, 1, 0, 0, 0]
+    assert master.send("GET", TRANSFER, fromEmail="master", toEmail=email)[1]["code"] == -1128
+    assert master.send("GET", TRANSFER, page="2", limit="1")[1] == {"result": [], "totalCount": 1}
 
 
 def test_the_funding_wallet_is_out_of_reach_of_orders(master: Hostile) -> None:

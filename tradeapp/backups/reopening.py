@@ -83,6 +83,8 @@ class _Reopening:
         account, key, secret = await sync_to_async(keys.account_and_key)(self._account.pk)
         port = keys.open_port(account, key, secret)
         try:
+            # The key of another account would have us cancel its orders (I-36).
+            await port.balances()
             await self._demand_solitude(port, watch_seconds)
             await self._look_at_orders(port)
             cancelled = await self._cancel_strangers(port)

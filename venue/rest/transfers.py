@@ -12,6 +12,7 @@ from venue.rest.call import Call, Endpoint, fixed
 
 _DIRECTIONS: Final = {"MAIN_FUNDING": -1, "FUNDING_MAIN": 1}
 _DOMAIN: Final = "@venue.local"
+_FAR: Final = 2**63 - 1
 
 
 async def burn(call: Call) -> dict[str, bool]:
@@ -66,9 +67,8 @@ async def open_sub_account(call: Call) -> dict[str, str]:
 
 async def sub_accounts(call: Call) -> dict[str, Any]:
     """Show the sub-accounts of a master."""
-    call.parameters.text("email")
-    call.parameters.whole("page")
-    call.parameters.limit(default=10, largest=200)
+    email, page = call.parameters.text("email"), call.parameters.whole("page") or 1
+    limit = call.parameters.limit(default=10, largest=200)
     call.parameters.refuse_unread()
     rows = [
         {
@@ -81,8 +81,9 @@ async def sub_accounts(call: Call) -> dict[str, Any]:
             "isAssetManagementSubAccount": False,
         }
         for account in _children(call)
+        if email in (None, account.name)
     ]
-    return {"subAccounts": rows}
+    return {"subAccounts": rows[(page - 1) * limit : page * limit]}
 
 
 async def sub_assets(call: Call) -> dict[str, Any]:
@@ -120,15 +121,29 @@ async def universal_transfer(call: Call) -> dict[str, Any]:
 
 
 async def universal_transfers(call: Call) -> dict[str, Any]:
-    """Show what was moved between a master and its sub-accounts."""
-    call.parameters.refuse_unread()
+    """Show what was moved between a master and its sub-accounts: what the master sent, unless another sender is named."""
+    parameters = call.parameters
+    sender, receiver, own_id = (parameters.text(name) for name in ("fromEmail", "toEmail", "clientTranId"))
+    start, end = parameters.whole("startTime"), parameters.whole("endTime")
+    page, limit = parameters.whole("page") or 1, parameters.limit(default=500, largest=500)
+    parameters.refuse_unread()
+    if sender is not None and receiver is not None:
+        raise ApiError(-1128, "Combination of optional parameters invalid.")
     master = _master(call)
+    if sender is None and receiver is None and own_id is None:
+        sender = master.name
+    wanted = {"fromEmail": sender, "toEmail": receiver, "clientTranId": own_id}
+    await call.exchange.durable()
     rows = [
         {name: value for name, value in row.items() if name != "uid"} | {"fromAccountType": "SPOT", "toAccountType": "SPOT"}
         for row in call.exchange.transfers
-        if row["uid"] == master.uid and "fromEmail" in row
+        if row["uid"] == master.uid
+        and "fromEmail" in row
+        and all(value is None or row[name] == value for name, value in wanted.items())
+        and (start or 0) <= row["createTimeStamp"] <= (_FAR if end is None else end)
     ]
-    return {"result": rows, "totalCount": len(rows)}
+    # The newest first, as the exchange itself shows them.
+    return {"result": rows[::-1][(page - 1) * limit : page * limit], "totalCount": len(rows)}
 
 
 def _amount(call: Call) -> int:

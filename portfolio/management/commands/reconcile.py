@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from exchange.errors import ExchangeTrouble
+from exchange.errors import ExchangeTrouble, KeyRefused
 from portfolio.models import Account
 from portfolio.trader import inspection
 from portfolio.trader.keys import UnableToTrade
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             return inspection.inspect(account_id=account.pk, clock=timezone.now)
         except ExchangeTrouble as trouble:
             raise CommandError(f"{account.name}: the exchange does not answer: {trouble.message}") from trouble
-        except UnableToTrade as error:
+        except (UnableToTrade, KeyRefused) as error:
             raise CommandError(f"{account.name}: {error}") from error
 
 

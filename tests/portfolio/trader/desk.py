@@ -87,7 +87,7 @@ class Desk:
         """Say whether the newest log does not yet tell of a recovery."""
         return self.stack.log(self.trader).read_text().count("trader.recovered") < 1
 
-    def wait(self, done: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    def wait(self, done: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Wait for something; a trader that dies at its crash point is followed by the next one."""
         deadline = time.monotonic() + seconds
         while not done():

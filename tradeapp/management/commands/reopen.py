@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from exchange.errors import ExchangeTrouble
+from exchange.errors import ExchangeTrouble, KeyRefused
 from portfolio.models import Account
 from portfolio.services.resets import EXCHANGE_RESET
 from portfolio.trader.keys import UnableToTrade
@@ -52,7 +52,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no account {options['account']}.") from error
         except UnableToReopen as error:
             raise CommandError(f"{error.code}: {error}") from error
-        except (UnableToTrade, ExchangeTrouble) as error:
+        except (UnableToTrade, KeyRefused, ExchangeTrouble) as error:
             raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps(asdict(done) | {"is_open": done.is_open}, indent=1))
