@@ -21,6 +21,8 @@ POLL_SECONDS: Final = 0.25
 # Twelve bars of the strategies' five minutes.
 RECONCILE_EVERY: Final = timedelta(hours=1)
 _COMPLAIN_SECONDS: Final = 20.0
+# A broker may lose a doorbell, and a worker that starts slowly throws an old one away (R05).
+_RING_AGAIN_SECONDS: Final = 10.0
 _PATIENCE_SECONDS: Final = 0.02
 _BACKOFF_SECONDS: Final = 0.3
 
@@ -72,7 +74,7 @@ class Pace:
         """Do everything that belongs to this moment of the market, then let it go on."""
         session = self._session
         market_at = moment(hold_ms)
-        began = complained = session.monotonic()
+        began = complained = rung = session.monotonic()
         await self._sync(market_at, expected=(hold.trades or {}).get(session.uid))
         while True:
             posted = await session.database.run(records.count_if_quiet, session.account_id, market_at)
@@ -91,6 +93,9 @@ class Pace:
                 await self._catch_up(behind.trades.get(session.uid, 0))
                 continue
             await self._session.wait(self._ear, POLL_SECONDS)
+            if session.monotonic() - rung > _RING_AGAIN_SECONDS:
+                rung = session.monotonic()
+                await session.database.run(records.ring_for_bots, session.account_id, market_at)
             if session.monotonic() - complained > _COMPLAIN_SECONDS:
                 complained = session.monotonic()
                 log.warning("hold.waits", account=session.account_id, market_at=str(market_at), seconds=int(complained - began))

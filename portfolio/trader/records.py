@@ -285,9 +285,14 @@ def mark_synced(account_id: int, epoch: int, market_at: datetime, *, expected: i
         if account.trades_posted < expected:
             return False
         accounts.mark_synced(account, market_at)
+    ring_for_bots(account_id, market_at)
+    return True
+
+
+def ring_for_bots(account_id: int, market_at: datetime) -> None:
+    """Tell the floors above that bots may advance; to hear it twice does no harm."""
     for ring in doorbells.on_synced:
         ring(account_id=account_id, market_at=market_at)
-    return True
 
 
 def count_if_quiet(account_id: int, market_at: datetime) -> int | None:

@@ -82,15 +82,16 @@ class Stack:
         self.demo = demos.set_up(market=market, venue=venue, key=key, plan=plan, deploy=deploy, now=now)
         return self.demo
 
-    def start_all(self, *, trading_processes: int = 1) -> None:
-        """Start feed, trader and worker."""
+    def start_all(self, *, trading_processes: int = 1, with_workers: bool = True) -> None:
+        """Start feed, trader and, unless nobody shall answer the doorbells, a worker."""
         assert self.demo is not None
         account = self.demo.account
         manage = [sys.executable, str(PROJECT / "manage.py")]
         worker = [sys.executable, "-m", "celery", "-A", "tradeapp", "--quiet", "worker", "-Q", "trading", "-n", "trading@%h"]
-        self.start(
-            "worker trading", [*worker, "-c", str(trading_processes), "--without-gossip", "--without-mingle", "-l", "INFO"]
-        )
+        if with_workers:
+            self.start(
+                "worker trading", [*worker, "-c", str(trading_processes), "--without-gossip", "--without-mingle", "-l", "INFO"]
+            )
         self.start(f"feed {account.market_id}", [*manage, "run_feed", "--market", str(account.market_id)])
         self.start(f"trader {account.pk}", [*manage, "run_trader", "--account", str(account.pk)])
 
