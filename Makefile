@@ -4,7 +4,7 @@ ARGS ?=
 WORKERS ?= 2
 BIN := .venv/bin
 
-.PHONY: run test check bench bench-peers parity conformance chaos faults nightly install install-test chromium format requirements
+.PHONY: run test check bench bench-peers parity conformance chaos faults nightly mutation install install-test chromium format requirements
 
 run: install
 	@exec $(BIN)/python manage.py up --port $(PORT) $(ARGS)
@@ -47,6 +47,11 @@ faults: install-test chromium
 nightly: install-test
 	@$(BIN)/python -m pytest -m nightly -n 0 -o timeout=14400 $(ARGS)
 
+# Puts wrong turns into the money's code and sees whether the pure tests notice; ARGS="--again" for what lived and what was left.
+mutation:
+	@$(PYTHON) requirements/install.py mutation
+	@.venv-mutation/bin/python -m tools.mutation $(ARGS)
+
 # Kills real processes under load; ARGS="--kills 10" for a short one, half an hour without.
 chaos: install-test
 	@$(BIN)/python -m tools.chaos $(ARGS)
@@ -68,6 +73,7 @@ chromium:
 requirements:
 	uv pip compile $(PINNING) pyproject.toml -o requirements/run.txt
 	uv pip compile $(PINNING) pyproject.toml --group test -c requirements/run.txt -o requirements/test.txt
+	uv pip compile $(PINNING) pyproject.toml --group mutation -c requirements/test.txt -o requirements/mutation.txt
 	uv pip compile $(PINNING) --group conformance -o requirements/conformance.txt
 	uv pip compile $(PINNING) --group bench -o requirements/bench.txt
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 PROJECT = pathlib.Path(__file__).resolve().parent.parent
-APART = ("conformance", "bench")
+APART = ("conformance", "bench", "mutation")
 OLDEST = (3, 11)
 
 

@@ -17,6 +17,8 @@ from tests.workers import FileScheduling
 # make test ARGS="--hypothesis-profile=nightly -o timeout=7200"
 for profile, examples in (("busy", 100), ("nightly", 1_000)):
     settings.register_profile(profile, parent=settings.get_profile("default"), max_examples=examples, deadline=None)
+# One wrong turn after the other is put into the code: each run draws the same few examples.
+settings.register_profile("mutation", max_examples=20, deadline=None, derandomize=True, database=None)
 if settings.get_current_profile_name() == "default":
     settings.load_profile("busy")
 

@@ -9,14 +9,9 @@ import sys
 import pytest
 
 from tests.simulation.history import History
-from tests.simulation.tiers import PERMANENT, run
 
 SEEDS = range(40)
 _PRINT = "import django; django.setup(); from tests.simulation.tiers import run; print(run(range(40)).hashes)"
-
-
-def test_histories_that_once_broke_hold_for_ever() -> None:
-    assert run(PERMANENT).broken == {}
 
 
 def test_a_replayed_seed_gives_the_same_journal() -> None:

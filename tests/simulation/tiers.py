@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final
 
 from tests.simulation.faults import CLASSES, POINTS
 from tests.simulation.history import STEPS, History
+from tests.simulation.shells import Shell
 
 # So many histories make one test: enough for each of them to meet every fault and every crash point.
 BLOCK: Final = 500
@@ -60,6 +62,21 @@ class Tally:
     hashes: dict[int, str] = field(default_factory=dict)
     broken: dict[int, str] = field(default_factory=dict)
 
+    def add(self, other: Tally) -> None:
+        """Add up what another part of the histories came to."""
+        self.histories += other.histories
+        self.orders += other.orders
+        self.fills += other.fills
+        self.traders += other.traders
+        for mine, theirs in (
+            (self.faults, other.faults),
+            (self.crashes, other.crashes),
+            (self.statuses, other.statuses),
+        ):
+            mine.update(theirs)
+        self.hashes |= other.hashes
+        self.broken |= other.broken
+
     @property
     def never_fired(self) -> list[str]:
         """Return the fault classes and crash points that no history met."""
@@ -76,8 +93,14 @@ class Tally:
         return "\n".join([head, *rows, *(f"seed {seed}: {what}" for seed, what in sorted(self.broken.items()))])
 
 
-def run(seeds: Iterable[int], *, steps: int = STEPS) -> Tally:
-    """Live through these histories; a broken one is noted with what broke."""
+def run(
+    seeds: Iterable[int],
+    *,
+    steps: int = STEPS,
+    shell: Callable[[], Shell] | None = None,
+    around: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Tally:
+    """Live through these histories, each inside `around`; a broken one is noted with what broke."""
     tally = Tally()
     # A history leaves circles behind; what was there before it need not be looked through each time they are collected.
     gc.collect()
@@ -85,27 +108,32 @@ def run(seeds: Iterable[int], *, steps: int = STEPS) -> Tally:
     gc.disable()
     try:
         for seed in seeds:
-            history = History(seed, steps=steps)
-            try:
-                result = history.run()
-            except Exception as error:  # noqa: BLE001 - whatever a history dies of is its finding.
-                root = root_of(error)
-                tally.broken[seed] = f"{type(root).__name__}: {root}"
-                result = history.result()
-            tally.histories += 1
-            tally.orders += result.orders
-            tally.fills += result.fills
-            tally.traders += result.traders
-            tally.faults += result.faults
-            tally.crashes += result.crashes
-            tally.statuses += result.statuses
-            tally.hashes[seed] = result.journal_hash
+            with around():
+                _live(seed, tally, steps=steps, shell=shell)
             if tally.histories % _COLLECTED_EVERY == 0:
                 gc.collect()
     finally:
         gc.enable()
         gc.unfreeze()
     return tally
+
+
+def _live(seed: int, tally: Tally, *, steps: int, shell: Callable[[], Shell] | None) -> None:
+    history = History(seed, steps=steps, shell=shell)
+    try:
+        result = history.run()
+    except Exception as error:  # noqa: BLE001 - whatever a history dies of is its finding.
+        root = root_of(error)
+        tally.broken[seed] = f"{type(root).__name__}: {root}"
+        result = history.result()
+    tally.histories += 1
+    tally.orders += result.orders
+    tally.fills += result.fills
+    tally.traders += result.traders
+    tally.faults += result.faults
+    tally.crashes += result.crashes
+    tally.statuses += result.statuses
+    tally.hashes[seed] = result.journal_hash
 
 
 def root_of(error: BaseException) -> BaseException:
