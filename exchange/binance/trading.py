@@ -198,7 +198,7 @@ class BinanceTrading:
         await self.budget.admit(2, is_urgent=True)
         try:
             async with asyncio.timeout(self.profile.request_deadline_seconds):
-                await self._connection.wire.ensure_user_data_stream_ws_subscribe_signature("spot")
+                await self._connection.wire.open_user_stream()
         except ExchangeTrouble as trouble:
             if trouble.code in _SUBSCRIPTION_TROUBLES:
                 # Of a socket with half a subscription nothing is known: the next attempt gets a fresh one.

@@ -138,6 +138,16 @@ class Wire(ccxt.pro.binance):  # type: ignore[misc]
         self.clients.pop(client.url, None)
         self.on_stream_cut(f"closed {error}")
 
+    async def open_user_stream(self) -> None:
+        """Subscribe to the account's events; raise what the exchange says, not what ccxt stumbles over then."""
+        try:
+            await self.ensure_user_data_stream_ws_subscribe_signature("spot")
+        except KeyError as stumble:
+            # It forgets a refused subscription twice, and the second time hides the refusal (U06).
+            if isinstance(stumble.__context__, ExchangeTrouble):
+                raise stumble.__context__ from None
+            raise
+
     async def open_market_stream(self, names: list[str]) -> None:
         """Subscribe to public streams and wait for the exchange's word that they run."""
         url = f"{self.urls['api']['ws']['spot']}/1"

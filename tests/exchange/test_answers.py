@@ -70,6 +70,39 @@ def test_a_quote_below_zero_of_an_old_order_counts_as_not_told() -> None:
     assert answers.order_report(changed(FULL, cummulativeQuoteQty="-1.00000000")).executed_quote == 0
 
 
+@pytest.mark.fault("U08")
+@pytest.mark.parametrize(
+    ("x", "status"),
+    [("CANCELED", ExchangeStatus.CANCELED), ("EXPIRED", ExchangeStatus.EXPIRED), ("TRADE", ExchangeStatus.FILLED)],
+)
+def test_a_cancel_carries_our_name_as_the_original_one_and_nothing_else_does(x: str, status: ExchangeStatus) -> None:
+    """`c` names the cancel itself then; in every other event it is the order, whatever `C` says."""
+    names = {"c": "the-cancel-itself", "C": "t1-1-1-aa"} if x == "CANCELED" else {"c": "t1-1-1-aa", "C": ""}
+    report = answers.user_events(changed(EXECUTION, x=x, X=status.name, **names))[-1]
+    assert isinstance(report, OrderReport)
+    assert (report.client_order_id, report.status) == ("t1-1-1-aa", status)
+
+
+@pytest.mark.fault("U08")
+def test_a_cancel_without_an_original_name_keeps_the_name_it_has() -> None:
+    """The exchange cancels by itself and names nobody: then `c` is the order's."""
+    (report,) = answers.user_events(changed(EXECUTION, x="CANCELED", X="CANCELED", C=""))
+    assert isinstance(report, OrderReport)
+    assert report.client_order_id == "t1-1-1-aa"
+
+
+@pytest.mark.fault("U10")
+def test_an_asset_may_have_any_name() -> None:
+    """Listed since 2025: names in Chinese. They are balances, and fees may be paid in them."""
+    event = {"e": "outboundAccountPosition", "E": 1, "u": 1, "B": [{"a": "币安人生", "f": "12.50000000", "l": "0.50000000"}]}
+    (balances,) = answers.user_events(event)
+    assert isinstance(balances, BalanceReport)
+    assert balances.totals() == {"币安人生": Decimal(13)}
+    trade = answers.user_events(changed(EXECUTION, s="币安人生USDT", N="币安人生"))[0]
+    assert isinstance(trade, TradeReport)
+    assert (trade.symbol, trade.fee_asset) == ("币安人生USDT", "币安人生")
+
+
 def test_a_trade_event_gives_the_trade_before_the_state() -> None:
     trade, report = answers.user_events(EXECUTION)
     assert isinstance(trade, TradeReport)

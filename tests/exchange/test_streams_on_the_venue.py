@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from exchange.binance.market import BinanceMarket
+from exchange.connect import trading_port
 from exchange.lines import Terms, shards
-from exchange.ports import BookUpdate, ClosedCandle, PublicTrade, QuoteUpdate, StreamGap, StreamOpen, Unreadable
+from exchange.ports import BookUpdate, ClosedCandle, OrderTicket, PublicTrade, QuoteUpdate, StreamGap, StreamOpen, Unreadable
 from exchange.profiles import LOCAL_VENUE
-from tests.exchange.local_venue import LocalVenue, running
+from tests.exchange.local_venue import PROJECT, LocalVenue, running
+from trading.orders import OrderReport
 
 BTC = "BTC/USDT"
 MINUTE = 60_000
@@ -245,3 +250,42 @@ async def test_trades_of_everybody_are_read_exactly(venue: LocalVenue) -> None:
     numbers = [int(trade.trade_id) for trade in trades]
     assert numbers == sorted(set(numbers))
     assert all(trade.price > 0 and trade.quantity > 0 for trade in trades)
+
+
+@pytest.mark.fault("U06")
+async def test_a_user_stream_that_ends_by_its_own_word_is_opened_anew(venue: LocalVenue) -> None:
+    account = venue.ask("/control/accounts", {"name": "ended", "balances": {"USDT": "10000"}})
+    trading = trading_port(
+        exchange="binance",
+        key=account["api_key"],
+        secret=account["api_secret"],
+        rest_url=venue.rest_url,
+        stream_url=venue.stream_url,
+        is_local=True,
+    )
+    stream = trading.user_events()
+    async with asyncio.timeout(60):
+        assert isinstance(await anext(stream), StreamOpen)
+        farewell = {"payload": {"e": "eventStreamTerminated", "E": 1}}
+        venue.arm({"id": "U06", "action": "inject", "match": {"stream": "user", "account": account["uid"]}, "with": farewell})
+        # The gap comes first: whoever trades reads the history again before it decides anything.
+        assert isinstance(await anext(stream), StreamGap)
+        assert isinstance(await anext(stream), StreamOpen)
+        venue.disarm()
+        ticket = OrderTicket(client_order_id="t1-1-1-aa", symbol="BTCUSDT", side="buy", type="MARKET", quantity=Decimal("0.001"))
+        await trading.submit(ticket, send_before_ms=2**53)
+        told = await anext(stream)
+    assert isinstance(told, OrderReport)
+    assert told.client_order_id == "t1-1-1-aa"
+    await trading.close()
+
+
+@pytest.mark.fault("U12")
+def test_the_old_way_to_a_user_stream_is_shut_and_nobody_takes_it(venue: LocalVenue) -> None:
+    request = urllib.request.Request(f"{venue.rest_url}/api/v3/userDataStream", data=b"", method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=60)
+    assert refused.value.code == 410
+    adapters = [path.read_text() for path in (PROJECT / "exchange" / "binance").rglob("*.py")]
+    assert adapters
+    assert not [text for text in adapters if "listenKey" in text or "userDataStream" in text or "put_userdatastream" in text]
