@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from celery import current_app
+from kombu import Queue
 
 from bots.lineups import Plan
 from tests.journeys.stack import Stack
@@ -21,15 +22,15 @@ def test_the_trader_rings_again_while_bots_are_due(synthetic_stack: Stack, lineu
     demo = stack.set_up(replace(lineup, bots=lineup.bots[:1]))
     account = demo.account
     stack.start_all(with_workers=False)
-    stack.wait_until(lambda: lost_doorbells() > 0, what="the first doorbell, which gets lost")
+    stack.wait_until(lambda: lost_doorbells() > 0, what="the first doorbell, which gets lost", seconds=120)
 
     stack.kill(f"feed {account.market_id}")
     del stack.processes[f"feed {account.market_id}"]
     lost_doorbells()
-    stack.wait_until(lambda: lost_doorbells() > 0, what="another one, from the trader")
+    stack.wait_until(lambda: lost_doorbells() > 0, what="another one, from the trader", seconds=120)
 
 
 def lost_doorbells() -> int:
     """Empty the queue and answer how many messages it held."""
     with current_app.connection_for_write() as connection:
-        return int(connection.default_channel.queue_purge("trading") or 0)
+        return int(Queue("trading")(connection.default_channel).purge() or 0)
