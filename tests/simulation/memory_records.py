@@ -271,7 +271,7 @@ class MemoryRecords:
         """Say whether the rows were restored behind the machine's back: never, in memory."""
         return False
 
-    def _settled_trade(self, _account_id: int, *, before: datetime) -> None:
+    def settled_trade(self, _account_id: int, *, before: datetime) -> None:
         """Return a trade by which the exchange can be told from another one: there is one exchange here."""
 
     def beat(self, _process: str, _facts: Mapping[str, Any], *, now: datetime) -> None:

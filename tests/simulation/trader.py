@@ -195,7 +195,10 @@ class SimulatedWork(Work):
 
 
 class Idle:
-    """A part of the trader that has nothing to do here."""
+    """A part of the trader that has nothing to do here: the market keeps its own pace."""
+
+    async def join(self) -> None:
+        """Join nothing."""
 
     async def run(self) -> None:
         """Do nothing."""
