@@ -19,6 +19,7 @@ from marketdata.admin import ReadOnlyAdmin
 from portfolio import services
 from portfolio.models import (
     Account,
+    Alarm,
     Allocation,
     AllocationVersion,
     AuditEntry,
@@ -327,6 +328,19 @@ class RiskDayAdmin(ReadOnlyAdmin):
 
     list_display = ("market_date", "account", "book", "equity", "net_flows", "market_at", "recorded_at")
     list_select_related = ("account", "book")
+    ordering = ("-id",)
+
+
+@admin.register(Alarm)
+class AlarmAdmin(ReadOnlyAdmin):
+    """What a person must have seen; the page and the API acknowledge."""
+
+    list_display = (
+        "raised_at", "account", "book", "code", "subject", "is_critical", "count", "cleared_at", "acknowledged_at",
+        "acknowledged_by", "acknowledgement",
+    )  # fmt: skip
+    list_select_related = ("account", "book", "acknowledged_by")
+    list_filter = ("code", "is_critical")
     ordering = ("-id",)
 
 

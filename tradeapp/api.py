@@ -21,11 +21,13 @@ from bots.services.lineups import UnableToLineUp
 from exchange.secrets import MasterKeyMissing
 from marketdata.api import router as marketdata_router
 from marketdata.services import UnableToFetch
+from portfolio.alarms_api import router as alarms_router
 from portfolio.api import router as portfolio_router
 from portfolio.asking import NeedsConfirmation
 from portfolio.coordinator_api import router as coordinator_router
 from portfolio.schemas import PageOut
 from portfolio.services import UnableToAllocate, UnableToExplain, UnableToLimit
+from portfolio.services.alarms import UnableToAcknowledge
 from portfolio.services.credentials import UnableToStore
 from portfolio.services.modes import UnableToSwitch
 from portfolio.services.orphans import UnableToCancel
@@ -43,6 +45,7 @@ router = Router(tags=["installation"])
 # What a service says no to: the request was understood and cannot be done now.
 REFUSALS = (
     UnableToAllocate,
+    UnableToAcknowledge,
     UnableToCancel,
     UnableToExplain,
     UnableToFetch,
@@ -128,6 +131,7 @@ api.add_router("", people_api.router)
 api.add_router("", keys_api.router)
 api.add_router("", portfolio_router)
 api.add_router("", coordinator_router)
+api.add_router("", alarms_router)
 api.add_router("", lineups_router)
 api.add_router("", bots_router)
 api.add_router("", modes_router)

@@ -11,7 +11,8 @@ from django.db.models import Sum
 
 from marketdata.models import Mark
 from portfolio.models import Account, Book, Fill, LedgerAccount, LedgerTransaction, Position
-from portfolio.writers import accounts, audit, books
+from portfolio.writers import accounts, alarms, audit, books
+from portfolio.writers.alarms import Source
 from portfolio.writers.fills import fact_of
 from portfolio.writers.ledger import Journal
 from trading.ledger import UNIT, Leg, Pocket, ceil_to, exactly
@@ -38,6 +39,7 @@ def settle_pending(account: Account, *, now: datetime) -> int:
             count += len(settled)
         if len(settled) == len(pending):
             Book.objects.filter(id=book.pk).update(is_halted=False, halt_reason="")
+            alarms.clear(account.pk, Source.BOOK, book_id=book.pk, now=now)
             audit.record(action="fees.settled", subject=f"book:{book.pk}", after={"fills": len(settled)}, now=now)
             books.raise_versions([book.pk])
     if count:

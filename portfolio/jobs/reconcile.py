@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from portfolio.models import Account, LedgerAccount, Reconciliation, ReconciliationLine
-from portfolio.writers import accounts, audit, transfers
+from portfolio.writers import accounts, alarms, audit, transfers
 from portfolio.writers.flows import EXTERNAL_FLOW
 from portfolio.writers.ledger import EXTERNAL, Journal
 from trading.ledger import ZERO, Leg, Pocket, exactly, plain
@@ -58,6 +58,8 @@ def compare(
         row.save()
         ReconciliationLine.objects.bulk_create(lines)
         _set_state(account, row, now=now)
+        if row.outcome == Outcome.RESIDUAL:
+            alarms.follow_residuals(account, now=now)
         accounts.changed(account)
         return row
 

@@ -1,6 +1,7 @@
 """Tables of the money world, by subject."""
 
 from portfolio.models.accounts import Account, Credential, Heartbeat, Lease
+from portfolio.models.alarms import Alarm
 from portfolio.models.allocations import AllocationVersion, RebaseClock
 from portfolio.models.audit import AuditEntry
 from portfolio.models.books import Allocation, Book, EquityPoint
@@ -15,6 +16,7 @@ from portfolio.models.transfers import AccountTransfer
 __all__ = [
     "Account",
     "AccountTransfer",
+    "Alarm",
     "Allocation",
     "AllocationVersion",
     "AuditEntry",

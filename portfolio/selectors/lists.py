@@ -10,6 +10,7 @@ from django.db.models import Model, QuerySet
 
 from portfolio.models import (
     Account,
+    Alarm,
     AuditEntry,
     Book,
     DecisionRecord,
@@ -96,6 +97,13 @@ def reservations(account_id: int) -> QuerySet[Reservation]:
 def reconciliations(*, account_id: int, cursor: int | None, limit: int) -> Page[Reconciliation]:
     """Return comparisons with the exchange, with their lines."""
     return _page(Reconciliation.objects.filter(account=account_id).prefetch_related("lines"), cursor, limit)
+
+
+def alarms(*, account_id: int | None, is_open: bool, cursor: int | None, limit: int) -> Page[Alarm]:
+    """Return the newest alarms, of one account or of all; `is_open` leaves out what a person has acknowledged."""
+    rows = Alarm.objects.select_related("account", "book", "acknowledged_by")
+    rows = rows if account_id is None else rows.filter(account=account_id)
+    return _page(rows.filter(acknowledged_at=None) if is_open else rows, cursor, limit)
 
 
 def audit(*, cursor: int | None, limit: int) -> Page[AuditEntry]:

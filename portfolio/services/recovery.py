@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from portfolio.models import Account, LedgerAccount, TraderStart
+from portfolio.models import Account, TraderStart
 from portfolio.writers import accounts, audit
 
 if TYPE_CHECKING:
@@ -39,10 +39,7 @@ def resume_trading(account_id: int, *, by: User | None, reason: str, now: dateti
         before = {"state": account.state, "reason": account.state_reason}
         # Lives that were looked at count no more.
         TraderStart.objects.filter(account=account, ended_at__isnull=True).update(ended_at=now)
-        if LedgerAccount.objects.filter(account=account, kind=LedgerAccount.Kind.SUSPENSE).exclude(balance=0).exists():
-            accounts.set_state(account, Account.State.ENTRIES_HALTED, accounts.RECONCILE_RESIDUAL, now=now)
-        else:
-            accounts.set_state(account, Account.State.ACTIVE, "", now=now)
+        accounts.lift_halt(account, now=now)
         audit.record(
             action="account.resume",
             subject=f"account:{account.pk}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 
 from portfolio.models import Account, LedgerAccount, LedgerTransaction
-from portfolio.writers import accounts, audit
+from portfolio.writers import accounts, alarms, audit
 from portfolio.writers.flows import value_in_quote
 from portfolio.writers.ledger import Journal
 from trading.ledger import ZERO, Leg, Pocket, exactly, plain
@@ -69,6 +69,7 @@ def explain_suspense(
         )
         journal.flush()
         accounts.add_flow(account, value_in_quote(account, asset, signed))
+        alarms.follow_residuals(account, now=now)
         _lift_halt(account, now=now)
         accounts.changed(account)
         audit.record(

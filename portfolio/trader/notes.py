@@ -9,7 +9,7 @@ from typing import Any
 from exchange.ports import Listing
 from marketdata import writers as market_writers
 from marketdata.models import Instrument
-from portfolio.jobs import fee_settlement
+from portfolio.jobs import alarms, fee_settlement
 from portfolio.models import Account, Heartbeat, HistoryCursor
 from portfolio.trader import records
 from portfolio.trader.lease import fenced
@@ -54,6 +54,15 @@ def settle_fees(account_id: int, epoch: int, *, now: datetime) -> int:
     """Charge books for the fees that the pool has paid for them."""
     with fenced(account_id, epoch) as account:
         return fee_settlement.settle_pending(account, now=now)
+
+
+def watch(account_id: int, epoch: int, *, now: datetime) -> None:
+    """Raise what is worth an alarm and clear what is gone; the account is locked only when there is news."""
+    account = Account.objects.get(id=account_id)
+    found = alarms.look(account, now=now)
+    if alarms.wants_action(account, found, now=now):
+        with fenced(account_id, epoch) as locked:
+            alarms.act(locked, found, now=now)
 
 
 def beat(process: str, facts: Mapping[str, Any], *, now: datetime) -> None:

@@ -335,12 +335,8 @@ def ledger_totals(account_id: int) -> dict[str, Decimal]:
 def lift(account_id: int, epoch: int, reason: str, *, now: datetime) -> None:
     """End a halt of entries for a reason that is gone; what is unexplained still keeps them halted."""
     with fenced(account_id, epoch) as account:
-        if account.state != Account.State.ENTRIES_HALTED or account.state_reason != reason:
-            return
-        if LedgerAccount.objects.filter(account=account, kind=LedgerAccount.Kind.SUSPENSE).exclude(balance=0).exists():
-            accounts.set_state(account, Account.State.ENTRIES_HALTED, accounts.RECONCILE_RESIDUAL, now=now)
-        else:
-            accounts.set_state(account, Account.State.ACTIVE, "", now=now)
+        if account.state == Account.State.ENTRIES_HALTED and account.state_reason == reason:
+            accounts.lift_halt(account, now=now)
 
 
 def read_cursors(account_id: int) -> dict[str, int]:

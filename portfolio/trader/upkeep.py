@@ -22,6 +22,7 @@ _LISTING_AGAIN_SECONDS: Final = 60.0
 _LISTING_SECONDS_MAX: Final = 24 * 3600.0
 VERIFY_SECONDS: Final = 30.0
 FEE_SECONDS: Final = 20.0
+ALARM_SECONDS: Final = 5.0
 # More refusals of our clock than this in five minutes stop entries (E16).
 _TIME_REFUSALS_MAX: Final = 3
 _TIME_REFUSAL_SECONDS: Final = 300.0
@@ -48,6 +49,7 @@ class Upkeep:
             ("listings", LISTING_SECONDS, self.read_listings),
             ("verify", VERIFY_SECONDS, self._verify),
             ("fees", FEE_SECONDS, self._settle_fees),
+            ("alarms", ALARM_SECONDS, self._watch),
         )
         while True:
             await self._session.wait(ear, 1.0)
@@ -105,6 +107,11 @@ class Upkeep:
         if low != session.pools_low:
             session.pools_low = low
             log.log(40 if low else 20, "fee_pool.low", account=session.account_id, assets=low)
+
+    async def _watch(self) -> None:
+        """Have a person told of what no transaction tells of, and stop entries when nobody looks (O13)."""
+        session = self._session
+        await session.answers.run(notes.watch, session.account_id, session.epoch, now=session.clock())
 
     def _call_early(self) -> None:
         """Bring forward what an exchange's answer has asked for."""

@@ -8,11 +8,11 @@ from functools import partial
 
 from django.db import connection, transaction
 
-from portfolio.models import Account
-from portfolio.writers import audit
+from portfolio.models import Account, LedgerAccount
+from portfolio.writers import alarms, audit
 from stream.publish import publish_on_commit
 
-RECONCILE_RESIDUAL = "RECONCILE_RESIDUAL"
+RECONCILE_RESIDUAL = alarms.RECONCILE_RESIDUAL
 # The books come from a backup: nothing is sent before a person has them reopened.
 RESTORED = "RESTORED"
 
@@ -54,6 +54,7 @@ def set_state(account: Account, state: str, reason: str, *, now: datetime) -> No
         after={"state": state, "reason": reason},
         now=now,
     )
+    alarms.follow_state(account, now=now)
     publish_on_commit("health", "changed", {"account": account.pk}, seq=account.version)
 
 
@@ -61,6 +62,15 @@ def halt_entries(account: Account, reason: str, *, now: datetime) -> None:
     """Stop entries on the account; exits keep working. A full halt is not softened."""
     if account.state != Account.State.HALTED:
         set_state(account, Account.State.ENTRIES_HALTED, reason, now=now)
+
+
+def lift_halt(account: Account, *, now: datetime) -> None:
+    """End a halt of entries; what is unexplained in the ledger still halts them."""
+    is_unexplained = LedgerAccount.objects.filter(account=account, kind=LedgerAccount.Kind.SUSPENSE).exclude(balance=0).exists()
+    if is_unexplained:
+        set_state(account, Account.State.ENTRIES_HALTED, RECONCILE_RESIDUAL, now=now)
+    else:
+        set_state(account, Account.State.ACTIVE, "", now=now)
 
 
 def mark_synced(account: Account, market_at: datetime) -> None:

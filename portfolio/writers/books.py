@@ -9,7 +9,8 @@ from decimal import Decimal
 from django.db.models import F, Max
 
 from portfolio.models import Account, Book
-from portfolio.writers import audit
+from portfolio.writers import alarms, audit
+from portfolio.writers.alarms import Cause, Source
 from trading.ledger import ZERO
 
 
@@ -35,6 +36,8 @@ def halt(book_id: int, reason: str, *, now: datetime) -> None:
     halted = Book.objects.filter(id=book_id, is_halted=False).update(is_halted=True, halt_reason=reason, version=F("version") + 1)
     if halted:
         audit.record(action="book.halt", subject=f"book:{book_id}", after={"reason": reason}, now=now)
+        account_id = Book.objects.values_list("account_id", flat=True).get(id=book_id)
+        alarms.raise_alarm(account_id, Cause(Source.BOOK, reason, book_id), now=now)
 
 
 def add_capital(book: Book, moved: Decimal, *, base_equity: Decimal) -> None:

@@ -8,7 +8,8 @@ from typing import cast
 from django.db.models import F
 
 from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Order, Position, Reservation
-from portfolio.writers import accounts, audit
+from portfolio.writers import accounts, alarms, audit
+from portfolio.writers.alarms import Cause, Source
 from portfolio.writers.ledger import Pockets
 from portfolio.writers.statements import Updates
 from stream.publish import publish_on_commit
@@ -32,7 +33,10 @@ def write(account: Account, pockets: Pockets, changes: Changes, *, now: datetime
         accounts.changed(account, *sorted(changes.account_fields))
     elif changes.account_fields:
         account.save(update_fields=sorted(changes.account_fields))
+    for book in changes.books_halted.values():
+        alarms.raise_alarm(account.pk, Cause(Source.BOOK, book.halt_reason, book.pk), now=now)
     if "state" in changes.account_fields:
+        alarms.follow_state(account, now=now)
         publish_on_commit("health", "changed", {"account": account.pk}, seq=account.version)
 
 

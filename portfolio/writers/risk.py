@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from portfolio.models import Account, EquityPoint, RiskDay, RiskLatch, RiskLimits
 from portfolio.selectors.numbers import account_overview
-from portfolio.writers import accounts, audit
+from portfolio.writers import accounts, alarms, audit
+from portfolio.writers.alarms import Cause, Source
 from trading.risk import DayStart, opening_limits
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def latch(
             account=account, book_id=book_id, code=code, facts=dict(facts), market_at=market_at, latched_at=now
         )
         audit.record(action="risk.latch", subject=_subject(account, book_id), after={"code": code, "facts": dict(facts)}, now=now)
+        alarms.raise_alarm(account.pk, Cause(Source.LATCH, code, book_id), facts=facts, now=now)
         accounts.changed(account)
     return is_new
 
@@ -93,6 +95,7 @@ def release(
     codes = sorted(rows.values_list("code", flat=True))
     if codes:
         rows.update(released_at=now, released_by=by, release_reason=reason[:200])
+        alarms.clear(account.pk, Source.LATCH, book_id=book_id, now=now)
         audit.record(
             action="risk.release",
             subject=_subject(account, book_id),

@@ -75,6 +75,10 @@ def open_new_books(*, account_id: int, reason: str, clock: Callable[[], datetime
         raise UnableToReopen(
             "NOT_RESET", f"{account.name} was not halted for a reset of its exchange: there is nothing to close."
         )
+    if account.master_id is not None or account.sub_accounts.exists():
+        raise UnableToReopen(
+            "SUB_ACCOUNTS", f"{account.name} shares an exchange account with others: its books are not followed yet."
+        )
     try:
         epoch = lease.acquire(account_id, now=clock())
     except lease.LeaseHeld as error:

@@ -82,6 +82,12 @@ def residual(suspense: Mapping[str, Decimal], quote_asset: str) -> Figure:
     return Figure(plain(suspense.get(quote_asset, Decimal(0))), text, "bad")
 
 
+def alarms(unacknowledged: int, critical: int) -> Figure:
+    """Show how many alarms wait for a person."""
+    tone = "bad" if critical else "warn" if unacknowledged else "good"
+    return Figure(str(unacknowledged), str(unacknowledged) if unacknowledged else "none", tone)
+
+
 def of_risk(view: Mapping[str, Any]) -> Figures:
     """Name what account and books may still lose today."""
     found: Figures = {}

@@ -13,6 +13,7 @@ from bots.selectors import instruments_of
 from portfolio.models import Account, DecisionRecord, EquityPoint
 from portfolio.risk_view import risk_view
 from portfolio.selectors import lists
+from portfolio.selectors.alarms import count_open
 from portfolio.selectors.worth import Worth, worth
 from tradeapp import readiness
 from tradeapp.pages import figures, formats, market_data
@@ -95,6 +96,7 @@ def health_figures(account: Account | None, *, now: datetime) -> Figures:
     if account is not None:
         killed = account.is_killed
         found["health.prices"] = market_data.price_figure(account)
+        found["health.alarms"] = figures.alarms(*count_open())
         found["health.state"] = Figure(account.state, _state(account), "bad" if killed else _STATE_TONES[account.state])
         newest = DecisionRecord.objects.filter(book__account=account).order_by("-id")
         measured = pace(list(newest.values_list("bar_closed_at", "recorded_at")[:PACE_DECISIONS]))

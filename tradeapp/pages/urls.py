@@ -7,7 +7,7 @@ from django.templatetags.static import static
 from django.urls import path
 from django.views.generic import RedirectView
 
-from tradeapp.pages import allocations, audit, coordinator, history, modes, security, sweeps, views
+from tradeapp.pages import alarms, allocations, audit, coordinator, history, modes, security, sweeps, views
 from tradeapp.signing_in import SignIn
 
 app_name = "pages"
@@ -18,6 +18,7 @@ urlpatterns = [
     path("allocation/", allocations.allocation, name="allocation"),
     path("modes/", modes.modes, name="modes"),
     path("coordinator/", coordinator.coordinator, name="coordinator"),
+    path("alarms/", alarms.alarms, name="alarms"),
     path("reconcile/", views.reconcile, name="reconcile"),
     path("risk/", views.risk, name="risk"),
     path("system/", views.system, name="system"),

@@ -17,12 +17,23 @@ from portfolio import selectors
 from portfolio.models import Account
 from portfolio.risk_view import risk_view
 from portfolio.selectors import lists
+from portfolio.selectors.alarms import differences
 from portfolio.selectors.gates import state_remedy
 from portfolio.selectors.risk import history, newest_limits, values_of
 from portfolio.selectors.trades import trades
 from tradeapp import readiness, tokens
 from tradeapp.models import ApiToken
-from tradeapp.pages import activity, coordinator_parts, formats, history_jobs, lineup_parts, market_data, reading, security_parts
+from tradeapp.pages import (
+    activity,
+    alarm_parts,
+    coordinator_parts,
+    formats,
+    history_jobs,
+    lineup_parts,
+    market_data,
+    reading,
+    security_parts,
+)
 from tradeapp.pages.reading import BotLine
 
 ROWS = 50
@@ -186,6 +197,7 @@ def _reconciliations(request: HttpRequest, context: dict[str, Any]) -> None:
     context["latest"] = selectors.latest_reconciliation(account.pk)
     context["suspense"] = selectors.residuals(account.pk)
     context["remedy"] = state_remedy(account)
+    context["differences"] = differences(account.pk)
     context["reconciliations"] = lists.reconciliations(account_id=account.pk, cursor=_number(request, "cursor"), limit=ROWS)
 
 
@@ -233,10 +245,11 @@ PARTS = {
     "tokens": _tokens,
     **market_data.PARTS,
     **security_parts.PARTS,
+    **alarm_parts.PARTS,
     **coordinator_parts.PARTS,
     **lineup_parts.PARTS,
     "processes": _nothing,
     "history_jobs": _history_jobs,
 }
 # What is there without an account, too.
-OF_ALL = {"history_jobs", *market_data.PARTS, *security_parts.PARTS}
+OF_ALL = {"history_jobs", *alarm_parts.PARTS, *market_data.PARTS, *security_parts.PARTS}
