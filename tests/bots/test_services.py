@@ -42,6 +42,7 @@ def test_creating_a_bot_twice_makes_one(desk: Desk) -> None:
     assert Book.objects.count() == 1
 
 
+@pytest.mark.fault("G06")
 def test_a_bot_on_an_unknown_symbol_is_refused_and_leaves_nothing(desk: Desk) -> None:
     planned = desk.plan("FIRST", symbol="BTC/USTD")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from tests.faults.catalogue import CATALOGUE
@@ -39,7 +40,8 @@ def test_the_table_counts_what_it_shows() -> None:
     assert "because" in lines[2]
 
 
-def marked() -> set[str]:
+@cache
+def marked() -> frozenset[str]:
     """Return the faults that any test is marked with, read from the sources."""
     found: set[str] = set()
     for path in TESTS.rglob("*.py"):
@@ -49,4 +51,4 @@ def marked() -> set[str]:
         tree = ast.parse(source)
         texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
         found |= texts & set(CATALOGUE)
-    return found
+    return frozenset(found)

@@ -137,10 +137,23 @@ def test_an_entry_is_held_by_the_price_it_was_sized_for_and_a_resting_order_by_i
 
 
 def test_a_bot_that_enters_again_and_again_without_a_position_is_stopped(world: World) -> None:
-    room(world, barren={(1, 1): 10, (2, 1): 9, (1, 2): 99}, book_limits={3: replace(LIMITS, repeats_max=11)})
+    barren = {(1, 1): 10, (2, 1): 9, (1, 2): 99, (3, 1): 10}
+    room(world, barren=barren, book_limits={3: replace(LIMITS, repeats_max=11)})
     assert told(enter(world)) == ("RISK_REPEATED_EXECUTION", {"entries_without_position": 10, "limit": 10})
     assert enter(world, 2).is_accepted
     assert enter(world, 3).is_accepted
+
+
+def test_who_never_tried_may_try_once(world: World) -> None:
+    room(world, limits=replace(LIMITS, repeats_max=1))
+    assert enter(world).is_accepted
+
+
+def test_a_book_may_have_a_collar_of_its_own(world: World) -> None:
+    """The limit is one percent above the mark, and was sized for the mark."""
+    room(world, closes={1: D(49400)}, book_limits={1: replace(LIMITS, collar_percent=D(1))})
+    assert enter(world, 1).code == "FILTER_PRICE_COLLAR"
+    assert enter(world, 2).is_accepted
 
 
 def test_places_for_orders_are_shared_by_all_books(world: World) -> None:
@@ -328,6 +341,26 @@ def test_a_stop_that_sold_a_part_covers_the_rest(world: World) -> None:
     world.fill(world.send(world.order("stop")), "0.0004", "49000")
     exposures = risk_rules.exposures(listen(world))
     assert exposures == [Exposure(1, 1, D("0.0006"), D(50000), D(49000)), Exposure(1, 1, D(0), D(50000), None)]
+
+
+def test_what_was_sold_and_what_rests_for_sale_is_no_exposure(world: World) -> None:
+    hold(world)
+    world.decide(world.propose("exit"))
+    world.fill(world.send(world.order("exit")), "0.001", "50000")
+    world.decide(world.propose("enter", instrument=2, lots=100, limit_price=D("2525.25")))
+    world.fill(world.send(world.order("enter")), "0.01", "2500")
+    (sale,) = world.decide(world.propose("place", instrument=2, side="sell", lots=50, limit_price=D(3000)))
+    assert sale.is_accepted
+    assert risk_rules.exposures(listen(world)) == [Exposure(1, 2, D("0.01"), D(2500), None)]
+
+
+def test_dust_has_a_floor_under_its_loss(world: World) -> None:
+    """0.001 BTC at 1,000 cannot be sold; losing less than the smallest order shuts nobody."""
+    hold(world)
+    world.memory.marks[1] = D(1000)
+    assert world.memory.risk is not None
+    found = risk_rules.standings(listen(world), world.memory.risk)
+    assert [found[key].floor for key in (None, 1, 2)] == [D(5), D(5), D(0)]
 
 
 def test_an_order_of_unknown_fate_may_still_cost_all(world: World) -> None:
