@@ -16,9 +16,11 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 
 from stream.routing import websocket_urlpatterns
+from tradeapp import metrics
 from tradeapp.pages import topics
 
 topics.register()
+metrics.serve()
 
 application = ProtocolTypeRouter(
     {

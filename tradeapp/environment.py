@@ -19,6 +19,8 @@ OWN_NAMES = frozenset(
         "TRADEAPP_TLS_CERTIFICATE",
         "TRADEAPP_TLS_KEY",
         "TRADEAPP_TRUSTED_PROXY",
+        # Where Prometheus may scrape: the web process on this port of loopback, the trader of account 3 on this plus 3.
+        "TRADEAPP_METRICS_PORT",
         # Set by `up` for its children: which process this is.
         "TRADEAPP_PROCESS",
         # Set by `up` too: whose child this is, so that leftovers are recognised.
@@ -66,6 +68,14 @@ def choice(environ: Mapping[str, str], name: str, options: tuple[str, ...], defa
             f"{name}={value} is not known: use one of {', '.join(options)}.{_closest(value, frozenset(options))}"
         )
     return value
+
+
+def port(environ: Mapping[str, str], name: str) -> int:
+    """Return the port that a setting names; 0 when it names none."""
+    value = environ.get(name, "") or "0"
+    if not (value.isascii() and value.isdigit() and len(value) <= 5 and int(value) < 65_536):
+        raise ImproperlyConfigured(f"{name}={value} is no port: write a number from 1 to 65535, or nothing.")
+    return int(value)
 
 
 def remembered_addresses(data_dir: Path) -> dict[str, str]:

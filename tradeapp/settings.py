@@ -16,6 +16,7 @@ TRADEAPP_DATA_DIR: Path = places.data_directory(environ=ENVIRON, user_id=os.getu
 # Where `history fetch` keeps candles; see docs/history.md.
 HISTORY_ROOT = TRADEAPP_DATA_DIR / "history"
 TRADEAPP_PROCESS = ENVIRON.get("TRADEAPP_PROCESS", "command")
+TRADEAPP_METRICS_PORT = environment.port(ENVIRON, "TRADEAPP_METRICS_PORT")
 _remembered = environment.remembered_addresses(TRADEAPP_DATA_DIR)
 
 

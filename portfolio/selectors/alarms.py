@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from portfolio.models import Alarm
 
@@ -20,12 +20,32 @@ def count_open() -> tuple[int, int]:
     return len(critical), sum(critical)
 
 
-def differences(account_id: int) -> list[Alarm]:
-    """Return one alarm for each asset in which ledger and exchange differ now, with the interval in which that began."""
-    return list(Alarm.objects.filter(account=account_id, source=Alarm.Source.RESIDUAL, cleared_at=None).order_by("subject"))
+class Difference(NamedTuple):
+    """An asset in which ledger and exchange differ, and between which two comparisons that began."""
+
+    asset: str
+    amount: str
+    exact_at: datetime | None
+    found_at: datetime
+
+
+def differences(account_id: int) -> list[Difference]:
+    """Return the assets in which ledger and exchange differ now."""
+    rows = Alarm.objects.filter(account=account_id, source=Alarm.Source.RESIDUAL, cleared_at=None).order_by("subject")
+    return [_difference(row) for row in rows]
 
 
 def overdue(account_id: int, *, now: datetime) -> bool:
     """Say whether a critical alarm has waited too long for a person."""
     rows = Alarm.objects.filter(account=account_id, acknowledged_at=None, is_critical=True)
     return rows.filter(raised_at__lte=now - PATIENCE).exists()
+
+
+def _difference(row: Alarm) -> Difference:
+    exact_at = row.facts.get("exact_at")
+    return Difference(
+        asset=row.subject,
+        amount=row.facts["amount"],
+        exact_at=datetime.fromisoformat(exact_at) if exact_at else None,
+        found_at=datetime.fromisoformat(row.facts["found_at"]),
+    )

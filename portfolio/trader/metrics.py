@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+import structlog
+from prometheus_client import Counter, Histogram, start_http_server
+
+LOOPBACK: Final = "127.0.0.1"
+log = structlog.get_logger(__name__)
 
 _ORDERS: Final = Counter("tradeapp_orders_total", "Orders by what became of them", ["side", "outcome"])
 _ROUND_TRIP: Final = Histogram(
@@ -13,6 +17,19 @@ _ROUND_TRIP: Final = Histogram(
     buckets=(0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5, 10),
 )
 _RECONCILIATIONS: Final = Counter("tradeapp_reconciliations_total", "Comparisons with the exchange", ["outcome"])
+
+
+def serve_on(port: int) -> bool:
+    """Serve what this process counts at `/metrics` of a port of loopback alone; 0 is none, and one that is taken ends nothing."""
+    if not port:
+        return False
+    try:
+        start_http_server(port, addr=LOOPBACK)
+    except OSError as error:
+        log.warning("metrics.not_served", port=port, reason=str(error))
+        return False
+    log.info("metrics.served", port=port)
+    return True
 
 
 def count_order(side: str, outcome: str) -> None:

@@ -66,6 +66,6 @@ def test_the_reconcile_page_names_asset_and_interval_of_a_difference(browser: Cl
     reconcile.compare(totals=totals | {"ETH": Decimal("0.00000001")}, now=NOW + timedelta(seconds=30), **compare)
     text = browser.get("/parts/reconciliations/").content.decode()
     assert "0.00000001" in text
-    assert NOW.isoformat()[:19] in text
-    assert (NOW + timedelta(seconds=30)).isoformat()[:19] in text
+    assert f"last agreed at {NOW:%Y-%m-%d %H:%M:%S}" in text
+    assert f"found at {NOW + timedelta(seconds=30):%Y-%m-%d %H:%M:%S}" in text
     assert "Reconcile residual" in text

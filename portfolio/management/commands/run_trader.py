@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from exchange.errors import KeyRefused
 from portfolio.models import Account
-from portfolio.trader import process
+from portfolio.trader import metrics, process
 from portfolio.trader.keys import UnableToTrade
 from portfolio.trader.lease import LeaseLost
 
@@ -26,6 +27,8 @@ class Command(BaseCommand):
     def handle(self, *_words: Any, **options: Any) -> None:
         """Run; end with one line for expected trouble, so that the supervisor can show it."""
         try:
+            base: int = settings.TRADEAPP_METRICS_PORT
+            metrics.serve_on(base and base + options["account"])
             process.run(account_id=options["account"], clock=timezone.now)
         except* Account.DoesNotExist:
             raise CommandError(f"There is no account {options['account']}. `python manage.py setup_demo` makes one.") from None

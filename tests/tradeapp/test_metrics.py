@@ -1,0 +1,78 @@
+"""`/metrics`: loopback alone, figures as the books have them, and nothing that is anybody's secret."""
+
+from __future__ import annotations
+
+import socket
+import urllib.request
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from prometheus_client import REGISTRY, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from portfolio.models import Heartbeat
+from portfolio.trader import metrics as counted
+from tests.portfolio.world import NOW, World, build
+from tradeapp import environment, metrics
+
+D = Decimal
+
+
+@pytest.fixture
+def figures() -> Iterator[metrics.Figures]:
+    """Have the web process's figures in the registry, as `serve` puts them there."""
+    collector = metrics.Figures()
+    REGISTRY.register(collector)
+    yield collector
+    REGISTRY.unregister(collector)
+
+
+def scraped() -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Return what Prometheus would read, by name and labels."""
+    families = text_string_to_metric_families(generate_latest(REGISTRY).decode())
+    return {(row.name, tuple(sorted(row.labels.items()))): row.value for family in families for row in family.samples}
+
+
+@pytest.fixture
+def world(transactional_db: None) -> World:
+    return build()
+
+
+def test_figures_are_those_of_the_books(world: World, figures: metrics.Figures) -> None:
+    Heartbeat.objects.create(process="trader 1", beat_at=NOW)
+    world.decide(world.propose("place", side="buy", lots=100, limit_price=D("45000")))
+    world.exchange.free["ETH"] += 1
+    world.compare()
+    found = scraped()
+    account, book = str(world.account_id), str(world.books[0].pk)
+    assert found["tradeapp_equity_quote", (("account", account), ("book", ""))] == 9882.31
+    assert found["tradeapp_capital_reserved_quote", (("account", account), ("book", book))] == 45
+    assert found["tradeapp_reconcile_residual", (("account", account), ("asset", "ETH"))] == 1
+    assert found["tradeapp_heartbeat_timestamp_seconds", (("process", "trader 1"),)] == NOW.timestamp()
+    assert found["tradeapp_alarms_unacknowledged", (("is_critical", "true"),)] == 1
+
+
+def test_it_is_served_on_loopback_alone_and_a_port_that_is_taken_ends_nothing() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert not counted.serve_on(taken.getsockname()[1])
+        port = taken.getsockname()[1]
+    assert not counted.serve_on(0)
+    assert counted.serve_on(port)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert b"tradeapp_orders_total" in answer.read()
+    assert counted.LOOPBACK == "127.0.0.1"
+
+
+@pytest.mark.parametrize(("value", "port"), [("", 0), ("9464", 9464), ("65535", 65535)])
+def test_a_port_is_read(value: str, port: int) -> None:
+    assert environment.port({"TRADEAPP_METRICS_PORT": value}, "TRADEAPP_METRICS_PORT") == port
+
+
+@pytest.mark.parametrize("value", ["65536", "-1", "x", "1e3", "٩٤٦٤", "0x10"])
+def test_what_is_no_port_is_refused(value: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="no port"):
+        environment.port({"TRADEAPP_METRICS_PORT": value}, "TRADEAPP_METRICS_PORT")
