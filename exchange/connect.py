@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from exchange.ports import KeyPermissions, MarketPort, TradingPort, TransferPort
-from exchange.profiles import BINANCE, BINANCE_US, LOCAL_VENUE, VenueProfile
+from exchange.profiles import BINANCE, BINANCE_US, COINBASE, LOCAL_VENUE, VenueProfile
 from exchange.rights import TRADE, demand_rights
 
 # Those whose adapter has passed the contract (tests/exchange/test_contract.py). Nothing else may trade.
-TRADABLE: Final = {"binance": BINANCE, "binanceus": BINANCE_US}
+TRADABLE: Final = {"binance": BINANCE, "binanceus": BINANCE_US, "coinbase": COINBASE}
 TRANSFERRING: Final = frozenset({"binance"})
+# Those that speak Binance's protocol.
+_BINANCE_LIKE: Final = frozenset(("binance", "binanceus"))
 
 
 class UnknownExchange(ValueError):
@@ -38,11 +40,16 @@ def trading_port(
 ) -> TradingPort:
     """Open the port of one account, bound to its number at the exchange. Needs a running event loop."""
     demand_tradable(exchange)
+    terms = profile(exchange=exchange, is_local=is_local)
+    if exchange not in _BINANCE_LIKE:
+        from exchange.coinbase.trading import CoinbaseTrading
+
+        return CoinbaseTrading(profile=terms, key=key, secret=secret, rest_url=rest_url, stream_url=stream_url, uid=uid)
     from exchange.binance.trading import BinanceTrading
     from exchange.binance.wire import wire_of
 
     return BinanceTrading(
-        profile=profile(exchange=exchange, is_local=is_local),
+        profile=terms,
         key=key,
         secret=secret,
         rest_url=rest_url,
@@ -77,7 +84,7 @@ def market_port(
 
     `addresses` replaces all of ccxt's own, for an exchange that is read through ccxt's unified methods.
     """
-    if exchange in TRADABLE:
+    if exchange in _BINANCE_LIKE:
         from exchange.binance.market import BinanceMarket
         from exchange.binance.wire import wire_of
 
@@ -88,6 +95,8 @@ def market_port(
         raise UnknownExchange(f"ccxt knows no exchange {exchange!r}.")
     from exchange.anywhere.market import AnyMarket
 
+    if exchange == "coinbase" and rest_url:
+        addresses = {"rest": rest_url, "ws": f"{stream_url}/ws"}
     return AnyMarket(exchange=exchange, addresses=addresses)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -212,8 +212,8 @@ class TradingPort(Protocol):
     async def order_by_exchange_id(self, symbol: str, exchange_order_id: str) -> OrderReport:
         """Read an order by the exchange's number."""
 
-    async def orders_since(self, symbol: str, from_id: int, through_id: int) -> list[OrderReport]:
-        """List every order of a symbol in this range of the exchange's numbers, page by page."""
+    async def names_of(self, symbol: str, numbers: Collection[str]) -> dict[str, str]:
+        """Tell what the orders with these numbers of the exchange's are called by us."""
 
     async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
         """List live orders, of one symbol or of all."""

@@ -52,6 +52,8 @@ BINANCE: Final = VenueProfile(
 )
 # The same matching engine in another house, with fewer people at the door: the same bounds until somebody measures others.
 BINANCE_US: Final = replace(BINANCE)
+# Its signatures are good for two minutes, so a request may be that old; all else as cautious as for Binance.
+COINBASE: Final = replace(BINANCE, recv_window_ms=120_000)
 # The venue answers within one step of its loop and shows at once what it did; both are part of its contract.
 LOCAL_VENUE: Final = VenueProfile(
     recv_window_ms=2000,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping
 from typing import Any, Final
 
-from exchange.errors import AccountNotOurs, AnswerNotOurs, ExchangeTrouble, Outcome
+from exchange.errors import AccountNotOurs
 from exchange.ports import (
     ClosedCandle,
     FlowReport,
@@ -17,6 +15,7 @@ from exchange.ports import (
     TransferReport,
     UserEvent,
 )
+from exchange.values import UNREADABLE, ZERO, balances, exact, moment, plain, positive, sound, unreadable
 from trading.instruments import Instrument
 from trading.orders import BalanceReport, ExchangeStatus, OrderReport, Side, TradeReport
 
@@ -39,46 +38,6 @@ EVENTS_KNOWN: Final = frozenset(
         "eventStreamTerminated", "serverShutdown",
     )
 )  # fmt: skip
-_ZERO: Final = Decimal(0)
-_UNREADABLE: Final = (KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError, OSError, ArithmeticError)
-
-
-def exact(value: Any) -> Decimal:
-    """Turn a number of an answer into a Decimal; a float has lost its digits already and is refused."""
-    if not isinstance(value, (str, int)) or isinstance(value, bool):
-        raise ExchangeTrouble(Outcome.UNKNOWN, f"An amount came as {type(value).__name__}: {value!r}")
-    try:
-        number = Decimal(value)
-    except (InvalidOperation, ValueError) as error:
-        raise ExchangeTrouble(Outcome.UNKNOWN, f"An amount is no number: {value!r}") from error
-    if not number.is_finite():
-        raise ExchangeTrouble(Outcome.UNKNOWN, f"An amount is not finite: {value!r}")
-    return number
-
-
-def _positive(value: Any) -> Decimal:
-    number = exact(value)
-    if number <= _ZERO:
-        raise ValueError(f"{value!r} is not above zero")
-    return number
-
-
-def _sound(report: OrderReport) -> OrderReport:
-    if not _ZERO <= report.executed_quantity <= report.quantity:
-        raise ValueError(f"{report.executed_quantity} of {report.quantity} is executed")
-    return report
-
-
-def plain(number: Decimal) -> str:
-    """Write a Decimal as an exchange wants it: no exponent, no trailing zeros."""
-    text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def moment(milliseconds: Any) -> datetime:
-    """Turn the exchange's milliseconds into a moment."""
-    seconds, rest = divmod(int(milliseconds), 1000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
 
 
 def order_parameters(ticket: OrderTicket) -> dict[str, str]:
@@ -106,7 +65,7 @@ def order_report(raw: Raw) -> OrderReport:
     """Read an order. In the answer to a cancel our own name is the original one."""
     try:
         at = raw.get("transactTime") or raw.get("updateTime") or raw["time"]
-        return _sound(
+        return sound(
             OrderReport(
                 client_order_id=str(raw.get("origClientOrderId") or raw["clientOrderId"]),
                 exchange_order_id=str(raw["orderId"]),
@@ -116,12 +75,12 @@ def order_report(raw: Raw) -> OrderReport:
                 quantity=exact(raw["origQty"]),
                 executed_quantity=exact(raw["executedQty"]),
                 # Below zero means "not kept" for very old orders: then only the trades tell.
-                executed_quote=max(_ZERO, exact(raw["cummulativeQuoteQty"])),
+                executed_quote=max(ZERO, exact(raw["cummulativeQuoteQty"])),
                 market_at=moment(at),
                 update_id=int(at),
             )
         )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unreadable("an order", raw, error) from error
 
 
@@ -135,8 +94,8 @@ def trades_of_answer(raw: Raw, report: OrderReport) -> tuple[TradeReport, ...]:
                 exchange_order_id=report.exchange_order_id,
                 client_order_id=report.client_order_id,
                 side=report.side,
-                price=_positive(fill["price"]),
-                quantity=_positive(fill["qty"]),
+                price=positive(fill["price"]),
+                quantity=positive(fill["qty"]),
                 quote_quantity=exact(fill["price"]) * exact(fill["qty"]),
                 fee=exact(fill["commission"]),
                 fee_asset=fill["commissionAsset"],
@@ -145,7 +104,7 @@ def trades_of_answer(raw: Raw, report: OrderReport) -> tuple[TradeReport, ...]:
             )
             for fill in raw.get("fills", ())
         )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unreadable("trades", raw, error) from error
 
 
@@ -158,15 +117,15 @@ def trade_report(raw: Raw) -> TradeReport:
             exchange_order_id=str(raw["orderId"]),
             client_order_id=None,
             side=Side.BUY if raw["isBuyer"] else Side.SELL,
-            price=_positive(raw["price"]),
-            quantity=_positive(raw["qty"]),
-            quote_quantity=_positive(raw["quoteQty"]),
+            price=positive(raw["price"]),
+            quantity=positive(raw["qty"]),
+            quote_quantity=positive(raw["quoteQty"]),
             fee=exact(raw["commission"]),
             fee_asset=raw["commissionAsset"],
             is_maker=bool(raw["isMaker"]),
             traded_at=moment(raw["time"]),
         )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unreadable("a trade", raw, error) from error
 
 
@@ -174,9 +133,9 @@ def balance_report(raw: Raw) -> BalanceReport:
     """Read what the account holds."""
     try:
         rows = [(row["asset"], exact(row["free"]), exact(row["locked"])) for row in raw["balances"]]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unreadable("balances", raw, error) from error
-    return _balances(rows)
+    return balances(rows)
 
 
 def check_account(raw: Raw, *, uid: str) -> None:
@@ -197,7 +156,7 @@ def transfer_report(raw: Raw) -> TransferReport:
             is_done=raw["status"] == "SUCCESS",
             is_failed=raw["status"] == "FAILURE",
         )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unreadable("a transfer", raw, error) from error
 
 
@@ -221,11 +180,11 @@ def user_events(raw: Raw) -> list[UserEvent]:
         if kind == "executionReport":
             return _execution(raw)
         if kind == "outboundAccountPosition":
-            return [_balances((row["a"], exact(row["f"]), exact(row["l"])) for row in raw["B"])]
+            return [balances((row["a"], exact(row["f"]), exact(row["l"])) for row in raw["B"])]
         if kind == "balanceUpdate":
             reference = f"{raw['a']}:{raw['T']}:{raw['E']}:{raw['d']}"
             return [FlowReport(raw["a"], exact(raw["d"]), moment(raw["T"]), reference)]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unreadable("an event", raw, error) from error
     return []
 
@@ -235,7 +194,7 @@ def listings(raw: Any) -> list[Listing]:
     try:
         rows = [row for row in raw["symbols"] if row.get("isSpotTradingAllowed", True)]
         of_all = {row["filterType"]: row for row in raw.get("exchangeFilters", ())}
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unreadable("listings", raw, error) from error
     return [listing(row, of_all) for row in rows]
 
@@ -259,7 +218,7 @@ def listing(raw: Raw, of_all: Mapping[str, Any] | None = None) -> Listing:
         )
         order_count_max = int(filters.get("MAX_NUM_ORDERS", {}).get("maxNumOrders", 200))
         return Listing(instrument, raw["symbol"], filters, order_count_max, raw["status"] == "TRADING")
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unreadable("an instrument", raw, error) from error
 
 
@@ -269,7 +228,7 @@ def weight_limit(raw: Any) -> int | None:
         for row in raw.get("rateLimits", ()):
             if (row["rateLimitType"], row["interval"], row["intervalNum"]) == ("REQUEST_WEIGHT", "MINUTE", 1):
                 return int(row["limit"])
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unreadable("limits", raw, error) from error
     return None
 
@@ -278,35 +237,14 @@ def candle(symbol: str, interval: str, row: Any) -> ClosedCandle:
     """Read a row of klines; candles are floats, because they decide and never account."""
     try:
         return ClosedCandle(symbol, interval, int(row[0]), *(float(field) for field in row[1:6]))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unreadable("a candle", row, error) from error
-
-
-def check_echo(report: OrderReport, *, symbol: str, client_order_id: str) -> None:
-    """Refuse an answer about another order."""
-    if (report.symbol, report.client_order_id) != (symbol, client_order_id):
-        asked, told = f"{symbol} {client_order_id}", f"{report.symbol} {report.client_order_id}"
-        raise AnswerNotOurs(f"Asked about {asked}, told about {told}.")
-
-
-def check_submitted(report: OrderReport, ticket: OrderTicket) -> None:
-    """Refuse an answer that does not repeat the order that was sent."""
-    check_echo(report, symbol=ticket.symbol, client_order_id=ticket.client_order_id)
-    if report.side != ticket.side or report.quantity != ticket.quantity:
-        raise AnswerNotOurs(
-            f"{ticket.client_order_id} was sent as {ticket.side} {ticket.quantity}, told as {report.side} {report.quantity}."
-        )
-
-
-def unreadable(what: str, raw: Any, error: Exception) -> ExchangeTrouble:
-    """Call an answer that cannot be understood what it is: no answer."""
-    return ExchangeTrouble(Outcome.UNKNOWN, f"This cannot be read as {what}: {str(raw)[:120]} ({error!r})")
 
 
 def _execution(raw: Raw) -> list[UserEvent]:
     # A cancel carries the name of the cancel itself in `c` and our order's in `C`.
     name = raw["C"] if raw["x"] == "CANCELED" and raw.get("C") else raw["c"]
-    report = _sound(
+    report = sound(
         OrderReport(
             client_order_id=str(name),
             exchange_order_id=str(raw["i"]),
@@ -315,7 +253,7 @@ def _execution(raw: Raw) -> list[UserEvent]:
             status=_STATUS[raw["X"]],
             quantity=exact(raw["q"]),
             executed_quantity=exact(raw["z"]),
-            executed_quote=max(_ZERO, exact(raw["Z"])),
+            executed_quote=max(ZERO, exact(raw["Z"])),
             market_at=moment(raw["T"]),
             update_id=int(raw["T"]),
         )
@@ -328,17 +266,12 @@ def _execution(raw: Raw) -> list[UserEvent]:
         exchange_order_id=report.exchange_order_id,
         client_order_id=report.client_order_id,
         side=report.side,
-        price=_positive(raw["L"]),
-        quantity=_positive(raw["l"]),
-        quote_quantity=_positive(raw["Y"]),
+        price=positive(raw["L"]),
+        quantity=positive(raw["l"]),
+        quote_quantity=positive(raw["Y"]),
         fee=exact(raw["n"] or 0),
         fee_asset=raw["N"] or "",
         is_maker=bool(raw["m"]),
         traded_at=report.market_at,
     )
     return [trade, report]
-
-
-def _balances(rows: Iterable[tuple[str, Decimal, Decimal]]) -> BalanceReport:
-    held = [(asset, free, locked) for asset, free, locked in rows if free or locked]
-    return BalanceReport({asset: free for asset, free, _ in held}, {asset: locked for asset, _, locked in held})

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from exchange.binance import answers
 from exchange.errors import ExchangeTrouble, Outcome
 from exchange.ports import BookUpdate
+from exchange.values import exact
 
 Levels = dict[Decimal, Decimal]
 
@@ -76,4 +76,4 @@ def changes(event: dict[str, Any]) -> Changes:
 
 def _levels(rows: Any) -> Levels:
     pairs = rows.items() if isinstance(rows, dict) else rows
-    return {answers.exact(row[0]): answers.exact(row[1]) for row in pairs}
+    return {exact(row[0]): exact(row[1]) for row in pairs}

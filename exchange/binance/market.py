@@ -35,6 +35,7 @@ from exchange.ports import (
 )
 from exchange.profiles import VenueProfile
 from exchange.streams import EventQueue, LatestQueue
+from exchange.values import exact
 
 _TROUBLES: Final = (ExchangeTrouble, ccxt.BaseError, OSError, asyncio.TimeoutError)
 _DAY_MS: Final = 86_400_000
@@ -274,7 +275,7 @@ def venue_symbol(symbol: str) -> str:
 
 
 def _price(value: Any) -> Decimal:
-    price = answers.exact(value)
+    price = exact(value)
     # A number may be finite and still too long to reckon with.
     if abs(price.adjusted()) > _EXPONENT_MAX:
         raise ExchangeTrouble(Outcome.UNAVAILABLE, f"{str(value)[:40]} is no price")
@@ -302,7 +303,7 @@ def _trade(symbol: str, event: Raw) -> PublicTrade | Unreadable:
         at = as_milliseconds(event["T"])
         if at is None:
             return Unreadable(symbol, f"{event['T']!r} is no time")
-        price, quantity = answers.exact(event["p"]), answers.exact(event["q"])
+        price, quantity = exact(event["p"]), exact(event["q"])
         if price <= 0 or quantity <= 0:
             return Unreadable(symbol, f"{price} for {quantity} is no trade")
         return PublicTrade(symbol, str(event["t"]), price, quantity, bool(event["m"]), at)

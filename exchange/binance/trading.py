@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import Collection
 from typing import Any, Final
 
-import ccxt
-
-from exchange import clock
+from exchange.account import AccountPort, rows
 from exchange.binance import answers
 from exchange.binance.wire import Connection, Wire, default_host
 from exchange.budget import RequestBudget
 from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
 from exchange.ports import KeyPermissions, Listing, OrderTicket, StreamGap, Submitted, UserEvent
 from exchange.profiles import VenueProfile
-from exchange.streams import EventQueue, follow
+from exchange.streams import EventQueue
+from exchange.values import check_echo, check_submitted
 from trading.orders import BalanceReport, OrderReport, TradeReport
 
 _TRADES_PER_PAGE: Final = 1000
+# More orders than this are named by reading whole pages of orders.
+_ASKED_ONE_BY_ONE: Final = 5
 # Already subscribed, or not any more (U06).
 _SUBSCRIPTION_TROUBLES: Final = (-2035, -2036)
-_TROUBLES: Final = (ExchangeTrouble, ccxt.BaseError, OSError, asyncio.TimeoutError)
 
 
-class BinanceTrading:
+class BinanceTrading(AccountPort[Wire]):
     """A TradingPort bound to one account and its key."""
+
+    _connection: Connection
 
     def __init__(
         self,
@@ -40,46 +41,21 @@ class BinanceTrading:
         wire_class: type[Wire] = Wire,
         uid: str = "",
     ) -> None:
-        self.profile = profile
         self._uid = uid
-        self.budget = RequestBudget(wall_seconds=time.time, host=rest_url or default_host(wire_class))
-        self.clock_ahead_ms = 0
-        # Kinds of stream events that we know nothing of, and how often they came.
-        self.events_unknown: Counter[str] = Counter()
-        self._events: EventQueue[UserEvent] = EventQueue()
-        self._sent: set[str] = set()
-        self._connection = Connection(
+        budget = RequestBudget(wall_seconds=time.time, host=rest_url or default_host(wire_class))
+        events: EventQueue[UserEvent] = EventQueue()
+        connection = Connection(
             profile=profile,
-            budget=self.budget,
+            budget=budget,
             on_event=self._take_event,
-            on_cut=lambda reason: self._events.put(StreamGap(reason)),
+            on_cut=lambda reason: events.put(StreamGap(reason)),
             rest_url=rest_url,
             stream_url=stream_url,
             key=key,
             secret=secret,
             wire_class=wire_class,
         )
-
-    async def server_time_ms(self) -> int:
-        """Ask for the exchange's clock and sign by it from now on."""
-        asked, began = self._connection.wire.milliseconds(), time.monotonic()
-        server = await self._read_time()
-        self._set_ahead(clock.ahead_ms([clock.Sample(asked, (time.monotonic() - began) * 1000, server)]))
-        return server
-
-    async def measure_clock(self) -> int:
-        """Measure how far our clock is ahead of the exchange's, in milliseconds, and sign by that from now on."""
-        samples = []
-        for _ in range(clock.SAMPLES):
-            asked, began = self._connection.wire.milliseconds(), time.monotonic()
-            server = await self._read_time()
-            samples.append(clock.Sample(asked, (time.monotonic() - began) * 1000, server))
-        self._set_ahead(clock.ahead_ms(samples))
-        return self.clock_ahead_ms
-
-    def silent_seconds(self) -> float:
-        """Return for how long the exchange wants to hear nothing from this address."""
-        return self.budget.silent_seconds()
+        super().__init__(connection=connection, events=events)
 
     async def instruments(self) -> list[Listing]:
         """List what can be traded."""
@@ -89,10 +65,7 @@ class BinanceTrading:
 
     async def submit(self, ticket: OrderTicket, *, send_before_ms: int) -> Submitted:
         """Send an order, once in the life of this process; no byte leaves after the deadline."""
-        if ticket.client_order_id in self._sent:
-            # The second gate behind the database's: what became of the first sending must be read.
-            raise ExchangeTrouble(Outcome.EXISTS, f"{ticket.client_order_id} has been sent already.")
-        self._sent.add(ticket.client_order_id)
+        self._claim(ticket)
         raw = await self._connection.call(
             "private_post_order",
             answers.order_parameters(ticket),
@@ -102,7 +75,7 @@ class BinanceTrading:
             write_before_ms=send_before_ms,
         )
         report = _read_order(raw)
-        answers.check_submitted(report, ticket)
+        check_submitted(report, ticket)
         return Submitted(report, answers.trades_of_answer(raw, report))
 
     async def cancel(self, symbol: str, client_order_id: str) -> OrderReport:
@@ -110,13 +83,13 @@ class BinanceTrading:
         parameters = {"symbol": symbol, "origClientOrderId": client_order_id}
         raw = await self._connection.call("private_delete_order", parameters, method="DELETE", weight=1, is_urgent=True)
         report = _read_order(raw)
-        answers.check_echo(report, symbol=symbol, client_order_id=client_order_id)
+        check_echo(report, symbol=symbol, client_order_id=client_order_id)
         return report
 
     async def order_by_client_id(self, symbol: str, client_order_id: str) -> OrderReport:
         """Read an order by our name for it."""
         report = await self._order({"symbol": symbol, "origClientOrderId": client_order_id})
-        answers.check_echo(report, symbol=symbol, client_order_id=client_order_id)
+        check_echo(report, symbol=symbol, client_order_id=client_order_id)
         return report
 
     async def order_by_exchange_id(self, symbol: str, exchange_order_id: str) -> OrderReport:
@@ -132,26 +105,25 @@ class BinanceTrading:
         """List live orders, of one symbol or of all."""
         parameters = {"symbol": symbol} if symbol else {}
         raw = await self._read("private_get_openorders", parameters, weight=6 if symbol else 80)
-        return [answers.order_report(row) for row in _rows(raw)]
+        return [answers.order_report(row) for row in rows(raw)]
 
-    async def orders_since(self, symbol: str, from_id: int, through_id: int) -> list[OrderReport]:
-        """List every order of a symbol in this range of the exchange's numbers, page by page."""
-        found: list[OrderReport] = []
-        while from_id <= through_id:
-            parameters = {"symbol": symbol, "orderId": from_id, "limit": _TRADES_PER_PAGE}
-            page = [answers.order_report(row) for row in _rows(await self._read("private_get_allorders", parameters, weight=20))]
-            found += page
-            if len(page) < _TRADES_PER_PAGE:
-                break
-            from_id = int(page[-1].exchange_order_id) + 1
-        return found
+    async def names_of(self, symbol: str, numbers: Collection[str]) -> dict[str, str]:
+        """Tell what the orders of these numbers are called: one by one, or by whole pages when there are many."""
+        wanted, names = sorted(map(int, numbers)), dict[str, str]()
+        if len(wanted) > _ASKED_ONE_BY_ONE:
+            found = await self._orders_between(symbol, wanted[0], wanted[-1])
+            names = {report.exchange_order_id: report.client_order_id for report in found}
+        for number in map(str, wanted):
+            if number not in names:
+                names[number] = (await self.order_by_exchange_id(symbol, number)).client_order_id
+        return names
 
     async def trades_since(self, symbol: str, from_id: int) -> list[TradeReport]:
         """List every trade from this trade id on, oldest first, page by page."""
         found: list[TradeReport] = []
         while True:
             parameters = {"symbol": symbol, "fromId": from_id, "limit": _TRADES_PER_PAGE}
-            page = [answers.trade_report(row) for row in _rows(await self._read("private_get_mytrades", parameters, weight=20))]
+            page = [answers.trade_report(row) for row in rows(await self._read("private_get_mytrades", parameters, weight=20))]
             found += page
             if len(page) < _TRADES_PER_PAGE:
                 return found
@@ -168,30 +140,9 @@ class BinanceTrading:
         """Read what our key may do."""
         return answers.key_permissions(await self._read("sapi_get_account_apirestrictions", {}, weight=1))
 
-    async def user_events(self) -> AsyncIterator[UserEvent]:
-        """Follow the account for ever; every cut shows as a StreamGap, every return as a StreamOpen."""
-        async for event in follow(self._events, self._subscribe, _TROUBLES):
-            yield event
-
-    async def close(self) -> None:
-        """Let go of every connection."""
-        await self._connection.close()
-
-    async def _read_time(self) -> int:
+    async def _told_time(self) -> object:
         raw = await self._connection.call("public_get_time", method="GET", weight=1, is_urgent=True)
-        server = raw.get("serverTime") if isinstance(raw, dict) else None
-        if not isinstance(server, int) or not clock.is_milliseconds(server):
-            raise ExchangeTrouble(Outcome.UNAVAILABLE, f"This is no time: {str(raw)[:120]}")
-        return server
-
-    def _set_ahead(self, ahead_ms: int) -> None:
-        self.clock_ahead_ms = ahead_ms
-        self._connection.wire.options["timeDifference"] = ahead_ms
-
-    async def reopen_stream(self, reason: str) -> None:
-        """Give the stream up and open a new one: it is there but does not tell what happens (U07)."""
-        await self._connection.drop_streams()
-        self._events.put(StreamGap(reason))
+        return raw.get("serverTime") if isinstance(raw, dict) else None
 
     async def _subscribe(self) -> None:
         # A banned address must not even knock.
@@ -215,27 +166,23 @@ class BinanceTrading:
             # What we cannot read we must fetch: the same as having missed it.
             self._events.put(StreamGap(str(trouble)))
 
+    async def _orders_between(self, symbol: str, from_id: int, through_id: int) -> list[OrderReport]:
+        """List every order of a symbol in this range of the exchange's numbers, page by page."""
+        found: list[OrderReport] = []
+        while from_id <= through_id:
+            parameters = {"symbol": symbol, "orderId": from_id, "limit": _TRADES_PER_PAGE}
+            page = [answers.order_report(row) for row in rows(await self._read("private_get_allorders", parameters, weight=20))]
+            found += page
+            if len(page) < _TRADES_PER_PAGE:
+                break
+            from_id = int(page[-1].exchange_order_id) + 1
+        return found
+
     async def _order(self, parameters: dict[str, Any]) -> OrderReport:
         return _read_order(await self._read("private_get_order", parameters, weight=4, is_urgent=True))
-
-    async def _read(self, name: str, parameters: dict[str, Any], *, weight: int, is_urgent: bool = False) -> Any:
-        """Read; once more with a fresh clock if the exchange says that ours is off (E16)."""
-        try:
-            return await self._connection.call(name, parameters, method="GET", weight=weight, is_urgent=is_urgent)
-        except ExchangeTrouble as trouble:
-            if trouble.outcome != Outcome.REJECTED_TIME:
-                raise
-        await self.server_time_ms()
-        return await self._connection.call(name, parameters, method="GET", weight=weight, is_urgent=is_urgent)
 
 
 def _read_order(raw: Any) -> OrderReport:
     if not isinstance(raw, dict):
         raise ExchangeTrouble(Outcome.UNKNOWN, f"This is no order: {str(raw)[:120]}")
     return answers.order_report(raw)
-
-
-def _rows(raw: Any) -> list[Any]:
-    if not isinstance(raw, list):
-        raise ExchangeTrouble(Outcome.UNAVAILABLE, f"This is no list: {str(raw)[:120]}")
-    return raw

@@ -22,8 +22,6 @@ log = structlog.get_logger()
 _REMEMBERED_MAX: Final = 4096
 # Trades of the history in one transaction: the account is locked while they are posted.
 TRADES_AT_ONCE: Final = 100
-# More orders than this are named by reading whole pages of orders.
-_ASKED_ONE_BY_ONE: Final = 5
 # What an answer or the history has told, a stream that works repeats within this time (U07).
 ECHO_SECONDS: Final = 10.0
 
@@ -139,18 +137,14 @@ class Intake:
         return count
 
     async def _names_of(self, orders: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Ask the exchange what orders of these numbers are called: one by one, or whole pages when there are many."""
+        """Ask the exchange what orders of these numbers are called."""
         names: dict[tuple[str, str], str] = {}
-        port, numbers = self._session.port, defaultdict(list)
-        for symbol, told in orders:
-            numbers[symbol].append(int(told))
+        numbers: defaultdict[str, list[str]] = defaultdict(list)
+        for symbol, number in orders:
+            numbers[symbol].append(number)
         for symbol, wanted in sorted(numbers.items()):
-            if len(wanted) > _ASKED_ONE_BY_ONE:
-                for report in await port.orders_since(symbol, min(wanted), max(wanted)):
-                    names[symbol, report.exchange_order_id] = report.client_order_id
-            for number in map(str, sorted(wanted)):
-                if (symbol, number) not in names:
-                    names[symbol, number] = (await port.order_by_exchange_id(symbol, number)).client_order_id
+            told = await self._session.port.names_of(symbol, sorted(wanted))
+            names |= {(symbol, number): name for number, name in told.items()}
         return names
 
     async def _after_opening(self) -> None:

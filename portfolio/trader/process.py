@@ -134,7 +134,7 @@ class Trader:
             deploy=account.deploy,
             process=self._process,
             port=keys.open_port(account, key, secret),
-            profile=connect.profile(is_local=bool(market.control_url)),
+            profile=connect.profile(exchange=market.exchange, is_local=bool(market.control_url)),
             pacer=Pacer(control_url=market.control_url, client=f"tradeapp-{account.deploy}") if market.control_url else None,
             claims=self._claims,
             answers=self._answers,

@@ -1,4 +1,4 @@
-"""A stand-in for the endpoints of Coinbase that ccxt calls to read its public market: shapes as documented, prices of our own."""
+"""A stand-in for the endpoints of Coinbase that ccxt calls: shapes as documented, prices of our own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from tests.exchange.coinbase_accounts import Accounts, Refused
+
 PRODUCT = "BTC-USD"
+PREFIX = "/api/v3/brokerage/"
 
 
 @dataclass
@@ -24,6 +28,13 @@ class CoinbaseStandIn:
     status: int = 200
     unknown: list[str] = field(default_factory=list)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
+    # Sockets that follow an account, with the number of their next message.
+    ears: list[tuple[str, web.WebSocketResponse]] = field(default_factory=list)
+    sequences: dict[web.WebSocketResponse, int] = field(default_factory=dict)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.accounts = Accounts(PRODUCT, lambda: (Decimal(str(self.bid)), Decimal(str(self.bid + 1))), self._tell_account)
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -36,6 +47,14 @@ class CoinbaseStandIn:
             return await self._stream(request)
         if self.status != 200:
             return web.json_response({"error": "RESOURCE_EXHAUSTED", "message": "too many"}, status=self.status)
+        if path == f"{PREFIX}time":
+            return web.json_response({"iso": _iso(), "epochSeconds": str(int(time.time())), "epochMillis": str(_now_ms())})
+        if path.startswith(PREFIX) and not path.startswith(f"{PREFIX}market/"):
+            try:
+                return await self.accounts.answer(request, path.removeprefix(PREFIX))
+            except Refused as error:
+                words = {"error": error.error, "message": error.message, "error_details": error.message}
+                return web.json_response(words, status=error.status)
         if path == "/api/v3/brokerage/market/products":
             is_spot = request.query.get("product_type") in (None, "SPOT")
             return web.json_response({"products": [self._product()] if is_spot else [], "num_products": int(is_spot)})
@@ -57,9 +76,33 @@ class CoinbaseStandIn:
         async for message in socket:
             if message.type is WSMsgType.TEXT:
                 asked = json.loads(message.data)
+                if asked["channel"] in ("user", "heartbeats"):
+                    await self._follow(socket, asked)
+                    continue
                 task = asyncio.create_task(self._tell(socket, asked["channel"]))
                 task.add_done_callback(lambda _done: None)
         return socket
+
+    async def _follow(self, socket: web.WebSocketResponse, asked: dict[str, Any]) -> None:
+        try:
+            if asked["channel"] == "user":
+                self.ears.append((self.accounts.signed(asked["jwt"]).key, socket))
+        except Refused:
+            await socket.send_json({"type": "error", "message": "authentication failure"})
+            return
+        await self._send(socket, "subscriptions", {"subscriptions": {asked["channel"]: []}})
+
+    def _tell_account(self, key: str, event: dict[str, Any]) -> None:
+        for ear, socket in self.ears:
+            if ear == key and not socket.closed:
+                task = asyncio.create_task(self._send(socket, "user", event))
+                self.tasks.add(task)
+                task.add_done_callback(self.tasks.discard)
+
+    async def _send(self, socket: web.WebSocketResponse, channel: str, event: dict[str, Any]) -> None:
+        number = self.sequences.get(socket, 0)
+        self.sequences[socket] = number + 1
+        await socket.send_json({"channel": channel, "timestamp": _iso(), "sequence_num": number, "events": [event]})
 
     async def _tell(self, socket: web.WebSocketResponse, channel: str) -> None:
         number = 0
@@ -119,6 +162,10 @@ async def serving() -> AsyncIterator[CoinbaseStandIn]:
         for socket in stand_in.sockets:
             await socket.close()
         await runner.cleanup()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _iso() -> str:

@@ -10,6 +10,7 @@ import pytest
 from exchange.binance import answers
 from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
 from exchange.ports import FlowReport, OrderTicket
+from exchange.values import check_submitted
 from trading.orders import BalanceReport, ExchangeStatus, OrderReport, Side, TradeReport
 
 FULL = {
@@ -40,7 +41,7 @@ def test_a_full_answer_is_read_to_the_last_digit() -> None:
     trades = answers.trades_of_answer(FULL, report)
     assert [trade.trade_id for trade in trades] == [56, 57]
     assert sum(trade.quote_quantity for trade in trades) == report.executed_quote
-    answers.check_submitted(report, TICKET)
+    check_submitted(report, TICKET)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_a_full_answer_is_read_to_the_last_digit() -> None:
 )
 def test_an_answer_that_does_not_repeat_the_order_is_refused(field: dict[str, str]) -> None:
     with pytest.raises(AnswerNotOurs):
-        answers.check_submitted(answers.order_report(changed(FULL, **field)), TICKET)
+        check_submitted(answers.order_report(changed(FULL, **field)), TICKET)
 
 
 @pytest.mark.parametrize(

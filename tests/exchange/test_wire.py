@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from exchange.binance import wire
+from exchange import wire
 from exchange.binance.trading import BinanceTrading
 from exchange.errors import ExchangeTrouble, Outcome
 from exchange.ports import OrderTicket
@@ -170,7 +170,7 @@ def test_a_clock_that_was_set_back_gives_no_second_life(monkeypatch: pytest.Monk
             async def stopped_for_two_minutes(weight: int, *, is_urgent: bool) -> None:
                 # The process was stopped, and its wall clock set back by an hour meanwhile.
                 later = time.monotonic() + 120
-                monkeypatch.setattr("exchange.binance.wire.time.monotonic", lambda: later)
+                monkeypatch.setattr("exchange.wire.time.monotonic", lambda: later)
                 monkeypatch.setattr(port._connection.wire, "milliseconds", lambda: int(time.time() * 1000) - 3_600_000)
 
             monkeypatch.setattr(port.budget, "admit", stopped_for_two_minutes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -164,11 +164,9 @@ class SimulatedPort:
         rows = [order for pair in pairs for order in pair.orders.values() if not order.is_final and self._shows(order)]
         return [self._perhaps_stale(order) for order in rows if not self._faults.strikes("list_omits")]
 
-    async def orders_since(self, symbol: str, from_id: int, to_id: int) -> list[OrderReport]:
-        """List orders by number."""
-        await self._read()
-        orders = self._exchange.pairs[symbol].orders.values()
-        return [order_report(order, self._world.loop.time()) for order in orders if from_id <= order.number <= to_id]
+    async def names_of(self, symbol: str, numbers: Collection[str]) -> dict[str, str]:
+        """Tell names by numbers."""
+        return {number: (await self.order_by_exchange_id(symbol, number)).client_order_id for number in numbers}
 
     async def trades_since(self, symbol: str, from_id: int) -> list[TradeReport]:
         """List trades, oldest first; what the reads do not show yet is not here either, nor what came after it."""

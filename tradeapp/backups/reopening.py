@@ -174,10 +174,9 @@ class _Reopening:
         """Have every trade carry the name of its order: the exchange's history tells only numbers."""
         numbers = {trade.exchange_order_id for trade in trades if trade.client_order_id is None}
         names: dict[str, str] = await sync_to_async(self._names_on_record)(numbers)
-        missing = sorted(int(number) for number in numbers - names.keys())
+        missing = sorted(numbers - names.keys())
         if missing:
-            reports = await port.orders_since(symbol, missing[0], missing[-1])
-            names |= {row.exchange_order_id: row.client_order_id for row in reports}
+            names |= await port.names_of(symbol, missing)
         return [replace(trade, client_order_id=trade.client_order_id or names[trade.exchange_order_id]) for trade in trades]
 
     async def _compare(self, port: TradingPort) -> dict[str, Decimal]:

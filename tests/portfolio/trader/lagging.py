@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -102,13 +102,8 @@ class LaggingPort:
         names = {row.number: name for name, row in self.world.exchange.orders.items() if row.symbol == symbol}
         return self.world.exchange.report(names[exchange_order_id])
 
-    async def orders_since(self, symbol: str, from_id: int, through_id: int) -> list[OrderReport]:
-        rows = self.world.exchange.orders.items()
-        return [
-            self.world.exchange.report(name)
-            for name, row in rows
-            if row.symbol == symbol and from_id <= int(row.number) <= through_id
-        ]
+    async def names_of(self, symbol: str, numbers: Collection[str]) -> dict[str, str]:
+        return {number: (await self.order_by_exchange_id(symbol, number)).client_order_id for number in numbers}
 
     async def open_orders(self, symbol: str | None = None) -> list[OrderReport]:
         self._note("open_orders")

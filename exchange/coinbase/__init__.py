@@ -1,0 +1,1 @@
+"""Coinbase's Advanced Trade, through ccxt."""
