@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from history_fetcher.archives import labels_of_days, labels_of_months, span_of
+from history_fetcher.trouble import NoRoom
 from history_fetcher.verify import verify
 from tests.history_fetcher.conftest import stored
 from tests.history_fetcher.mirror import Handler, Mirror
+from tests.history_fetcher.rows import rows_of
 
 KILLS = 50
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
@@ -115,3 +118,26 @@ def test_the_sites_own_archives_become_the_recorded_candles(
     assert (found["open_time"] == times[inside]).all()
     for name in COLUMNS:
         assert (found[name] == table[name].to_numpy()[inside]).all(), name
+
+
+@pytest.mark.parametrize("bytes_max", [500, 8_000, 20_000])
+def test_a_disk_that_refuses_ends_in_words_and_the_next_run_goes_on(mirror: Mirror, root: Path, bytes_max: int) -> None:
+    """No file may grow beyond a size: archives, tables and the manifest meet it in turn."""
+    for month in ("2024-11", "2024-12", "2025-01"):
+        mirror.put_rows("BTCUSDT/1h", month, rows_of(month))
+    command = [sys.executable, "-m", "history_fetcher.fetch", "--quiet", "--base-url", mirror.url, "--root", str(root)]
+    command += ["--symbol", "BTCUSDT", "--interval", "1h", "--from", "2024-11", "--to", "2025-01"]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_max, bytes_max))
+
+    full = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+    assert full.returncode == NoRoom("").exit_code, full.stderr
+    assert "cannot be written" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert verify(root) == []
+
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert len(stored(root)["open_time"]) == 24 * (30 + 31 + 31)
+    assert verify(root) == []
