@@ -23,7 +23,7 @@ function startForm() {
     try {
       await request({
         symbols: value("symbols").split(/[\s,]+/).filter(Boolean), intervals: [value("interval")], begin: value("begin"), end: value("end"),
-        fill_daily: form.elements.fill_daily.checked, force: form.elements.force.checked,
+        fill_daily: form.elements.fill_daily.checked, force: form.elements.force.checked, base_url: value("base_url"),
       });
     } catch (failure) {
       error.textContent = failure.message;
@@ -38,7 +38,8 @@ function startRepairs() {
       const { symbol, interval, begin, end } = button.dataset;
       button.disabled = true;
       try {
-        await request({ symbols: [symbol], intervals: [interval], begin, end, fill_daily: true });
+        const base_url = document.getElementById("history-form").elements.base_url.value.trim();
+        await request({ symbols: [symbol], intervals: [interval], begin, end, fill_daily: true, base_url });
       } catch (failure) {
         toast(failure.message, "bad");
         button.disabled = false;

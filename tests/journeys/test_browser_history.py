@@ -1,0 +1,143 @@
+"""An operator fetches candles from a mirror, watches, stops, goes on, and repairs a gap; switches a source on and off."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from marketdata.history import catalog, jobs
+from marketdata.models import HistoryJob, SourceState
+from tests.history_fetcher.mirror import Mirror, drips, serving
+from tests.history_fetcher.rows import rows_of
+from tests.journeys.browser import chromium
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(300)]
+PATIENCE_MS = 60_000
+MONTH = "data/spot/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2024-11.zip"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    # The driver runs a loop in this thread, and the database is asked from it between the browser's steps.
+    with pytest.MonkeyPatch.context() as patch, chromium() as started:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield started
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    with serving(Mirror()) as found:
+        found.put_rows("BTCUSDT/1h", "2024-11", rows_of("2024-11"))
+        found.put_rows("BTCUSDT/1h", "2024-12", rows_of("2024-12", without=frozenset({100, 101, 102})))
+        yield found
+
+
+@pytest.fixture
+def root(tmp_path: Path, settings: Any) -> Path:
+    settings.HISTORY_ROOT = tmp_path / "history"
+    return tmp_path / "history"
+
+
+@pytest.fixture
+def worker(transactional_db: None, root: Path) -> Iterator[None]:
+    """Do what waits, as a worker's sweep does."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.05):
+            for job_id in jobs.waiting(clock=timezone.now):
+                jobs.run_history_job(job_id=job_id, root=root, clock=timezone.now)
+        connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+@pytest.fixture
+def page(worker: None, live_server: LiveServer, browser: Browser) -> Iterator[Page]:
+    client = Client()
+    client.force_login(User.objects.create_superuser("admin", password="a long enough password"))
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=live_server.url)
+    context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}])
+    found = context.new_page()
+    found.set_default_timeout(PATIENCE_MS)
+    yield found
+    context.close()
+
+
+def test_candles_are_fetched_stopped_fetched_on_and_repaired(page: Page, mirror: Mirror, root: Path) -> None:
+    page.goto("/history/")
+    expect(page.locator("main")).to_contain_text("No candles on disk yet")
+    fill(page, symbols="BTC/USDT", begin="2024-11", end="2024-12", mirror=mirror.url)
+
+    # A server that drips leaves time to see a job run, and to stop it.
+    mirror.troubles[MONTH] = [drips(60.0)]
+    page.get_by_role("button", name="Fetch", exact=True).click()
+    running = page.locator('.history-job[data-state="running"]')
+    expect(running).to_contain_text("rows", timeout=PATIENCE_MS)
+    expect(running.locator("progress")).to_have_attribute("max", "100")
+    running.get_by_role("button", name="Stop").click()
+    page.locator("#confirm-yes").click()
+    expect(page.locator('.history-job[data-state="cancelled"]')).to_be_visible(timeout=PATIENCE_MS)
+    assert HistoryJob.objects.get().state == "cancelled"
+
+    # The same again goes on; what is missing at the source is a gap, in red.
+    mirror.troubles.clear()
+    fill(page, symbols="BTC/USDT", begin="2024-11", end="2024-12", mirror=mirror.url)
+    page.get_by_role("button", name="Fetch", exact=True).click()
+    row = page.locator("tr", has_text="BTCUSDT")
+    expect(row.locator('[data-name="Rows"]')).to_have_text("1461", timeout=PATIENCE_MS)
+    expect(row.locator('[data-name="Missing"]')).to_have_text("3")
+    expect(row.locator('[data-name="Gaps"]')).to_have_class("n loss")
+    expect(page.locator("#history-calendar .plotly").first).to_be_visible(timeout=PATIENCE_MS)
+    [series] = catalog.series(root)
+    assert (series.rows, series.missing) == (30 * 24 + 31 * 24 - 3, 3)
+
+    # The site has mended its archive: the repair finds it.
+    mirror.put_rows("BTCUSDT/1h", "2024-12", rows_of("2024-12"))
+    page.locator('[name="base_url"]').fill(mirror.url)
+    page.get_by_role("button", name="Repair").click()
+    expect(row.locator('[data-name="Missing"]')).to_have_text("0", timeout=PATIENCE_MS)
+    assert [job.state for job in HistoryJob.objects.order_by("id")] == ["cancelled", "done", "done"]
+
+
+def test_nonsense_is_told_beside_the_form(page: Page) -> None:
+    page.goto("/history/")
+    fill(page, symbols="../etc", begin="2024-11", end="2024-12", mirror="http://127.0.0.1:9")
+    page.get_by_role("button", name="Fetch", exact=True).click()
+    expect(page.locator("#history-error")).to_contain_text("no symbol")
+    assert not HistoryJob.objects.exists()
+
+
+def test_a_source_is_switched_on_and_off(page: Page) -> None:
+    page.goto("/sources/")
+    expect(page.locator("main")).to_contain_text("No source is asked")
+    page.locator("#on-fear-and-greed").click()
+    expect(page.locator("#confirm-effect")).to_contain_text("asks it every 1 hour")
+    page.locator("#confirm-yes").click()
+    off = page.locator("#off-fear-and-greed")
+    expect(off).to_be_visible()
+    assert SourceState.objects.get(name="fear-and-greed").is_enabled
+    off.click()
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#on-fear-and-greed")).to_be_visible()
+    assert not SourceState.objects.get(name="fear-and-greed").is_enabled
+
+
+def fill(page: Page, *, symbols: str, begin: str, end: str, mirror: str) -> None:
+    for name, value in {"symbols": symbols, "begin": begin, "end": end, "base_url": mirror}.items():
+        page.locator(f'[name="{name}"]').fill(value)
+    page.locator('[name="interval"]').select_option("1h")
