@@ -10,15 +10,17 @@ from django.utils import timezone
 from ninja import Body, Router, Status
 from pydantic import Field
 
-from marketdata import selectors, services
+from marketdata import comparisons, selectors, services
 from marketdata.candles import moment
 from marketdata.history import catalog, jobs
 from marketdata.models import HistoryJob, Instrument
 from marketdata.schemas import (
     CalendarOut,
     CandleOut,
+    ComparisonOut,
     CoverageOut,
     FetchIn,
+    FiltersOut,
     HistoryJobOut,
     InstrumentOut,
     ItemsOut,
@@ -29,7 +31,7 @@ from marketdata.schemas import (
     SeriesOut,
     SourceOut,
 )
-from marketdata.sources import keeping
+from marketdata.sources import showing
 
 router = Router(tags=["market data"])
 
@@ -104,17 +106,35 @@ def cancel_history_job(request: HttpRequest, job_id: RowId, payload: Annotated[N
     return jobs.described(services.cancel_history_job(job_id=job_id, now=timezone.now()))
 
 
-@router.get("/sentiment", response=ItemsOut[SourceOut])
-def sentiment(request: HttpRequest, at: Moment | None = None) -> dict[str, Any]:
-    """List the sources beyond price with their newest word, as it could be known now or at a moment."""
-    return {"items": keeping.lines(now=at or timezone.now())}
+@router.get("/sources", response=ItemsOut[SourceOut])
+def sources(request: HttpRequest, at: Moment | None = None) -> dict[str, Any]:
+    """List the sources beyond price with their newest words, as they could be known now or at a moment."""
+    return {"items": showing.lines(now=at or timezone.now())}
 
 
 @router.get("/instruments", response=ItemsOut[InstrumentOut])
 def instruments(request: HttpRequest) -> dict[str, Any]:
     """List the instruments of the markets that enabled accounts trade on."""
-    found = Instrument.objects.filter(market__in=selectors.markets_to_feed()).order_by("market_id", "symbol")
+    found = Instrument.objects.filter(market__in=selectors.markets_traded()).order_by("market_id", "symbol")
     return {"items": list(found)}
+
+
+@router.get("/instruments/{instrument_id}/filters", response=ItemsOut[FiltersOut])
+def instrument_filters(request: HttpRequest, instrument_id: RowId, at: Moment | None = None) -> dict[str, Any]:
+    """List the filters of an instrument with their history, newest first; with `at`, those that held at that moment."""
+    if not Instrument.objects.filter(id=instrument_id).exists():
+        raise Http404("There is no such instrument.")
+    found = selectors.filters_history(instrument_id)
+    if at is not None:
+        # Before the first ones that were seen, those.
+        found = [one for one in found if one.from_at <= at][:1] or found[-1:]
+    return {"items": found}
+
+
+@router.get("/comparisons", response=ItemsOut[ComparisonOut])
+def price_comparisons(request: HttpRequest) -> dict[str, Any]:
+    """Compare the prices of every coin that two markets are followed for, in the money of the first."""
+    return {"items": comparisons.comparisons(now=timezone.now())}
 
 
 @router.get("/candles", response=ItemsOut[CandleOut])
@@ -126,7 +146,7 @@ def candles(
     limit: Annotated[int, Field(ge=1, le=1500)] = 500,
 ) -> dict[str, Any]:
     """List the newest closed candles, oldest first."""
-    instrument = Instrument.objects.filter(market__in=selectors.markets_to_feed(), symbol=symbol).order_by("id").last()
+    instrument = Instrument.objects.filter(market__in=selectors.markets_traded(), symbol=symbol).order_by("id").last()
     if instrument is None:
         raise Http404("There is no such symbol.")
     return {"items": selectors.candles(instrument_id=instrument.pk, interval=interval, end_at=until, bars=limit)}

@@ -67,12 +67,16 @@ def rate_between(of: str, into: str, prices: Iterable[Quoted], *, now: datetime)
     return max(between, key=lambda rate: rate.at)
 
 
-def conversion_rate(of: str, into: str, *, now: datetime) -> Rate:
-    """Answer how much of `into` one `of` is worth, by the marks of all markets and the premium of the stable coin."""
+def conversion_rate(of: str, into: str, *, now: datetime, not_by: str = "") -> Rate:
+    """Answer how much of `into` one `of` is worth, by the marks of all markets and the premium of the stable coin.
+
+    Whoever compares a coin's prices says `not_by` that coin: a rate made of the very prices finds no difference.
+    """
     marks = Mark.objects.select_related("instrument").filter(
         received_at__gte=now - AGE_MAX, instrument__market__is_synthetic=False
     )
-    prices = [Quoted(mark.instrument.base, mark.instrument.quote, mark.price, mark.received_at) for mark in marks]
+    others = marks.exclude(instrument__base=not_by)
+    prices = [Quoted(mark.instrument.base, mark.instrument.quote, mark.price, mark.received_at) for mark in others]
     premium = keeping.known_at(_PREMIUM, "USDT", now)
     if premium is not None:
         prices.append(Quoted("USDT", "USD", Decimal(str(1 + premium.value)), premium.available_at))

@@ -20,6 +20,7 @@ class Market(models.Model):
     taker_fee_ppm = models.PositiveIntegerField(default=1000, help_text="What a decision expects to pay; fills say what was paid")
     maker_fee_ppm = models.PositiveIntegerField(default=1000)
     half_spread_ppm = models.PositiveIntegerField(default=50, help_text="Half the spread a decision expects")
+    is_watched = models.BooleanField(default=False, help_text="A feed follows it though no account trades there")
     market_time_at = models.DateTimeField(null=True, blank=True, help_text="Close of the newest closed candle")
     created_at = models.DateTimeField()
 

@@ -96,6 +96,54 @@ class InstrumentOut(Schema):
     notional_min: Amount
 
 
+class FilterChangeOut(Schema):
+    """One thing that changed; both are empty where only the exchange's own words did."""
+
+    before: str
+    after: str
+
+
+class FiltersOut(Schema):
+    """Filters of an instrument as they held from a moment on: steps and bounds as decimal text."""
+
+    version: int
+    from_at: datetime
+    in_force: dict[str, str]
+    changed: dict[str, FilterChangeOut]
+
+    @staticmethod
+    def resolve_changed(row: Any) -> dict[str, dict[str, str]]:
+        """Name both sides of each change."""
+        return {name: {"before": before, "after": after} for name, (before, after) in row.changed.items()}
+
+
+class PriceOut(Schema):
+    """What a coin costs on one exchange."""
+
+    exchange: str
+    symbol: str
+    price: Amount
+    received_at: datetime
+    # Empty when nothing is wrong with it.
+    doubt: str
+
+
+class ComparisonOut(Schema):
+    """One coin on two exchanges; rates and shares are absent where no price connects the two moneys."""
+
+    base: str
+    first: PriceOut
+    second: PriceOut
+    # How much of the first's money one of the second's is worth, and by which prices.
+    rate: Amount | None
+    rate_by: str
+    # How much dearer the second is, as a share of the first.
+    difference: Amount | None
+    # What is left of buying on one and selling on the other after fees and spreads, as a share.
+    left_buying_first: Amount | None
+    left_buying_second: Amount | None
+
+
 class CandleOut(Schema):
     """A closed candle: decided with, never accounted with, so its numbers are numbers."""
 
@@ -173,21 +221,44 @@ class HistoryJobOut(Schema):
     is_stopping: bool
 
 
+class WordOut(Schema):
+    """The newest thing a source said of one entity."""
+
+    entity: str
+    # Absent when it is too old to mean anything.
+    value: float | None
+    event_at: datetime
+    available_at: datetime
+
+
 class SourceOut(Schema):
-    """A source beyond price: its state, and its newest word with both its times."""
+    """A source beyond price: its state, and its newest words with both their times."""
 
     name: str
+    says: str
     version: str
     licence: str
     unit: str
+    is_enabled: bool
     state: str
+    obstacle: str
     message: str
+    failures: int
+    cadence_seconds: float
+    age_seconds_max: float
+    asked_at: datetime | None
     answered_at: datetime | None
-    entity: str
-    # Absent when the newest word is too old to mean anything.
-    value: float | None
-    event_at: datetime | None
-    available_at: datetime | None
+    retry_at: datetime | None
+    observations: int
+    words: list[WordOut]
+
+
+class SwitchIn(Payload):
+    """Whether a source is asked."""
+
+    model_config = shown({"is_enabled": True})
+
+    is_enabled: bool
 
 
 class CoverageOut(Schema):

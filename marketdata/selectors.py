@@ -73,9 +73,27 @@ class Gap(NamedTuple):
     end_at: datetime
 
 
-def markets_to_feed() -> list[int]:
+@dataclass(frozen=True, slots=True)
+class FiltersVersion:
+    """Filters of an instrument as they held from a moment on."""
+
+    version: int
+    from_at: datetime
+    # Steps and bounds as decimal text.
+    in_force: dict[str, str]
+    # What is other than before: from and to; empty texts where only the exchange's own words changed.
+    changed: dict[str, tuple[str, str]]
+
+
+def markets_traded() -> list[int]:
     """List the markets that an enabled account trades on."""
     found = Market.objects.filter(accounts__is_enabled=True).order_by("id").distinct()
+    return list(found.values_list("id", flat=True))
+
+
+def markets_to_feed() -> list[int]:
+    """List the markets whose prices are kept: those traded on, and those that somebody wants to see beside them."""
+    found = Market.objects.filter(Q(accounts__is_enabled=True) | Q(is_watched=True)).order_by("id").distinct()
     return list(found.values_list("id", flat=True))
 
 
@@ -120,6 +138,23 @@ def filters_at(instrument: Instrument, at: datetime) -> Filters:
         max_quantity=Decimal(said["quantity_max"]),
         min_notional=Decimal(said["notional_min"]),
     )
+
+
+def filters_history(instrument_id: int) -> list[FiltersVersion]:
+    """List the filters of an instrument, the newest first, each with what it changed."""
+    rows = list(InstrumentFilters.objects.filter(instrument=instrument_id).order_by("version"))
+    found = [_version(row, before) for before, row in zip([None, *rows], rows, strict=False)]
+    return found[::-1]
+
+
+def _version(row: InstrumentFilters, before: InstrumentFilters | None) -> FiltersVersion:
+    old = before.in_force if before else {}
+    changed = {name: (old.get(name, ""), value) for name, value in row.in_force.items() if before and old.get(name) != value}
+    if before and not changed:
+        # Nothing that orders are sized by; a rule of the exchange's beside it.
+        names = {name for name in {*row.filters, *before.filters} if row.filters.get(name) != before.filters.get(name)}
+        changed = dict.fromkeys(sorted(names), ("", ""))
+    return FiltersVersion(row.version, row.from_at, row.in_force, changed)
 
 
 def candle_panel(*, instrument_ids: Sequence[int], interval: str, begin_at: datetime, end_at: datetime) -> CandlePanel:

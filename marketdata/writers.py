@@ -57,7 +57,8 @@ def upsert_instrument(
     }
     described = {**in_force, "filters": dict(raw), "filters_read_at": now}
     instrument, is_new = Instrument.objects.get_or_create(market_id=market_id, symbol=filters.symbol, defaults=described)
-    raised = int(not is_new and any(getattr(instrument, name) != value for name, value in in_force.items()))
+    is_other = any(getattr(instrument, name) != value for name, value in in_force.items()) or instrument.filters != dict(raw)
+    raised = int(not is_new and is_other)
     if not is_new:
         Instrument.objects.filter(id=instrument.id).update(**described, filters_version=F("filters_version") + raised)
         instrument.refresh_from_db()
@@ -73,6 +74,11 @@ def _keep_filters(instrument: Instrument, in_force: Mapping[str, Any], raw: Mapp
         version=instrument.filters_version,
         defaults={"in_force": {name: str(value) for name, value in in_force.items()}, "filters": dict(raw), "from_at": now},
     )
+
+
+def watch_market(*, market_id: int, is_watched: bool) -> bool:
+    """Have a feed follow a market, or not any more; false where nothing changed."""
+    return Market.objects.filter(id=market_id).exclude(is_watched=is_watched).update(is_watched=is_watched) == 1
 
 
 def subscribe(*, instrument_id: int, interval: str, history_bars: int) -> Subscription:

@@ -90,8 +90,10 @@ _OPERATIONS_READ: Final = (
     "history/fetches",
     "history/fetches/{job_id}",
     "instruments",
+    "instruments/{instrument_id}/filters",
+    "comparisons",
     "candles",
-    "sentiment",
+    "sources",
     "tokens",
     "sessions",
 )
@@ -147,6 +149,7 @@ OPERATIONS: Final[dict[str, Access]] = {
     "POST history/fetches": Access("admin"),
     "POST history/fetches/{job_id}/cancel": Access("admin"),
     "POST history/verifications": Access("admin"),
+    "PUT sources/{name}": Access("admin"),
 }
 
 # By view name. None: strangers may, too.
@@ -164,6 +167,8 @@ PAGES: Final[dict[str, Role | None]] = {
     "pages:sweeps": Role.VIEWER,
     "pages:sweep": Role.VIEWER,
     "pages:history": Role.VIEWER,
+    "pages:markets": Role.VIEWER,
+    "pages:sources": Role.VIEWER,
     "pages:part": Role.VIEWER,
     "pages:security": Role.VIEWER,
     "pages:confirm": Role.VIEWER,

@@ -32,7 +32,7 @@ from portfolio.services.credentials import UnableToStore
 from portfolio.services.modes import UnableToSwitch
 from portfolio.services.orphans import UnableToCancel
 from portfolio.trader.rights import UnableToAsk
-from tradeapp import confirmation, keys_api, people, people_api, problems, readiness, second_factor, tokens
+from tradeapp import confirmation, keys_api, people, people_api, problems, readiness, second_factor, sources_api, tokens
 from tradeapp.doorkeeper import SessionAuth, TokenAuth
 from tradeapp.models import ApiToken
 from tradeapp.openapi import DescribedAPI
@@ -137,6 +137,7 @@ api.add_router("", bots_router)
 api.add_router("", modes_router)
 api.add_router("", backtests_router)
 api.add_router("", marketdata_router)
+api.add_router("", sources_api.router)
 
 
 @api.exception_handler(Problem)

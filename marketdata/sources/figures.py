@@ -17,6 +17,7 @@ _LOWEST_YEAR: Final = 2009
 class FearAndGreed:
     """The index of alternative.me: one number a day for the whole market, from 0 (fear) to 100 (greed)."""
 
+    says = "How fearful or greedy the market is, once a day."
     name, version, licence, key_name = "fear-and-greed", "1", "attribution: alternative.me", ""
     cadence, max_age = timedelta(hours=1), timedelta(hours=36)
     # It is published some minutes after the midnight whose number it carries.
@@ -48,6 +49,7 @@ class FearAndGreed:
 class Funding:
     """What holders of perpetual futures pay each other every eight hours, as a share."""
 
+    says = "What holders of perpetual futures pay each other every eight hours."
     name, version, licence, key_name = "funding", "1", "terms of the exchange", ""
     cadence, max_age = timedelta(hours=1), timedelta(hours=10)
     url = "https://fapi.binance.com/fapi/v1/fundingRate"
@@ -84,6 +86,7 @@ class Funding:
 class StablePremium:
     """How much more or less than a dollar the stable coin costs, as a share; also the rate between the two."""
 
+    says = "How much more or less than a dollar the stable coin costs; the rate between the two."
     name, version, licence, key_name = "stable-premium", "1", "terms of the exchange", ""
     cadence, max_age = timedelta(minutes=1), timedelta(minutes=10)
     url = "https://api.exchange.coinbase.com/products/USDT-USD/ticker"

@@ -12,7 +12,6 @@ from django.db import transaction
 
 from marketdata.models import Observation, SourceState
 from marketdata.sources.plugin import Observation as Said
-from marketdata.sources.plugin import SignalSource
 from marketdata.sources.registry import SOURCES, source_named
 
 # So many failures in a row open the circuit; the pause doubles to a day.
@@ -86,10 +85,17 @@ def state_of(name: str) -> SourceState:
     return SourceState.objects.get_or_create(name=name)[0]
 
 
-def switch(name: str, *, is_enabled: bool) -> None:
-    """Switch a source on or off; switched on, it is asked again at once."""
+def switch(name: str, *, is_enabled: bool) -> bool:
+    """Switch a source on or off, and answer whether that changed it; switched on, it is asked again at once."""
     state = state_of(name)
-    SourceState.objects.filter(id=state.pk).update(is_enabled=is_enabled, failures=0, retry_at=None, asked_at=None)
+    row = SourceState.objects.filter(id=state.pk)
+    return row.exclude(is_enabled=is_enabled).update(is_enabled=is_enabled, failures=0, retry_at=None, asked_at=None) == 1
+
+
+def let_go(name: str) -> None:
+    """Ask a source that is left alone again at once."""
+    state = state_of(name)
+    SourceState.objects.filter(id=state.pk).update(failures=0, retry_at=None, asked_at=None)
 
 
 def due(now: datetime) -> list[str]:
@@ -100,61 +106,6 @@ def due(now: datetime) -> list[str]:
         if is_rested and (state.asked_at is None or now - state.asked_at >= SOURCES[state.name].cadence):
             found.append(state.name)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class SourceLine:
-    """A source as people see it."""
-
-    name: str
-    version: str
-    licence: str
-    key_name: str
-    unit: str
-    state: str
-    tone: str
-    message: str
-    answered_at: datetime | None
-    entity: str
-    value: float | None
-    event_at: datetime | None
-    available_at: datetime | None
-
-
-def lines(*, now: datetime) -> list[SourceLine]:
-    """List every source with its state and its newest word; a word that is too old has no value."""
-    states = {state.name: state for state in SourceState.objects.all()}
-    return [_line(source, states.get(name), now) for name, source in sorted(SOURCES.items())]
-
-
-def _line(source: SignalSource, state: SourceState | None, now: datetime) -> SourceLine:
-    rows = Observation.objects.filter(source=source.name, available_at__lte=now).order_by("-event_at", "-available_at")
-    newest = rows.first()
-    known = known_at(source.name, newest.entity, now) if newest is not None else None
-    word, tone = _standing(state, now)
-    return SourceLine(
-        name=source.name,
-        version=source.version,
-        licence=source.licence,
-        key_name=source.key_name,
-        unit=source.schema().unit,
-        state=word,
-        tone=tone,
-        message=state.message if state else "",
-        answered_at=state.answered_at if state else None,
-        entity=newest.entity if newest else "",
-        value=known.value if known else None,
-        event_at=newest.event_at if newest else None,
-        available_at=newest.available_at if newest else None,
-    )
-
-
-def _standing(state: SourceState | None, now: datetime) -> tuple[str, str]:
-    if state is None or not state.is_enabled:
-        return "off", ""
-    if state.retry_at is not None and state.retry_at > now:
-        return "left alone", "bad"
-    return ("failing", "warn") if state.failures else ("on", "good")
 
 
 def claim(name: str, *, now: datetime) -> bool:

@@ -58,6 +58,8 @@ class SignalSource(Protocol):
 
     name: str
     version: str
+    # What it tells, in one sentence for people.
+    says: str
     cadence: timedelta
     # Older than this it says nothing any more.
     max_age: timedelta

@@ -24,6 +24,7 @@ MOOD: Final = Schema("from bad to good", -1, 1)
 class NewsFeeds:
     """Headlines of RSS and Atom feeds, scored by a small lexicon."""
 
+    says = "The mood of headlines, by the coins they name."
     name, version, licence, key_name = "news", "1", "each feed's own; only addresses are kept", ""
     cadence, max_age = timedelta(minutes=10), timedelta(hours=12)
     urls: tuple[str, ...] = ("https://www.coindesk.com/arc/outboundfeeds/rss/", "https://cointelegraph.com/rss")
@@ -52,6 +53,7 @@ class NewsFeeds:
 class CryptoPanic:
     """News that readers vote on; votes change after publication, so what was known when is kept."""
 
+    says = "How readers vote on news of a coin."
     name, version, licence, key_name = "cryptopanic", "1", "terms of cryptopanic.com", "CRYPTOPANIC_TOKEN"
     cadence, max_age = timedelta(minutes=5), timedelta(hours=6)
     url = "https://cryptopanic.com/api/v1/posts/"
@@ -92,6 +94,7 @@ class CryptoPanic:
 class Reddit:
     """The newest titles of a forum: only scores and ids are kept."""
 
+    says = "The mood of titles in two forums, by the coins they name."
     name, version, licence, key_name = "reddit", "1", "terms of reddit.com; only scores and ids are kept", ""
     cadence, max_age = timedelta(minutes=15), timedelta(hours=6)
     forums: tuple[str, ...] = ("Bitcoin", "CryptoCurrency")

@@ -45,7 +45,7 @@ def _of_audit(entry: AuditEntry, names: Mapping[str, str]) -> Event:
     if entry.action == "allocation.set":
         # A plan is recorded by the numbers of the books; people know their names.
         told = {names.get(f"book:{number}", number): share for number, share in told.items()}
-    after = ", ".join(f"{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in told.items())
+    after = ", ".join(f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in told.items())
     tone = "warn" if "kill" in entry.action or "halt" in after else ""
     text = f"{names.get(entry.subject, entry.subject)}: {after}".strip(": ")[:200]
     return Event(entry.at, None, entry.action, entry.actor_name, text, tone)

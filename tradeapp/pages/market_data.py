@@ -1,4 +1,4 @@
-"""Parts of pages that tell how market data fares: feeds with their delay and doubts, and sources beyond price."""
+"""Parts of pages that tell how market data fares: feeds with their doubts, prices of two exchanges, sources beyond price."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any, Final
 from django.http import HttpRequest
 from django.utils import timezone
 
+from marketdata import comparisons
 from marketdata.models import Market, PriceHealth
 from marketdata.selectors import FEED_LOOKS_WITHIN, markets_to_feed
-from marketdata.sources import keeping
+from marketdata.sources import showing
 from portfolio.models import Account, Heartbeat
 from tradeapp.pages.figures import Figure
 from tradeapp.pages.formats import words
@@ -25,9 +26,27 @@ def feeds(_request: HttpRequest, context: dict[str, Any]) -> None:
     context["doubts"] = [{"row": row, "words": words(row.doubt)} for row in rows]
 
 
-def sources(_request: HttpRequest, context: dict[str, Any]) -> None:
+def source_lines(_request: HttpRequest, context: dict[str, Any]) -> None:
     """List the sources beyond price, what they said last, and whether that is still worth anything."""
-    context["sources"] = keeping.lines(now=timezone.now())
+    found = showing.lines(now=timezone.now())
+    for line in found:
+        line["every"] = _span(line["cadence_seconds"])
+        line["good_for"] = _span(line["age_seconds_max"])
+    context |= {"sources": found, "sources_on": sum(line["is_enabled"] for line in found)}
+
+
+def price_comparisons(_request: HttpRequest, context: dict[str, Any]) -> None:
+    """Compare the prices of coins that two exchanges are followed for."""
+    context["comparisons"] = comparisons.comparisons(now=timezone.now())
+
+
+def _span(seconds: float) -> str:
+    """Write a time as people say it."""
+    for length, name in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= length and seconds % length == 0:
+            count = int(seconds // length)
+            return f"{count} {name}{'' if count == 1 else 's'}"
+    return f"{seconds:g} seconds"
 
 
 def price_figure(account: Account) -> Figure:
@@ -45,4 +64,4 @@ def _facts(beat: Heartbeat | None) -> dict[str, Any] | None:
     return None if beat is None else beat.facts
 
 
-PARTS: Final = {"feeds": feeds, "sources": sources}
+PARTS: Final = {"feeds": feeds, "sources": source_lines, "comparisons": price_comparisons}

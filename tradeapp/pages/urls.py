@@ -7,7 +7,7 @@ from django.templatetags.static import static
 from django.urls import path
 from django.views.generic import RedirectView
 
-from tradeapp.pages import alarms, allocations, audit, coordinator, history, modes, security, sweeps, views
+from tradeapp.pages import alarms, allocations, audit, coordinator, history, markets, modes, security, sweeps, views
 from tradeapp.signing_in import SignIn
 
 app_name = "pages"
@@ -25,6 +25,8 @@ urlpatterns = [
     path("sweeps/", sweeps.sweep_list, name="sweeps"),
     path("sweeps/<int:sweep_id>/", sweeps.sweep, name="sweep"),
     path("history/", history.history, name="history"),
+    path("markets/", markets.markets, name="markets"),
+    path("sources/", markets.sources, name="sources"),
     path("security/", security.security, name="security"),
     path("audit/", audit.audit, name="audit"),
     path("confirm/", security.confirm, name="confirm"),

@@ -13,6 +13,7 @@ from django.utils import timezone
 from marketdata.models import SourceState
 from marketdata.sources import collecting, keeping
 from marketdata.sources.registry import SOURCES, UnknownSource, source_named
+from tradeapp.sources import switch_source
 
 
 class Command(BaseCommand):
@@ -43,7 +44,7 @@ class Command(BaseCommand):
             self._at(source.name, options["entity"], options["when"])
         else:
             is_on = options["action"] == "enable"
-            keeping.switch(source.name, is_enabled=is_on)
+            switch_source(name=source.name, is_enabled=is_on, by=None, now=timezone.now())
             self.stdout.write(f"{source.name} is {'on' if is_on else 'off'}. Licence: {source.licence}.")
 
     def _list(self) -> None:
