@@ -101,6 +101,7 @@ def test_a_syntax_error_names_its_line(folder: Path) -> None:
         check(path)
 
 
+@pytest.mark.fault("P09")
 def test_an_endless_loop_ends_with_its_line(folder: Path) -> None:
     path = misbehaving(folder, "while True: pass")
 
@@ -108,6 +109,7 @@ def test_an_endless_loop_ends_with_its_line(folder: Path) -> None:
         check(path, seconds=6)
 
 
+@pytest.mark.fault("P09")
 def test_a_leak_ends_at_its_limit(folder: Path) -> None:
     path = misbehaving(folder, "hoard = bytearray(8 << 30)")
 
@@ -115,6 +117,7 @@ def test_a_leak_ends_at_its_limit(folder: Path) -> None:
         check(path)
 
 
+@pytest.mark.fault("P09")
 def test_a_process_that_ends_itself_is_told(folder: Path) -> None:
     path = misbehaving(folder, "import os; os._exit(7)")
 

@@ -264,6 +264,7 @@ def test_a_strategy_error_halts_only_that_bot(desk: Desk, monkeypatch: pytest.Mo
     assert due_bots_done(desk.account.pk, desk.market_at)
 
 
+@pytest.mark.fault("O09")
 def test_a_changed_strategy_is_refused_until_the_bot_is_started_again(desk: Desk) -> None:
     (bot,) = started(desk, ("FIRST", "BTC/USDT"))
     Bot.objects.filter(pk=bot.pk).update(strategy_hash="of yesterday's file")

@@ -116,3 +116,10 @@ def test_code_and_message_come_from_the_body() -> None:
     assert error_of(json.dumps({"code": -2010, "msg": "Duplicate order sent."})) == (-2010, "Duplicate order sent.")
     assert error_of('{"symbol":"BTCUS') == (None, '{"symbol":"BTCUS')
     assert error_of('[{"code":-2011}]')[0] is None
+
+
+def test_a_refusal_in_words_that_nobody_knows_proves_nothing_of_an_order() -> None:
+    """An exchange may find new words for -2010: of what was sent nothing is known then, and what was read is not there."""
+    assert classify(status=400, code=-2010, message="Something new.", method="POST") == Outcome.UNKNOWN
+    assert classify(status=400, code=-2010, message="Something new.", method="DELETE") == Outcome.UNKNOWN
+    assert classify(status=400, code=-2010, message="Something new.", method="GET") == Outcome.UNAVAILABLE

@@ -58,6 +58,7 @@ def test_a_slot_keeps_to_the_clock_on_the_wall(at: str, bot: str, until: str) ->
     assert (turn.bot, turn.end_at) == (bot, utc(until))
 
 
+@pytest.mark.fault("G10")
 def test_the_next_switches_say_what_becomes_of_holdings() -> None:
     switches = next_switches(parse_rotation(FOUR), utc("2024-10-26 21:00"), 5)
 
@@ -71,6 +72,7 @@ def test_the_next_switches_say_what_becomes_of_holdings() -> None:
     assert switches[3].wait_minutes == 30
 
 
+@pytest.mark.fault("K03")
 def test_a_time_that_the_clock_skips_is_the_moment_of_the_change() -> None:
     skipped = date(2024, 3, 31)
 
@@ -78,6 +80,7 @@ def test_a_time_that_the_clock_skips_is_the_moment_of_the_change() -> None:
     assert instant(BERLIN, skipped, 3 * 60) == utc("2024-03-31 01:00")
 
 
+@pytest.mark.fault("K03", "G10")
 def test_a_slot_that_the_clock_skips_whole_is_nobodys_for_that_day() -> None:
     rotation = parse_rotation("zone Europe/Berlin\ndaily 02:00-03:00 NOON\ndaily 03:00-02:00 NIGHT\n")
 

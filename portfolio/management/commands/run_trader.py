@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from exchange.errors import KeyRefused
 from portfolio.models import Account
-from portfolio.trader import metrics, process
+from portfolio.trader import metrics, process, schema
 from portfolio.trader.keys import UnableToTrade
 from portfolio.trader.lease import LeaseLost
 
@@ -27,6 +27,7 @@ class Command(BaseCommand):
     def handle(self, *_words: Any, **options: Any) -> None:
         """Run; end with one line for expected trouble, so that the supervisor can show it."""
         try:
+            schema.check_migrated()
             base: int = settings.TRADEAPP_METRICS_PORT
             metrics.serve_on(base and base + options["account"])
             process.run(account_id=options["account"], clock=timezone.now)
