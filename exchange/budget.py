@@ -18,6 +18,7 @@ _SECONDS: Final = {Outcome.BACKOFF_WEIGHT: 10.0, Outcome.BANNED: 120.0, Outcome.
 # What the other processes of this address have been told is known here within this time.
 _BOARD_SECONDS: Final = 1.0
 _MINUTE: Final = 60.0
+_LOOK_SECONDS: Final = 1.0
 
 
 class RequestBudget:
@@ -44,7 +45,7 @@ class RequestBudget:
                 raise ExchangeTrouble(outcome, f"No request for {wait:.0f} more seconds.", retry_after_seconds=wait)
             self._roll(now)
             bound = self.limit if is_urgent else self.limit * SHARE_OF_ROUTINE
-            if self.used + weight <= bound:
+            if self.used + weight <= bound or (is_urgent and self._is_beyond_what_was_assumed()):
                 self.used += weight
                 if not is_urgent and self.host and self._is_limit_told:
                     # All processes of this address together: the exchange counts them as one. Whoever does not know the
@@ -53,7 +54,13 @@ class RequestBudget:
                         self.host, "weight", weight, limit=int(bound), seconds=int(_MINUTE), wall_seconds=self._wall_seconds
                     )
                 return
-            await asyncio.sleep(_MINUTE - now % _MINUTE)
+            # A limit that is learned meanwhile lets it go at once.
+            await asyncio.sleep(min(_MINUTE - now % _MINUTE, _LOOK_SECONDS))
+
+    @property
+    def is_limit_told(self) -> bool:
+        """Say whether the exchange has named its limit; until then asking for it is urgent."""
+        return self._is_limit_told
 
     def learn_limit(self, told: int | None) -> None:
         """Go by the limit that the exchange has named; if it named none, by the usual one."""
@@ -88,6 +95,10 @@ class RequestBudget:
     def used_ratio(self) -> float:
         """Return the used part of this minute's weight."""
         return self.used / self.limit
+
+    def _is_beyond_what_was_assumed(self) -> bool:
+        """Say whether the exchange answers beyond the limit that nobody has told us: then that is not its limit."""
+        return not self._is_limit_told and self.used > self.limit
 
     async def _share(self) -> None:
         await self.tell()

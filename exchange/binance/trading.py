@@ -59,7 +59,8 @@ class BinanceTrading(AccountPort[Wire]):
 
     async def instruments(self) -> list[Listing]:
         """List what can be traded."""
-        raw = await self._connection.call("public_get_exchangeinfo", method="GET", weight=20)
+        is_urgent = not self.budget.is_limit_told
+        raw = await self._connection.call("public_get_exchangeinfo", method="GET", weight=20, is_urgent=is_urgent)
         self.budget.learn_limit(answers.weight_limit(raw))
         return answers.listings(raw)
 

@@ -226,8 +226,9 @@ class Work:
                     f"The venue runs another market ({epoch}) than the one this account lives on ({known}). "
                     "Start the venue with the account's own market, or open a new paper account."
                 )
-        await self._upkeep.measure_clock()
+        # First of all the limits of requests: an earlier life may have used more of this minute than an unknown limit allows.
         await self._upkeep.read_listings()
+        await self._upkeep.measure_clock()
         connect.check_permissions(await session.port.key_permissions())
         await identity.refuse_other_account(session)
 

@@ -161,3 +161,39 @@ def test_the_offset_is_the_median_of_what_half_the_round_trip_says() -> None:
 def test_what_is_no_millisecond_is_no_time(moment: object) -> None:
     assert not clock.is_milliseconds(moment)
     assert clock.is_milliseconds(1_700_000_000_000)
+
+
+@pytest.mark.fault("P02")
+def test_who_begins_anew_asks_for_a_raised_limit_at_once() -> None:
+    """An earlier life has used more of this minute than the usual limit, which this exchange has raised."""
+    budget = RequestBudget(wall_seconds=Watch())
+    budget.note_answer({"X-MBX-USED-WEIGHT-1M": "50000"})
+    with pytest.raises(TimeoutError):
+        admit(budget)
+    admit(budget, 20, is_urgent=not budget.is_limit_told)
+    budget.learn_limit(1_000_000)
+    assert budget.is_limit_told
+    admit(budget)
+
+
+def test_a_limit_that_is_learned_lets_go_who_waits_for_the_end_of_the_minute() -> None:
+    budget = RequestBudget(wall_seconds=Watch())
+    budget.note_answer({"X-MBX-USED-WEIGHT-1M": "50000"})
+
+    async def wait() -> None:
+        waiting = asyncio.create_task(budget.admit(1, is_urgent=False))
+        await asyncio.sleep(0)
+        budget.learn_limit(1_000_000)
+        async with asyncio.timeout(20):
+            await waiting
+
+    asyncio.run(wait())
+
+
+@pytest.mark.fault("E12", "P02")
+def test_a_limit_that_was_told_is_kept_also_by_what_is_urgent() -> None:
+    budget = RequestBudget(wall_seconds=Watch())
+    budget.learn_limit(6000)
+    budget.note_answer({"X-MBX-USED-WEIGHT-1M": "6001"})
+    with pytest.raises(TimeoutError):
+        admit(budget, is_urgent=True)
