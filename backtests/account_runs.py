@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
+from decimal import Decimal, DecimalException
+from typing import Any, Final
+
+import numpy as np
 
 from backtests import selectors
-from backtests.account_spec import AccountAsked, PlanFile, account_plan, first_candle, intervals, the_symbol
+from backtests.account_spec import AccountAsked, PlanFile, account_plan, first_candle, intervals, plan_of, the_symbol
+from backtests.comparison_spec import BadComparison, ComparisonSpec, source_of
+from strategies import registry
+from trading.accounts.plan import AccountPlan
 from trading.accounts.result import AccountResult, BotResult
 from trading.accounts.simulation import simulate
-from trading.bars import Candles, interval_milliseconds
+from trading.allocations import PlanRefused
+from trading.bars import Candles, Floats, Times, interval_milliseconds
 from trading.instruments import Instrument
 from trading.ledger import plain
-from trading.metrics import daily_returns, max_drawdown, sharpe
+from trading.metrics import (
+    break_even_win_rate,
+    daily_returns,
+    max_drawdown,
+    sharpe,
+    sharpe_interval,
+    wilson_interval,
+)
+from trading.round_trips import RoundTrip, matched_pairs, round_trips
+from trading.strategy import CLOSE
+
+# A plot of more points shows nothing more.
+POINTS_MAX: Final = 800
 
 
 def run(
@@ -24,6 +43,18 @@ def run(
     """Simulate one plan on candles from a folder, or from the database."""
     candles = load(file, asked, folder=folder, base_interval=base_interval)
     return simulate(account_plan(file, asked, candles=candles, instruments=instruments))
+
+
+def put_together(spec: ComparisonSpec, number: int) -> AccountPlan:
+    """Put one plan of a comparison together with its candles and filters, or raise why it cannot be simulated."""
+    content, source = spec.plans[number].content, source_of(number)
+    file, asked = plan_of(content, source=source), spec.asked(number)
+    try:
+        candles = load(file, asked, folder=spec.folder, base_interval=spec.base_interval)
+        instruments = {the_symbol(bot): selectors.known_instrument(the_symbol(bot)) for bot in file.bots}
+        return account_plan(file, asked, candles=candles, instruments=instruments)
+    except (PlanRefused, DecimalException) as error:
+        raise BadComparison(f"{source}: {error}") from error
 
 
 def load(file: PlanFile, asked: AccountAsked, *, folder: str, base_interval: str) -> dict[str, Candles]:
@@ -42,8 +73,19 @@ def load(file: PlanFile, asked: AccountAsked, *, folder: str, base_interval: str
     }
 
 
+def data_fingerprint(plan: AccountPlan) -> str:
+    """Identify what a plan was simulated on: candle by candle, and the filters of the markets."""
+    hashed = hashlib.sha256()
+    for bot in plan.bots:
+        hashed.update(f"{bot.key} {bot.instrument!r} {bot.candles.interval_ms}".encode())
+        hashed.update(np.ascontiguousarray(bot.candles.times).tobytes())
+        hashed.update(np.ascontiguousarray(bot.candles.values).tobytes())
+    return hashed.hexdigest()
+
+
 def report(result: AccountResult) -> dict[str, Any]:
     """Say what came of an account: JSON values, amounts as strings, unknown figures as None."""
+    trips = [trip for bot in result.bots for trip in _trips(bot)]
     return {
         "name": result.name,
         "mode": str(result.mode),
@@ -53,16 +95,76 @@ def report(result: AccountResult) -> dict[str, Any]:
         "final_equity": plain(result.final_equity),
         "unallocated": plain(result.unallocated),
         "total_return": float(result.final_equity / result.capital - 1),
-        "max_drawdown": max_drawdown(result.worths),
-        "sharpe": sharpe(daily_returns(result.times, result.worths)),
+        **_of_equity(result.times, result.worths),
+        **_of_trips(trips),
         "fills": sum(len(bot.fills) for bot in result.bots),
         "fees": plain(result.fees),
         "refusals": dict(sorted(sum((Counter(bot.refusals) for bot in result.bots), Counter[str]()).items())),
         "decisions": result.decisions,
         "switches": len(result.switches),
         "hard_stops": [{"at": at.isoformat(), "of": key or "account"} for at, key in result.hard_stops],
+        "time_in_market": float(result.is_in_market.mean()),
+        "invested": float(np.mean(result.invested / result.worths)),
         "bots": [_bot_report(bot) for bot in result.bots],
     }
+
+
+def curve(times: Times, worths: Floats) -> dict[str, list[float]]:
+    """Return points to plot: equity, and the deepest fall since the point before, so that no fall is lost between two."""
+    falls = worths / np.maximum.accumulate(worths) - 1.0
+    step = -(-len(times) // POINTS_MAX)
+    starts = np.arange(0, len(times), step)
+    last = np.append(starts[1:], len(times)) - 1
+    return {
+        "times": [int(at) for at in times[last]],
+        "equity": [round(float(worth), 2) for worth in worths[last]],
+        "drawdown": [round(float(fall), 6) for fall in np.minimum.reduceat(falls, starts)],
+    }
+
+
+def benchmark(plan: AccountPlan, times: Times) -> dict[str, Any]:
+    """Buy all markets of a plan in equal parts at the beginning, at its costs, and hold them."""
+    markets = {bot.instrument.symbol: bot.candles for bot in plan.bots}
+    part = float(plan.capital) / len(markets)
+    kept = (1.0 - float(plan.costs.taker_fee)) / (1.0 + float(plan.costs.half_spread) + float(plan.costs.slippage))
+    worths = np.zeros(len(times))
+    for candles in markets.values():
+        first = min(int(np.searchsorted(candles.times, times[0])), len(candles) - 1)
+        bought = part * kept / float(candles.values[0, first])
+        closed = np.maximum(np.searchsorted(candles.times, times) - 1, 0)
+        worths += bought * candles.values[CLOSE, closed]
+    worths[0] = float(plan.capital)
+    return {
+        "symbols": sorted(markets),
+        "total_return": float(worths[-1] / worths[0]) - 1.0,
+        **_of_equity(times, worths),
+        "curve": curve(times, worths),
+    }
+
+
+def _of_equity(times: Times, worths: Floats) -> dict[str, Any]:
+    daily = daily_returns(times, worths)
+    low, high = sharpe_interval(daily)
+    return {"max_drawdown": max_drawdown(worths), "sharpe": sharpe(daily), "sharpe_low": low, "sharpe_high": high}
+
+
+def _of_trips(trips: Sequence[RoundTrip]) -> dict[str, Any]:
+    wins = sum(1 for trip in trips if trip.profit > 0)
+    low, high = wilson_interval(wins, len(trips))
+    return {
+        "trades": len(trips),
+        "wins": wins,
+        "win_rate": wins / len(trips) if trips else None,
+        "win_rate_low": low,
+        "win_rate_high": high,
+        "break_even_win_rate": break_even_win_rate(trips),
+    }
+
+
+def _trips(bot: BotResult) -> list[RoundTrip]:
+    """Count a bot's closed trades; what another bot handed on to it was bought by nobody, so its sale closes no trade."""
+    is_grid = registry.definition(bot.strategy).is_grid
+    return matched_pairs(bot.fills) if is_grid else round_trips(bot.fills, bot.lot_size)
 
 
 def _bot_report(bot: BotResult) -> dict[str, Any]:
@@ -73,6 +175,7 @@ def _bot_report(bot: BotResult) -> dict[str, Any]:
         "equity": plain(bot.equity),
         "profit": plain(bot.profit),
         "fills": len(bot.fills),
+        "trades": len(_trips(bot)),
         "traded": plain(sum((fill.quantity * fill.price for fill in bot.fills), Decimal(0))),
         "fees": plain(bot.fees),
         "held": plain(bot.quantity),
@@ -87,9 +190,11 @@ def as_text(reports: list[dict[str, Any]]) -> str:
         ("final equity", [f"{Decimal(row['final_equity']):.2f}" for row in reports]),
         ("return", [f"{row['total_return']:+.2%}" for row in reports]),
         ("drawdown", [f"{row['max_drawdown']:.2%}" for row in reports]),
-        ("Sharpe", ["-" if row["sharpe"] is None else f"{row['sharpe']:.2f}" for row in reports]),
+        ("Sharpe", [_sharpe_text(row) for row in reports]),
+        ("trades", [str(row["trades"]) for row in reports]),
         ("fills", [str(row["fills"]) for row in reports]),
         ("fees", [f"{Decimal(row['fees']):.2f}" for row in reports]),
+        ("in the market", [f"{row['time_in_market']:.0%}" for row in reports]),
         ("hard stops", [str(len(row["hard_stops"])) for row in reports]),
     ]
     for code in sorted({code for row in reports for code in row["refusals"]}):
@@ -103,6 +208,12 @@ def as_text(reports: list[dict[str, Any]]) -> str:
         written = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         lines.append(f"{label:{first}}  {written}".rstrip())
     return "\n".join(lines)
+
+
+def _sharpe_text(row: Mapping[str, Any]) -> str:
+    if row["sharpe"] is None:
+        return "-"
+    return f"{row['sharpe']:.2f} ({row['sharpe_low']:.2f} to {row['sharpe_high']:.2f})"
 
 
 def _bot_text(row: Mapping[str, Any], key: str) -> str:

@@ -57,6 +57,19 @@ class VersionRow(_Strict):
     rebase: bool = False
 
 
+class LimitRows(_Strict):
+    """Changes of the limits that a new account opens with."""
+
+    order_value_max: Decimal | None = None
+    soft_loss_percent: Decimal | None = None
+    hard_loss_percent: Decimal | None = None
+    fall_percent: Decimal | None = None
+    collar_percent: Decimal | None = None
+    orders_per_minute: int | None = None
+    repeats_max: int | None = None
+    opposite_positions: str | None = None
+
+
 class AccountRows(_Strict):
     """What an account would do with a line-up; whatever is not said comes from the command line."""
 
@@ -68,8 +81,7 @@ class AccountRows(_Strict):
     bot: str = ""
     rotation: str = ""
     budget: Decimal | None = None
-    # Changes of the limits that a new account opens with.
-    limits: dict[str, Decimal | int | str] = Field(default_factory=dict)
+    limits: LimitRows = LimitRows()
 
 
 class PlanFile(_Strict):
@@ -104,12 +116,18 @@ def read_plan(path: Path) -> PlanFile:
         text = path.read_text(encoding="utf-8")
         if len(text) > _BYTES_MAX:
             raise BadAccountPlan(f"{path} is larger than {_BYTES_MAX} bytes")
-        return PlanFile.model_validate(json.loads(text))
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors())
-        raise BadAccountPlan(f"{path} is no plan: {wrong}") from error
+        return plan_of(json.loads(text), source=str(path))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise BadAccountPlan(f"{path} cannot be read: {error}") from error
+
+
+def plan_of(content: Any, *, source: str) -> PlanFile:
+    """Read the content of a plan file, or say everything that is wrong with it."""
+    try:
+        return PlanFile.model_validate(content)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors())
+        raise BadAccountPlan(f"{source} is no plan: {wrong}") from error
 
 
 def intervals(file: PlanFile, asked: AccountAsked) -> dict[str, str]:
@@ -132,8 +150,7 @@ def account_plan(
     mode = asked.mode or Mode(file.account.mode or Mode.PERCENTAGE)
     limits = None
     if asked.is_limited:
-        limits = overlay(opening_limits(asked.capital), file.account.limits)
-        limits = replace(limits, order_value_max=Decimal(limits.order_value_max))
+        limits = overlay(opening_limits(asked.capital), file.account.limits.model_dump())
     return AccountPlan(
         name=f"{file.name}, {mode}",
         bots=tuple(_bot(bot, asked.interval or bot.interval, candles[bot.key], instruments) for bot in file.bots),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import Final
 
 import structlog
 from django.db import transaction
 
-from backtests import runs, selectors, sweep_runs, writers
-from backtests.models import Sweep, SweepChunk
-from backtests.selectors import sweeps
+from backtests import account_runs, runs, selectors, sweep_runs, writers
+from backtests.models import ComparedPlan, Sweep, SweepChunk
+from backtests.selectors import comparisons, sweeps
+from backtests.writers import comparisons as comparison_writers
+from trading.accounts.simulation import AccountSimulation
 from trading.compilation import sources_hash
 
 log = structlog.get_logger(__name__)
+# A plan tells of itself so often; a worker that is silent for longer than a claim holds has lost it.
+SLICES: Final = 100
 
 
 def run_backtest(*, run_id: int, clock: Callable[[], datetime]) -> bool:
@@ -70,3 +75,51 @@ def _try_chunk(sweep: Sweep, chunk: SweepChunk, clock: Callable[[], datetime]) -
         is_kept = writers.finish_chunk(chunk=chunk, results=results, data_hash=data_hash, now=clock())
     log.info("sweep.chunk", sweep=sweep.id, chunk=chunk.number, trials=table.num_rows, is_kept=is_kept)
     return is_kept
+
+
+def run_comparison_plan(*, comparison_id: int, clock: Callable[[], datetime]) -> bool:
+    """Simulate the next plan of a comparison and store what came of it; false when there is nothing left to do."""
+    with transaction.atomic():
+        plan = comparison_writers.claim_plan(comparison_id=comparison_id, now=clock())
+    if plan is None:
+        return False
+    try:
+        return _simulate_plan(plan, clock)
+    except (ValueError, LookupError) as error:
+        with transaction.atomic():
+            is_kept = comparison_writers.fail_plan(plan=plan, message=str(error), now=clock())
+        log.warning("comparison.plan_failed", comparison=comparison_id, plan=plan.number, error=str(error))
+        return is_kept
+
+
+def _simulate_plan(plan: ComparedPlan, clock: Callable[[], datetime]) -> bool:
+    if plan.attempts > writers.ATTEMPTS_MAX:
+        raise ValueError(f"The plan lost its worker {writers.ATTEMPTS_MAX} times")
+    if plan.comparison.source_hash != sources_hash():
+        raise ValueError("The code changed since the comparison was asked for; ask for it again")
+    asked = account_runs.put_together(comparisons.spec_of(plan.comparison), plan.number)
+    # Compiling for the first time takes so long that the worker tells of itself before and after.
+    comparison_writers.note_progress(plan=plan, market_at=asked.begin_at, now=clock())
+    simulation = AccountSimulation(asked)
+    reached = asked.begin_at
+    for until in _slices(asked.begin_at, asked.end_at):
+        if not comparison_writers.note_progress(plan=plan, market_at=reached, now=clock()):
+            return False  # Cancelled, or another worker has the plan.
+        simulation.run(until)
+        reached = until
+    result = simulation.result()
+    found = {
+        "report": account_runs.report(result),
+        "curve": account_runs.curve(result.times, result.worths),
+        "benchmark": account_runs.benchmark(asked, result.times),
+        "data_hash": account_runs.data_fingerprint(asked),
+    }
+    with transaction.atomic():
+        is_kept = comparison_writers.finish_plan(plan=plan, found=found, now=clock())
+    log.info("comparison.plan", comparison=plan.comparison_id, plan=plan.number, is_kept=is_kept)
+    return is_kept
+
+
+def _slices(begin_at: datetime, end_at: datetime) -> Iterator[datetime]:
+    for number in range(1, SLICES + 1):
+        yield begin_at + (end_at - begin_at) * number / SLICES

@@ -158,3 +158,79 @@ class SweepChunk(models.Model):
 
     def __str__(self) -> str:
         return f"trials {self.begin} to {self.end} of sweep {self.sweep_id} ({self.state})"
+
+
+class PlanComparison(models.Model):
+    """Plans of a whole account, simulated over the same candles and put side by side."""
+
+    State = Sweep.State
+
+    begin_at = models.DateTimeField()
+    end_at = models.DateTimeField()
+    capital = models.DecimalField(max_digits=38, decimal_places=18)
+    interval = models.CharField(max_length=4, blank=True, help_text="For all bots; empty: each its own")
+    base_interval = models.CharField(max_length=4, blank=True, help_text="Candles to match on; empty: the shortest")
+    folder = models.CharField(max_length=500, blank=True, help_text="Folder of Parquet candles; empty for the database")
+    fee = models.DecimalField(max_digits=38, decimal_places=18)
+    half_spread = models.DecimalField(max_digits=38, decimal_places=18)
+    slippage = models.DecimalField(max_digits=38, decimal_places=18)
+    is_limited = models.BooleanField(help_text="Whether the caps of the day and the limit on an order's value hold")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of everything above and of the plans")
+    source_hash = models.CharField(max_length=64, help_text="SHA-256 of the code that decides")
+    state = models.CharField(max_length=9, choices=Sweep.State.choices, default=Sweep.State.QUEUED)
+    error = models.TextField(blank=True)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "requested_at"], name="comparison_waiting")]
+        constraints = [
+            models.CheckConstraint(condition=Q(capital__gt=0), name="comparison_capital_positive"),
+            models.CheckConstraint(condition=Q(end_at__gt=models.F("begin_at")), name="comparison_stretch_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"comparison {self.pk} ({self.state})"
+
+
+class ComparedPlan(models.Model):
+    """One plan of a comparison: the row is the queue, tells how far it is, and holds what came of it."""
+
+    class State(models.TextChoices):
+        """Where a plan stands."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    comparison = models.ForeignKey(PlanComparison, on_delete=models.CASCADE, related_name="plans")
+    number = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=200)
+    mode = models.CharField(max_length=10)
+    content = models.JSONField(help_text="The plan file, as it was asked for")
+    asked_mode = models.CharField(max_length=10, blank=True)
+    bot = models.CharField(max_length=64, blank=True)
+    rotation = models.TextField(blank=True)
+    budget = models.DecimalField(max_digits=38, decimal_places=18, null=True)
+    bars = models.PositiveIntegerField(help_text="Base candles, for all bots together")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the plan")
+    data_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of candles and filters, once read")
+    state = models.CharField(max_length=7, choices=State.choices, default=State.QUEUED)
+    error = models.TextField(blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    claimed_at = models.DateTimeField(null=True, blank=True, help_text="When its worker last told of itself")
+    market_at = models.DateTimeField(null=True, blank=True, help_text="How far the simulation is")
+    finished_at = models.DateTimeField(null=True, blank=True)
+    report = models.JSONField(default=dict)
+    curve = models.JSONField(default=dict)
+    benchmark = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["comparison", "number"]
+        constraints = [models.UniqueConstraint(fields=["comparison", "number"], name="compared_plan_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of comparison {self.comparison_id} ({self.state})"

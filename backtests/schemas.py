@@ -1,20 +1,45 @@
-"""How sweeps look in JSON."""
+"""How sweeps and comparisons of plans look in JSON."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ninja import Schema
 from pydantic import Field, StringConstraints
 
+from backtests.comparison_spec import PLANS_MAX, ComparisonSpec, PlanAsked
 from backtests.sweep_spec import SweepSpec, parse_grid
-from marketdata.schemas import Moment, Payload, shown
+from marketdata.schemas import Amount, AmountIn, Moment, Payload, shown
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 GridText = Annotated[str, StringConstraints(min_length=3, max_length=2_000, strip_whitespace=True)]
 Rate = Annotated[Decimal, Field(ge=0, lt=1, max_digits=8, decimal_places=6)]
+SHOWN_PLAN: dict[str, Any] = {
+    "schema": 1,
+    "name": "Two bots",
+    "bots": [
+        {
+            "key": "GRID_TRADING",
+            "name": "GridTrading",
+            "strategy": "grid",
+            "symbols": ["ETH/USDT"],
+            "interval": "15m",
+            "percent": "60",
+            "position_cap_percent": "70",
+        },
+        {
+            "key": "TRIPLE_EMA",
+            "name": "TripleEMA",
+            "strategy": "triple_ema",
+            "symbols": ["BTC/USDT"],
+            "interval": "15m",
+            "percent": "30",
+            "position_cap_percent": "50",
+        },
+    ],
+}
 NO_PROMISE = "The best of many trials looks good by luck alone: it is a candidate to test, not a promise."
 
 
@@ -113,4 +138,174 @@ class TrialsOut(Schema):
     parameters: list[str]
     items: list[dict[str, Any]]
     trials: int
+    note: str = NO_PROMISE
+
+
+class PlanAskedIn(Payload):
+    """A plan file's content, as `lineups/export` gives it, and what goes before what it says itself."""
+
+    model_config = shown({"plan": SHOWN_PLAN, "mode": "single", "bot": "GridTrading"})
+
+    plan: dict[str, Any]
+    mode: Literal["", "percentage", "single", "rotation"] = ""
+    bot: Annotated[str, Field(max_length=64)] = ""
+    rotation: Annotated[str, Field(max_length=10_000)] = ""
+    budget: Annotated[AmountIn, Field(gt=0, le=10**12)] | None = None
+
+
+class PlanComparisonIn(Payload):
+    """Which plans to simulate over which candles, with which capital and costs."""
+
+    model_config = shown(
+        {
+            "plans": [{"plan": SHOWN_PLAN}, {"plan": SHOWN_PLAN, "mode": "single", "bot": "GridTrading"}],
+            "begin_at": "2024-01-01T00:00:00Z",
+            "end_at": "2025-01-01T00:00:00Z",
+            "capital": "9882.3",
+            "interval": "15m",
+        }
+    )
+
+    plans: Annotated[list[PlanAskedIn], Field(min_length=1, max_length=PLANS_MAX)]
+    begin_at: Moment
+    end_at: Moment
+    capital: Annotated[AmountIn, Field(gt=0, le=10**12, decimal_places=8)]
+    interval: Annotated[str, Field(max_length=4)] = ""
+    base_interval: Annotated[str, Field(max_length=4)] = ""
+    # A folder of Parquet candles on the server; administrators only. Empty: the candles in the database.
+    folder: Annotated[str, Field(max_length=500)] = ""
+    fee: Rate = Decimal("0.001")
+    half_spread: Rate = Decimal("0.00005")
+    slippage: Rate = Decimal(0)
+    is_limited: bool = True
+
+    def to_spec(self) -> ComparisonSpec:
+        """Answer what the service is asked for."""
+        values = {name: getattr(self, name) for name in PlanComparisonIn.model_fields if name != "plans"}
+        plans = (
+            PlanAsked(content=row.plan, mode=row.mode, bot=row.bot, rotation=row.rotation, budget=row.budget)
+            for row in self.plans
+        )
+        return ComparisonSpec(plans=tuple(plans), **values)
+
+
+class ComparedBotOut(Schema):
+    """What came of one bot of a plan."""
+
+    key: str
+    strategy: str
+    symbol: str
+    equity: Amount
+    profit: Amount
+    fills: int
+    trades: int
+    traded: Amount
+    fees: Amount
+    held: Amount
+    refusals: dict[str, int]
+
+
+class HardStopOut(Schema):
+    """A moment at which a cap of the day shut a bot, or the account."""
+
+    at: datetime
+    of: str
+
+
+class PlanReportOut(Schema):
+    """What came of a plan; null where too little data cannot tell."""
+
+    final_equity: Amount
+    unallocated: Amount
+    total_return: float
+    max_drawdown: float
+    sharpe: float | None
+    sharpe_low: float | None
+    sharpe_high: float | None
+    trades: int
+    win_rate: float | None
+    win_rate_low: float | None
+    win_rate_high: float | None
+    break_even_win_rate: float | None
+    fills: int
+    fees: Amount
+    refusals: dict[str, int]
+    decisions: int
+    switches: int
+    hard_stops: list[HardStopOut]
+    # The share of base candles with something held that could be sold, and the mean share of the account in coins.
+    time_in_market: float
+    invested: float
+    bots: list[ComparedBotOut]
+
+
+class ComparedPlanOut(Schema):
+    """A plan, how far it is, and what came of it once it is done."""
+
+    number: int
+    name: str
+    mode: str
+    state: str
+    error: str
+    done: float
+    market_at: datetime | None
+    bars: int
+    attempts: int
+    fingerprint: str
+    data_hash: str
+    report: PlanReportOut | None
+
+
+class PlanComparisonOut(Schema):
+    """A comparison of plans and how far it is."""
+
+    id: int
+    begin_at: datetime
+    end_at: datetime
+    capital: Amount
+    interval: str
+    base_interval: str
+    folder: str
+    fee: Amount
+    half_spread: Amount
+    slippage: Amount
+    is_limited: bool
+    state: str
+    error: str
+    bars: int
+    bars_done: int
+    bars_per_second: float | None
+    seconds_left: float | None
+    plans_tried: int
+    fingerprint: str
+    source_hash: str
+    requested_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    plans: list[ComparedPlanOut]
+    note: str = NO_PROMISE
+
+
+class PlanComparisonsOut(Schema):
+    """Comparisons, newest first."""
+
+    items: list[PlanComparisonOut]
+
+
+class PlanCurveOut(Schema):
+    """Points to plot: UTC milliseconds, equity, and the deepest fall from the peak since the point before."""
+
+    # The plan's number; without meaning for a benchmark.
+    number: int
+    name: str
+    is_benchmark: bool
+    times: list[int]
+    equity: list[float]
+    drawdown: list[float]
+
+
+class PlanCurvesOut(Schema):
+    """The curves of the plans that are done, and of buying their markets in equal parts and holding them."""
+
+    items: list[PlanCurveOut]
     note: str = NO_PROMISE

@@ -8,11 +8,13 @@ from functools import partial
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from backtests import selectors, tasks, writers
-from backtests.models import BacktestRun, Sweep
-from backtests.selectors import sweeps
+from backtests import account_runs, selectors, tasks, writers
+from backtests.comparison_spec import ComparisonSpec
+from backtests.models import BacktestRun, PlanComparison, Sweep
+from backtests.selectors import comparisons, sweeps
 from backtests.spec import BacktestSpec
 from backtests.sweep_spec import SweepSpec
+from backtests.writers import comparisons as comparison_writers
 from strategies import registry
 from trading.compilation import sources_hash
 
@@ -24,6 +26,12 @@ class UnableToSteer(Exception):
     """The sweep is not in a state in which this can be done."""
 
     code = "SWEEP_IS_OVER"
+
+
+class ComparisonIsOver(UnableToSteer):
+    """The comparison is not in a state in which this can be done."""
+
+    code = "COMPARISON_IS_OVER"
 
 
 def request_backtest(*, spec: BacktestSpec, by: User | None, now: datetime) -> BacktestRun:
@@ -68,3 +76,32 @@ def cancel_sweep(*, sweep_id: int, now: datetime) -> Sweep:
         found = sweeps.sweep(sweep_id)
         raise UnableToSteer(f"Sweep {sweep_id} is {found.state} already")
     return sweeps.sweep(sweep_id)
+
+
+def request_comparison(*, spec: ComparisonSpec, by: User | None, now: datetime) -> PlanComparison:
+    """Queue a comparison of plans; raises ValueError with the reason when one of them could not be simulated."""
+    with transaction.atomic():
+        comparison = record_comparison(spec=spec, by=by, now=now)
+        for _ in range(min(DOORBELLS, len(spec.plans))):
+            transaction.on_commit(partial(tasks.run_comparison.delay, comparison_id=comparison.id))
+    return comparison
+
+
+def record_comparison(*, spec: ComparisonSpec, by: User | None, now: datetime) -> PlanComparison:
+    """Store what is asked for without ringing for a worker: the caller runs it, or it is found."""
+    checked = spec.checked()
+    described = []
+    for number in range(len(checked.plans)):
+        plan = account_runs.put_together(checked, number)
+        bars = sum(int((bot.candles.times >= plan.begin_at.timestamp() * 1000).sum()) for bot in plan.bots)
+        described.append(comparison_writers.Described(plan.name, str(plan.mode), bars))
+    with transaction.atomic():
+        return comparison_writers.add_comparison(spec=checked, described=described, source_hash=sources_hash(), by=by, now=now)
+
+
+def cancel_comparison(*, comparison_id: int, now: datetime) -> PlanComparison:
+    """Stop a comparison; the plan under way stops within moments, and what is done stays."""
+    if not comparison_writers.cancel_comparison(comparison_id=comparison_id, now=now):
+        found = comparisons.comparison(comparison_id)
+        raise ComparisonIsOver(f"Comparison {comparison_id} is {found.state} already")
+    return comparisons.comparison(comparison_id)

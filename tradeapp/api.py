@@ -12,6 +12,7 @@ from ninja import Router, Status
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from backtests.api import router as backtests_router
+from backtests.comparisons_api import router as comparisons_router
 from backtests.services import UnableToSteer
 from bots.api import router as bots_router
 from bots.lineups_api import router as lineups_router
@@ -136,6 +137,7 @@ api.add_router("", lineups_router)
 api.add_router("", bots_router)
 api.add_router("", modes_router)
 api.add_router("", backtests_router)
+api.add_router("", comparisons_router)
 api.add_router("", marketdata_router)
 api.add_router("", sources_api.router)
 

@@ -99,12 +99,25 @@ def max_drawdown(equity: Floats) -> float:
     return float(np.min(equity / np.maximum.accumulate(equity) - 1.0))
 
 
-def sharpe(returns: Floats) -> float | None:
-    """Answer the yearly Sharpe ratio of daily returns, or None if they are too few or all equal."""
-    sigma = volatility(returns)
+def sharpe(returns: Floats, periods: int = DAYS_PER_YEAR) -> float | None:
+    """Answer the yearly Sharpe ratio of returns, daily ones unless told otherwise, or None if they are too few or all equal."""
+    sigma = volatility(returns, periods)
     if sigma is None or sigma == 0.0:
         return None
-    return float(np.mean(returns)) * DAYS_PER_YEAR / sigma
+    return float(np.mean(returns)) * periods / sigma
+
+
+def sharpe_interval(returns: Floats, periods: int = DAYS_PER_YEAR) -> tuple[float | None, float | None]:
+    """Answer the 95 % interval of the yearly Sharpe ratio; skewed and fat-tailed returns make it wider."""
+    ratio = sharpe(returns, periods)
+    if ratio is None:
+        return None, None
+    one = ratio / math.sqrt(periods)
+    scores = (returns - np.mean(returns)) / np.std(returns)
+    skew, kurtosis = float(np.mean(scores**3)), float(np.mean(scores**4))
+    square = (1 - skew * one + (kurtosis - 1) / 4 * one**2) / (len(returns) - 1)
+    reach = Z_95 * math.sqrt(max(square, 0.0) * periods)
+    return ratio - reach, ratio + reach
 
 
 def sortino(returns: Floats) -> float | None:
@@ -117,11 +130,11 @@ def sortino(returns: Floats) -> float | None:
     return float(np.mean(returns)) / downside * math.sqrt(DAYS_PER_YEAR)
 
 
-def volatility(returns: Floats) -> float | None:
-    """Answer the yearly deviation of daily returns, or None if they are too few."""
+def volatility(returns: Floats, periods: int = DAYS_PER_YEAR) -> float | None:
+    """Answer the yearly deviation of returns, daily ones unless told otherwise, or None if they are too few."""
     if len(returns) < OBSERVATIONS_MIN:
         return None
-    return float(np.std(returns, ddof=1)) * math.sqrt(DAYS_PER_YEAR)
+    return float(np.std(returns, ddof=1)) * math.sqrt(periods)
 
 
 def wilson_interval(wins: int, trials: int) -> tuple[float | None, float | None]:

@@ -237,6 +237,18 @@ def test_the_hard_cap_sells_out_and_shuts_until_midnight() -> None:
     check_books(result)
 
 
+def test_a_book_of_dust_is_not_shut() -> None:
+    """What nobody would buy can neither be sold nor saved, as live (decision 40)."""
+    limits = replace(WIDE, hard_loss_percent=Decimal("0.2"), soft_loss_percent=Decimal("0.2"), fall_percent=Decimal("0.01"))
+
+    result = simulate(replace(rotation("flatten"), limits=limits))
+
+    by_key = {one.key: one for one in result.bots}
+    worths = [by_key[key].worths[np.searchsorted(result.times, at.timestamp() * 1000)] for at, key in result.hard_stops if key]
+    assert worths
+    assert min(worths) >= ETH.min_notional
+
+
 def test_a_bot_may_be_kept_from_buying_what_another_sells() -> None:
     bots = (bot("grid"), bot("mean_reversion"), bot("triple_ema"))
     percents = {one.key: Decimal(30) for one in bots}

@@ -7,7 +7,19 @@ from django.templatetags.static import static
 from django.urls import path
 from django.views.generic import RedirectView
 
-from tradeapp.pages import alarms, allocations, audit, coordinator, history, markets, modes, security, sweeps, views
+from tradeapp.pages import (
+    alarms,
+    allocations,
+    audit,
+    comparisons,
+    coordinator,
+    history,
+    markets,
+    modes,
+    security,
+    sweeps,
+    views,
+)
 from tradeapp.signing_in import SignIn
 
 app_name = "pages"
@@ -24,6 +36,8 @@ urlpatterns = [
     path("system/", views.system, name="system"),
     path("sweeps/", sweeps.sweep_list, name="sweeps"),
     path("sweeps/<int:sweep_id>/", sweeps.sweep, name="sweep"),
+    path("comparisons/", comparisons.comparison_list, name="comparisons"),
+    path("comparisons/<int:comparison_id>/", comparisons.comparison, name="comparison"),
     path("history/", history.history, name="history"),
     path("markets/", markets.markets, name="markets"),
     path("sources/", markets.sources, name="sources"),

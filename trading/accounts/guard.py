@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from trading.accounts.member import Member
 from trading.accounts.referee import Referee
+from trading.desk.desk import Desk
+from trading.desk.dust import loss_floor
 from trading.ledger import ZERO, exactly
 from trading.risk import HARD_STOP, REFUSE, DayStart, Limits, RiskRoom, Standing, shrunk_start
 
@@ -26,6 +28,12 @@ class Guard:
     # Entries in a row that gave no position, by book.
     barren: dict[int, int] = field(default_factory=dict)
     stops: list[tuple[int, int | None]] = field(default_factory=list)
+    # No dust of all books together is worth so much.
+    dust_max: Decimal = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Find out what dust may come to."""
+        self.dust_max = sum((member.instrument.min_notional for member in self.members), ZERO)
 
     @exactly
     def open_day(self, at: int, unallocated: Decimal) -> None:
@@ -63,22 +71,29 @@ class Guard:
         )
 
     @exactly
-    def floors(self) -> dict[int | None, Decimal]:
-        """Answer the worth at which account and books are beyond their hard cap, of those that are not shut yet."""
+    def floors(self, at: int) -> dict[int | None, Decimal]:
+        """Answer the worth at which account and books may be beyond their hard cap, of those that are not shut yet."""
         found = {}
         for key in self.starts:
             if key in self.latches or None in self.latches:
                 continue
             standing = self._standing(key, ZERO)
-            if standing.hard_cap > ZERO:
-                found[key] = standing.loss - standing.hard_cap
+            cap = standing.hard_cap
+            if ZERO < cap < self.dust_max:
+                cap = max(cap, self._dust_least(key, at))
+            if cap > ZERO:
+                found[key] = standing.loss - cap
         return found
 
     @exactly
-    def shut(self, at: int, unallocated: Decimal) -> list[int | None]:
-        """Latch whatever is beyond its hard cap now; answer what is new."""
+    def shut(self, at: int, desk: Desk, unallocated: Decimal) -> list[int | None]:
+        """Latch whatever is beyond its hard cap now, dust considered; answer what is new."""
         worths = self._worths(at, unallocated)
-        beyond = [key for key in self.floors() if self._standing(key, worths[key]).is_beyond_hard]
+        beyond = []
+        for key in self.floors(at):
+            floor = loss_floor(desk, desk.books if key is None else (key,))
+            if replace(self._standing(key, worths[key]), floor=floor).is_beyond_hard:
+                beyond.append(key)
         for key in beyond:
             self.latches[key] = HARD_STOP
             self.stops.append((at, key))
@@ -86,6 +101,13 @@ class Guard:
 
     def _standing(self, key: int | None, equity: Decimal) -> Standing:
         return Standing(limits=self.limits, start=self.starts[key], equity=equity, net_flows=self._flows(key), worst_open=ZERO)
+
+    def _dust_least(self, key: int | None, at: int) -> Decimal:
+        """Return a loss below which nothing could be saved: what is held is dust, and nothing is being bought."""
+        members = [member for member in self.members if key in (None, member.number)]
+        if any(member.is_buying or member.is_sellable(at) for member in members):
+            return ZERO
+        return sum((member.instrument.min_notional for member in members if member.quantity > ZERO), ZERO)
 
     def _worths(self, at: int, unallocated: Decimal) -> dict[int | None, Decimal]:
         books: dict[int | None, Decimal] = {member.number: member.worth(at) for member in self.members}

@@ -57,6 +57,8 @@ class Member:
     # The same memory as bytes and as columns: records are slow to copy whole, and slow to read by attribute.
     _content: tuple[Bytes, ...] = field(init=False)
     _cells: dict[str, Times] = field(init=False)
+    # Less than this is dust, for figures.
+    sale_min: float = field(init=False)
 
     def __post_init__(self) -> None:
         """Look at the memory of the walk from outside; it stays in its place for good."""
@@ -64,6 +66,7 @@ class Member:
         changing: tuple[Record, ...] = (self.world, self.simulation.state, tape.book, tape.reasons, tape.denials)
         self._content = tuple(one.view(np.uint8) for one in changing)
         self._cells = {name: self.world[name] for name in _READ_OFTEN}
+        self.sale_min = max(float(self.instrument.min_notional), _FLOAT_UNIT)
 
     @property
     def world(self) -> Record:
@@ -194,6 +197,11 @@ class Member:
         self._do(DecisionKind.EXIT, lots=_ALL_LOTS)
         self.sale_reasons.update(dict.fromkeys(range(first, self.fill_count), reason))
 
+    @property
+    def is_buying(self) -> bool:
+        """Say whether an order of it would buy."""
+        return bool((self.orders()["side"] == BUY).any())
+
     def is_sellable(self, at: int) -> bool:
         """Say whether the exchange would take what it owns; dust it would not."""
         instrument = self.instrument
@@ -232,16 +240,17 @@ class Member:
         closes: Floats = tape.ticks[CLOSE, last] * float(self.instrument.tick_size)
         return closes
 
-    def worth_at(self, moments: Times, closes: Floats, before: Saved) -> Floats:
-        """Return what the book was worth at moments of the walk since `before`; samples for figures, never money."""
+    def worth_at(self, moments: Times, closes: Floats, before: Saved) -> tuple[Floats, Floats]:
+        """Return what its coins, and what all of the book was worth at moments since `before`; samples, never money."""
         cash, owned = before.cash, before.owned
         journal = self.simulation.tape.journal[before.fill_count : self.fill_count]
         if not len(journal):
-            return cash * _FLOAT_UNIT + owned * _FLOAT_UNIT * closes
+            held = owned * _FLOAT_UNIT * closes
+            return held, cash * _FLOAT_UNIT + held
         done = np.searchsorted(journal["time"], moments)
         cash_then = np.append(cash, journal["cash_after"])[done]
-        owned_then = np.append(owned, journal["base_after"])[done]
-        return np.asarray(cash_then * _FLOAT_UNIT + owned_then * _FLOAT_UNIT * closes)
+        held_then = np.append(owned, journal["base_after"])[done] * _FLOAT_UNIT * closes
+        return held_then, cash_then * _FLOAT_UNIT + held_then
 
     def _cell(self, name: str) -> int:
         return int(self._cells[name][0])

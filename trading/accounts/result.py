@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+import numpy as np
+import numpy.typing as npt
+
 from trading.bars import Floats, Times
 from trading.handover import Mode
 from trading.kernels.backtest import Fill
@@ -20,6 +23,7 @@ class BotResult:
     key: str
     strategy: str
     symbol: str
+    lot_size: Decimal
     fills: tuple[Fill, ...]
     cash: Decimal
     quantity: Decimal
@@ -58,6 +62,9 @@ class AccountResult:
     bots: tuple[BotResult, ...]
     times: Times
     worths: Floats
+    # At the same times: what the coins were worth, and whether any bot held so many of one that the exchange would take a sale.
+    invested: Floats
+    is_in_market: npt.NDArray[np.bool_]
     # When the account passed on, and to whom; whom a hard cap shut, None being the account.
     switches: tuple[tuple[datetime, str], ...]
     hard_stops: tuple[tuple[datetime, str | None], ...]

@@ -65,6 +65,8 @@ class AccountSimulation:
         # What the books are worth at these times, and what nobody has; the beginning belongs to nobody.
         self._worths = np.zeros((len(self.members) + 1, len(self._times)))
         self._worths[-1, 0] = float(plan.capital)
+        self._invested = np.zeros(len(self._times))
+        self._is_in_market = np.zeros(len(self._times), dtype=np.bool_)
 
     def run(self, until: datetime | None = None) -> None:
         """Walk to a moment, or to the end."""
@@ -89,6 +91,8 @@ class AccountSimulation:
             ),
             times=self._times[:known],
             worths=self._worths[:, :known].sum(axis=0),
+            invested=self._invested[:known],
+            is_in_market=self._is_in_market[:known],
             switches=tuple(self._scheme.switches) if isinstance(self._scheme, TurnTaking) else (),
             hard_stops=tuple((moment(at), None if key is None else names[key]) for at, key in stops),
             decisions=self._decisions,
@@ -99,6 +103,7 @@ class AccountSimulation:
             key=member.bot.key,
             strategy=member.bot.definition.name,
             symbol=member.instrument.symbol,
+            lot_size=member.instrument.lot_size,
             fills=_with_sale_reasons(member),
             cash=member.cash + member.cash_reserved,
             quantity=member.quantity,
@@ -151,12 +156,17 @@ class AccountSimulation:
         if first >= last:
             return None
         moments = self._times[first:last]
+        self._invested[first:last] = 0.0
+        self._is_in_market[first:last] = False
         for k, (member, before) in enumerate(zip(self.members, saved, strict=True)):
-            self._worths[k, first:last] = member.worth_at(moments, self._closes[k][first:last], before)
+            held, worth = member.worth_at(moments, self._closes[k][first:last], before)
+            self._worths[k, first:last] = worth
+            self._invested[first:last] += held
+            self._is_in_market[first:last] |= held >= member.sale_min
         self._worths[-1, first:last] = float(self.purse.unallocated)
         if self.guard is None:
             return None
-        met = [self._first_below(key, float(floor) * _HAIR, first, last) for key, floor in self.guard.floors().items()]
+        met = [self._first_below(key, float(floor) * _HAIR, first, last) for key, floor in self.guard.floors(self._now).items()]
         return min((self._begin + index * self._base_ms for index in met if index is not None), default=None)
 
     def _first_below(self, key: int | None, floor: float, first: int, last: int) -> int | None:
@@ -166,7 +176,8 @@ class AccountSimulation:
 
     def _stop_losses(self, at: int) -> None:
         assert self.guard is not None
-        beyond = self.guard.shut(at, self.purse.unallocated)
+        desk = self._referee.desk(at, unallocated=self.purse.unallocated, room=None, stance=self._scheme.stance)
+        beyond = self.guard.shut(at, desk, self.purse.unallocated)
         for member in self.members:
             if None in beyond or member.number in beyond:
                 member.sell_out(HARD_STOP)

@@ -1,0 +1,69 @@
+"""Addresses of comparisons: ask what plans would have done, watch, stop, and look at them side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from django.http import Http404, HttpRequest
+from django.utils import timezone
+from ninja import Body, Router, Status
+from ninja.errors import HttpError
+
+from backtests import services
+from backtests.comparison_view import comparison_view, curves_view
+from backtests.models import PlanComparison
+from backtests.schemas import PlanComparisonIn, PlanComparisonOut, PlanComparisonsOut, PlanCurvesOut
+from backtests.selectors import comparisons
+from marketdata.schemas import Limit, Nothing, RowId
+
+router = Router(tags=["comparisons"])
+Empty = Annotated[Nothing | None, Body()]
+
+
+@router.post("/plan-comparisons", response={201: PlanComparisonOut})
+def request_comparison(request: HttpRequest, payload: PlanComparisonIn) -> Status[dict[str, Any]]:
+    """Ask what plans of a whole account would have done; workers simulate them one by one."""
+    assert request.user.is_authenticated
+    if payload.folder and not request.user.is_superuser:
+        raise HttpError(403, "Only an administrator names folders of the server.")
+    try:
+        found = services.request_comparison(spec=payload.to_spec(), by=request.user, now=timezone.now())
+    except (ValueError, LookupError) as error:
+        raise HttpError(422, str(error)) from error
+    return Status(201, comparison_view(found, now=timezone.now()))
+
+
+@router.get("/plan-comparisons", response=PlanComparisonsOut)
+def newest_comparisons(request: HttpRequest, limit: Limit = 50) -> dict[str, Any]:
+    """List the comparisons, newest first."""
+    now = timezone.now()
+    return {"items": [comparison_view(found, now=now) for found in comparisons.newest_comparisons(limit=limit)]}
+
+
+@router.get("/plan-comparisons/{comparison_id}", response=PlanComparisonOut)
+def comparison(request: HttpRequest, comparison_id: RowId) -> dict[str, Any]:
+    """Return a comparison: its plans, how far they are, and what came of those that are done."""
+    return comparison_view(_found(comparison_id), now=timezone.now())
+
+
+@router.get("/plan-comparisons/{comparison_id}/curves", response=PlanCurvesOut)
+def curves(request: HttpRequest, comparison_id: RowId) -> dict[str, Any]:
+    """Return equity and drawdown of every plan that is done, and of buying and holding."""
+    return {"items": curves_view(_found(comparison_id))}
+
+
+@router.post("/plan-comparisons/{comparison_id}/cancel", response=PlanComparisonOut)
+def cancel_comparison(
+    request: HttpRequest, comparison_id: RowId, payload: Annotated[Nothing | None, Body()] = None
+) -> dict[str, Any]:
+    """Stop a comparison; the plans that are done stay."""
+    _found(comparison_id)
+    found = services.cancel_comparison(comparison_id=comparison_id, now=timezone.now())
+    return comparison_view(found, now=timezone.now())
+
+
+def _found(comparison_id: int) -> PlanComparison:
+    try:
+        return comparisons.comparison(comparison_id)
+    except comparisons.NoSuchComparison as error:
+        raise Http404(str(error)) from error

@@ -1,0 +1,126 @@
+"""Comparisons of plans through the API: asked for, watched, stopped and looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.utils import timezone
+
+from backtests import jobs
+from backtests.models import PlanComparison
+from marketdata.models import Instrument
+from portfolio.models import AuditEntry
+from tests.api.conftest import Api, token_for
+from tests.backtests.test_account_command import folder
+from tests.backtests.test_backtest_command import instrument
+from tests.backtests.test_comparisons import content
+from tradeapp import tokens
+
+__all__ = ["folder", "instrument"]
+
+
+def body(folder: Path, **changes: Any) -> dict[str, Any]:
+    plan = content(folder)
+    return {
+        "plans": [{"plan": plan}, {"plan": plan, "mode": "single", "bot": "GridTrading"}],
+        "begin_at": "2024-01-08T00:00:00Z",
+        "end_at": "2024-01-10T00:00:00Z",
+        "capital": "9882.3",
+        "folder": str(folder),
+        **changes,
+    }
+
+
+@pytest.fixture
+def comparison(api: Api, folder: Path, instrument: Instrument) -> dict[str, Any]:
+    """Return a comparison that nobody has begun."""
+    answer = api.post("plan-comparisons", body(folder))
+    assert answer.status_code == 201, answer.content
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_comparison_is_watched_to_its_end(api: Api, comparison: dict[str, Any]) -> None:
+    address = f"plan-comparisons/{comparison['id']}"
+    assert (comparison["state"], comparison["bars"], comparison["bars_done"]) == ("queued", 2 * 2 * 576, 0)
+    assert [plan["name"] for plan in comparison["plans"]] == ["plan, percentage", "plan, single"]
+    assert api.get(f"{address}/curves").json()["items"] == []
+
+    while jobs.run_comparison_plan(comparison_id=comparison["id"], clock=timezone.now):
+        pass
+
+    after = api.get(address).json()
+    assert (after["state"], after["bars_done"], after["seconds_left"]) == ("done", after["bars"], None)
+    assert after["plans_tried"] == 2
+    assert all(len(plan[name]) == 64 for plan in after["plans"] for name in ("fingerprint", "data_hash"))
+    assert all(plan["report"]["fills"] > 0 for plan in after["plans"])
+    curves = api.get(f"{address}/curves").json()
+    assert [(item["number"], item["is_benchmark"]) for item in curves["items"]] == [(0, False), (1, False), (0, True)]
+    assert curves["items"][2]["name"] == "Buy and hold ETH/USDT"
+    assert "not a promise" in after["note"]
+    assert "not a promise" in curves["note"]
+    assert api.get("plan-comparisons").json()["items"][0] == after
+    assert AuditEntry.objects.filter(action="api.request", subject__contains="plan-comparisons").exists()
+
+
+def test_a_comparison_is_cancelled_once(api: Api, comparison: dict[str, Any]) -> None:
+    assert api.post(f"plan-comparisons/{comparison['id']}/cancel").json()["state"] == "cancelled"
+
+    again = api.post(f"plan-comparisons/{comparison['id']}/cancel")
+    assert (again.status_code, again.json()["code"]) == (409, "COMPARISON_IS_OVER")
+    assert api.get("plan-comparisons/12345").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"end_at": "2020-01-01T00:00:00Z"}, "must be after"),
+        ({"plans": [{"plan": {"schema": 1}}]}, "bots: Field required"),
+        ({"plans": []}, "at least 1 item"),
+        ({"capital": "0"}, "greater than 0"),
+    ],
+)
+def test_a_bad_comparison_is_refused_with_the_reason(
+    api: Api, folder: Path, instrument: Instrument, changes: dict[str, Any], words: str
+) -> None:
+    answer = api.post("plan-comparisons", body(folder, **changes))
+
+    assert answer.status_code == 422, answer.content
+    assert words in answer.content.decode()
+    assert not PlanComparison.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"strategy": "gridd"}, "Did you mean"),
+        ({"symbols": ["NOPE/USDT"]}, "No 5m candles"),
+        ({"symbols": ["BTC/USDT", "ETH/USDT"]}, "only bots of one market"),
+        ({"percent": "1e400000"}, "percent"),
+        ({"percent": "NaN"}, "percent"),
+        ({"interval": "7m"}, "Unknown interval"),
+        ({"params": {"cost_gat": 1}}, "cost_gat"),
+    ],
+)
+def test_a_bad_plan_is_refused_with_the_reason(
+    api: Api, folder: Path, instrument: Instrument, change: dict[str, Any], words: str
+) -> None:
+    plan = content(folder)
+    plan["bots"][1] |= change
+
+    answer = api.post("plan-comparisons", body(folder, plans=[{"plan": plan}]))
+
+    assert answer.status_code == 422, answer.content
+    assert words in answer.content.decode()
+
+
+def test_only_an_administrator_names_a_folder(folder: Path, instrument: Instrument) -> None:
+    operator = User.objects.create_user("operator", password="a long enough password")
+    operator.groups.set(Group.objects.all())
+    script = token_for(operator, *sorted(tokens.scopes_of(operator)))
+
+    assert script.post("plan-comparisons", body(folder)).status_code == 403
+    assert not PlanComparison.objects.exists()

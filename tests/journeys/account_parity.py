@@ -1,0 +1,141 @@
+"""Trade a whole line-up over the real stack, simulate the same account in another process, and compare bot by bot."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from strategies import registry
+from tests.journeys.parity import BASE_MS, Story, Trade, in_order, shifted_by_a_tick, venue_candles
+from trading.accounts.plan import AccountBot, AccountPlan, Shares, Version
+from trading.accounts.simulation import simulate
+from trading.bars import Candles, interval_milliseconds
+from trading.risk import Limits
+
+Fills = dict[str, list[Trade]]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStory:
+    """Everything the simulation is told; plain values, so that another process can read it."""
+
+    capital: Decimal
+    limits: Limits
+    # By key, in the order of the books: what the bot is told, its share and its position cap in percent.
+    bots: dict[str, tuple[Story, Decimal, Decimal]]
+
+    @property
+    def shifted(self) -> AccountStory:
+        """Return the same story with every price one tick higher: its simulation must not agree."""
+        return replace(self, bots={key: (shifted_by_a_tick(one), share, cap) for key, (one, share, cap) in self.bots.items()})
+
+
+def simulated(story: AccountStory) -> Fills:
+    """Simulate the account of a story; called in a process of its own."""
+    first, _, _ = next(iter(story.bots.values()))
+    begin_at, end_at = (datetime.fromtimestamp(at / 1000, tz=UTC) for at in (first.start, first.until))
+    plan = AccountPlan(
+        name="parity",
+        bots=tuple(_bot(key, one, cap) for key, (one, _, cap) in story.bots.items()),
+        sharing=Shares(versions=(Version(at=begin_at, percents={key: share for key, (_, share, _) in story.bots.items()}),)),
+        capital=story.capital,
+        begin_at=begin_at,
+        end_at=end_at,
+        limits=story.limits,
+    )
+    return {
+        bot.key: in_order(
+            [
+                Trade(fill.time, fill.side, fill.quantity, fill.price, fill.fee, fill.fee_asset, fill.symbol)
+                for fill in bot.fills
+                if fill.time < first.until
+            ]
+        )
+        for bot in simulate(plan).bots
+    }
+
+
+def in_another_process(story: AccountStory) -> Fills:
+    """Simulate where nothing of the live stack can reach it."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(simulated, story).result()
+
+
+def live_account(*, market: Sequence[str], bars: int, directory: Path, seconds: float) -> tuple[AccountStory, Fills]:
+    """Trade the shipped line-up over the real stack, and answer what the simulation must be told, and the fills of each bot."""
+    from bots import lineups
+    from bots.models import Bot
+    from bots.selectors import instruments_of
+    from bots.services.demo import BALANCE
+    from marketdata.candles import milliseconds, moment
+    from marketdata.selectors import filters_of
+    from portfolio.models import Account, Fill, Reconciliation
+    from portfolio.selectors.risk import limits_in_force
+    from tests.journeys.stack import Stack
+
+    with Stack(directory, [*market, "--paused"]) as stack:
+        stack.start_venue()
+        demo = stack.set_up(lineups.load())
+        bots = list(Bot.objects.filter(pk__in=[bot.pk for bot in demo.bots]).select_related("book").order_by("book__number"))
+        start = {milliseconds(bot.bar_closed_at) for bot in bots if bot.bar_closed_at}
+        assert len(start) == 1
+        (start_ms,) = start
+        stack.start_all()
+        account = Account.objects.filter(pk=demo.account.pk)
+        stack.wait_until(lambda: account.get().state == Account.State.ACTIVE, what="the trader recovers", seconds=120)
+        until = start_ms + bars * BASE_MS
+        stack.run_until(until + BASE_MS, seconds=seconds)
+        synced = account.filter(synced_through_at__gte=moment(until))
+        stack.wait_until(synced.exists, what="every fill is posted")
+        bad = Reconciliation.objects.filter(account=demo.account.pk, outcome=Reconciliation.Outcome.RESIDUAL)
+        assert not bad.exists(), "a reconciliation found a residual"
+        shares = {planned.name: planned.percent for planned in lineups.load().bots}
+        told: dict[str, tuple[Story, Decimal, Decimal]] = {}
+        fills: Fills = {}
+        for bot in bots:
+            assert bot.anchor_at is not None
+            (instrument,) = instruments_of([bot.pk])[bot.pk]
+            times, values = venue_candles(stack.venue_port, instrument.venue_symbol, milliseconds(bot.anchor_at), until)
+            story = Story(
+                strategy=bot.strategy,
+                params=dict(bot.params),
+                interval=bot.interval,
+                instruments=[filters_of(instrument)],
+                times=[times],
+                values=[values],
+                allocation=bot.book.base_equity,
+                anchor=milliseconds(bot.anchor_at),
+                start=start_ms,
+                until=until,
+            )
+            told[bot.name] = story, shares[bot.name], bot.book.position_cap_percent
+            rows = Fill.objects.filter(book=bot.book, traded_at__lt=moment(until)).order_by("traded_at", "trade_id")
+            fills[bot.name] = [
+                Trade(milliseconds(row.traded_at), row.side, row.quantity, row.price, row.fee, row.fee_asset, instrument.symbol)
+                for row in rows
+            ]
+        limits, of_books = limits_in_force(demo.account.pk)
+        assert limits is not None
+        assert not of_books
+        return AccountStory(BALANCE, limits, told), fills
+
+
+def _bot(key: str, story: Story, cap: Decimal) -> AccountBot:
+    (instrument,), (times,), (values,) = story.instruments, story.times, story.values
+    return AccountBot(
+        key=key,
+        definition=registry.definition(story.strategy),
+        params=registry.make_params(story.strategy, story.params, story.interval),
+        interval_ms=interval_milliseconds(story.interval),
+        instrument=instrument,
+        candles=Candles(BASE_MS, np.array(times, dtype=np.int64), np.array(values, dtype=np.float64)),
+        position_cap_percent=cap,
+        anchor=story.anchor,
+    )

@@ -1,0 +1,54 @@
+"""The pages of comparisons: what to do without any, and every plan beside buying and holding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.test import Client
+
+from backtests import jobs
+from backtests.models import PlanComparison
+from tests.backtests.test_account_command import folder
+from tests.backtests.test_backtest_command import instrument
+from tests.backtests.test_comparisons import NOW, comparison
+
+__all__ = ["comparison", "folder", "instrument"]
+
+
+def test_without_comparisons_the_page_says_how_to_make_one(browser: Client) -> None:
+    page = browser.get("/comparisons/").content.decode()
+
+    assert "No comparison yet" in page
+    assert "manage.py backtest account" in page
+    assert "line-up A" in page
+
+
+def test_a_comparison_that_has_not_begun_can_be_cancelled(browser: Client, comparison: PlanComparison) -> None:
+    page = browser.get(f"/comparisons/{comparison.pk}/").content.decode()
+
+    assert "0 of 3456 candles" in page
+    assert f"/api/v1/plan-comparisons/{comparison.pk}/cancel" in page
+    assert "No plan is done yet" in page
+    assert "not read yet" in page
+
+
+@pytest.mark.usefixtures("folder")
+def test_plans_stand_beside_buying_and_holding(browser: Client, comparison: PlanComparison, tmp_path: Path) -> None:
+    jobs.run_comparison_plan(comparison_id=comparison.pk, clock=lambda: NOW)
+    half = browser.get(f"/comparisons/{comparison.pk}/").content.decode()
+    jobs.run_comparison_plan(comparison_id=comparison.pk, clock=lambda: NOW)
+    page = browser.get(f"/comparisons/{comparison.pk}/").content.decode()
+
+    assert "1 of 2 plans" in half
+    assert "hx-trigger" in half.split('id="comparison-progress"')[1].split(">")[0]
+    assert "hx-trigger" not in page.split('id="comparison-progress"')[1].split(">")[0]
+    assert 'id="comparison-plot"' in page
+    assert "Buy and hold ETH/USDT" in page
+    assert "2 plans were tried" in page
+    assert "not a promise" in page
+    assert f"/comparisons/{comparison.pk}/" in browser.get("/comparisons/").content.decode()
+
+
+def test_there_is_no_page_for_a_comparison_that_never_was(browser: Client) -> None:
+    assert browser.get("/comparisons/4711/").status_code == 404
