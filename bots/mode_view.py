@@ -49,13 +49,20 @@ def mode_view(account: Account) -> dict[str, Any]:
         "mode": account.allocation_mode,
         "market_at": market_at,
         "zone": zone,
-        "active": [names[book] for book in sorted(reading.active_books(account)) if book in names],
+        "active": _active(account, names),
         "budget": version.budget if version is not None else None,
         "version": _version(version, names),
         "hand_over": None if row is None or account.allocation_mode not in EXCLUSIVE else hand_over_view(row, names),
         "rotation": rotation_text(version, bots),
         "switches": [_switch(switch, names, zone) for switch in _upcoming(account, market_at)],
     }
+
+
+def _active(account: Account, names: dict[int, str]) -> list[str]:
+    """Name the bots that may enter as far as the mode goes; with sub-accounts they are those of the sub-accounts."""
+    if account.allocation_mode == Mode.SUBACCOUNTS:
+        return list(reading.books_of_sub_accounts(account.pk))
+    return [names[book] for book in sorted(reading.active_books(account)) if book in names]
 
 
 def rotation_text(version: ModeVersion | None, bots: Sequence[Bot]) -> str:

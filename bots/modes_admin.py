@@ -27,7 +27,7 @@ from portfolio.services.modes import UnableToSwitch
 from trading.handover import Mode
 from trading.rotation import Policy
 
-_MODES = [(str(mode), str(mode)) for mode in (Mode.SINGLE, Mode.ROTATION, Mode.PERCENTAGE)]
+_MODES = [(str(mode), str(mode)) for mode in Mode]
 
 
 class SwitchForm(ModelForm):  # type: ignore[type-arg]

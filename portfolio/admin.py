@@ -38,8 +38,11 @@ from portfolio.models import (
     RiskLimits,
 )
 from portfolio.selectors import account_overview
+from portfolio.transfers_admin import AccountTransferAdmin
 from trading.ledger import plain
 
+# Django looks for records in this module alone.
+__all__ = ["AccountTransferAdmin"]
 _PERCENT = "percent_"
 
 
@@ -98,8 +101,8 @@ class ReasonForm(ActionForm):  # type: ignore[misc]
 class AccountAdmin(ReadOnlyAdmin):
     """Accounts: their state for reading, their books' shares for editing."""
 
-    list_display = ("name", "mode", "market", "state", "state_reason", "is_killed", "synced_through_at")
-    list_select_related = ("market",)
+    list_display = ("name", "master", "mode", "market", "state", "state_reason", "is_killed", "synced_through_at")
+    list_select_related = ("market", "master")
     form = SharesForm
     action_form = ReasonForm
     actions = ("kill", "release_kill")

@@ -12,7 +12,6 @@ from pydantic import Field
 from marketdata.schemas import Cursor, Limit, Moment, RowId
 from portfolio import selectors, services
 from portfolio.allocations_view import allocations_view, versions_view
-from portfolio.families_view import family_view
 from portfolio.figures import pnl_view, position_view
 from portfolio.models import Account, Book
 from portfolio.risk_view import risk_view
@@ -24,7 +23,6 @@ from portfolio.schemas import (
     BalancesOut,
     EquityOut,
     ExplainIn,
-    FamilyOut,
     FillOut,
     KillIn,
     KillOut,
@@ -82,12 +80,6 @@ def balances(request: HttpRequest, account_id: RowId) -> dict[str, Any]:
     with consistent_read():
         now_worth = worth(_account(account_id).pk)
         return {"seq": now_worth.seq, "marks": now_worth.marks, "pockets": list(lists.pockets(account_id))}
-
-
-@router.get("/subaccounts", response=FamilyOut)
-def subaccounts(request: HttpRequest, account: RowId | None = None) -> dict[str, Any]:
-    """Tell of a master and its sub-accounts together, and of the newest transfers between them."""
-    return family_view(_account(account))
 
 
 @router.get("/accounts/{account_id}/reconciliation", response=ReconciliationsOut)

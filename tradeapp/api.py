@@ -26,8 +26,9 @@ from portfolio.alarms_api import router as alarms_router
 from portfolio.api import router as portfolio_router
 from portfolio.asking import NeedsConfirmation
 from portfolio.coordinator_api import router as coordinator_router
+from portfolio.families_api import router as families_router
 from portfolio.schemas import PageOut
-from portfolio.services import UnableToAllocate, UnableToExplain, UnableToLimit
+from portfolio.services import UnableToAllocate, UnableToExplain, UnableToLimit, UnableToTransfer
 from portfolio.services.alarms import UnableToAcknowledge
 from portfolio.services.credentials import UnableToStore
 from portfolio.services.modes import UnableToSwitch
@@ -54,6 +55,7 @@ REFUSALS = (
     UnableToLineUp,
     UnableToOperate,
     UnableToSwitch,
+    UnableToTransfer,
     tokens.UnableToMakeToken,
     people.UnableToAdmit,
     second_factor.UnableToSetUp,
@@ -133,6 +135,7 @@ api.add_router("", keys_api.router)
 api.add_router("", portfolio_router)
 api.add_router("", coordinator_router)
 api.add_router("", alarms_router)
+api.add_router("", families_router)
 api.add_router("", lineups_router)
 api.add_router("", bots_router)
 api.add_router("", modes_router)

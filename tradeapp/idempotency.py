@@ -28,6 +28,7 @@ _EXEMPT: Final = (
     "/api/v1/lineups/preview",
     "/api/v1/mode/preview",
     "/api/v1/rotation/read",
+    "/api/v1/subaccounts/transfers/preview",
     "/api/v1/tokens",
     "/api/v1/users",
     "/api/v1/confirmation",

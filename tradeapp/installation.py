@@ -26,9 +26,6 @@ GRANTS = (
 )
 
 
-BUILT_MODES = ("percentage", "single", "rotation")
-
-
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What `up` needs to know to go on."""
@@ -55,12 +52,8 @@ def prepare(*, base_url: str, demo: bool, master_key_file: Path, now: datetime) 
     )
 
 
-def refuse_bad_bot_settings(*, mode: str, active_bot: str, percents: Mapping[str, str]) -> None:
+def refuse_bad_bot_settings(*, active_bot: str, percents: Mapping[str, str]) -> None:
     """Refuse settings that would have the wrong bot trade: that is worse than not starting."""
-    if mode not in BUILT_MODES:
-        raise ImproperlyConfigured(
-            f"BOT_ALLOCATION_MODE={mode} is not built yet (docs/roadmap.md): use {', '.join(BUILT_MODES)}, or remove the setting."
-        )
     plan = lineups.load()
     try:
         if active_bot:

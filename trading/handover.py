@@ -20,8 +20,8 @@ class Mode(StrEnum):
     SUBACCOUNTS = "subaccounts"
 
 
-# In these modes at most one bot trades at a time.
-EXCLUSIVE: Final = frozenset((Mode.SINGLE, Mode.ROTATION))
+# In these modes at most one bot of the account trades at a time; with sub-accounts none: each trades in one of its own.
+EXCLUSIVE: Final = frozenset((Mode.SINGLE, Mode.ROTATION, Mode.SUBACCOUNTS))
 
 
 class Phase(StrEnum):

@@ -76,10 +76,6 @@ def preview_switch(*, account_id: int, wish: Wish, now: datetime) -> Preview:
 
 def read_seed(*, mode: str, active_bot: str, budget: str) -> Wish:
     """Read what the environment says a first start begins with; refuse what cannot be meant."""
-    if mode == Mode.SUBACCOUNTS:
-        raise UnableToSwitch(
-            "MODE_NOT_BUILT", f"BOT_ALLOCATION_MODE={mode} is not built yet (docs/roadmap.md). Nothing was changed."
-        )
     try:
         amount = Decimal(budget) if budget else None
     except InvalidOperation:

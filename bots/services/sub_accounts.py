@@ -17,6 +17,7 @@ from bots.services.creating import create_bot
 from bots.services.shares import set_shares
 from portfolio.models import Account
 from portfolio.services import open_sub_account
+from portfolio.writers import accounts
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -62,6 +63,9 @@ def open_for_bots(*, master_id: int, opened: Sequence[OpenedAtExchange], by: Use
                 by=by,
                 now=now,
             )
+            if account.target_percent is None and one.planned.percent:
+                account.target_percent = one.planned.percent
+                accounts.changed(account, "target_percent")
             if not Bot.objects.filter(book__account=account).exists():
                 bot = create_bot(account_id=account.pk, planned=one.planned, by=by, now=now)
                 set_shares(account_id=account.pk, percents={bot.pk: _WHOLE}, by=by, now=now, after_flows=True)

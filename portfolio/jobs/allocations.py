@@ -58,7 +58,7 @@ def _complete(account: Account, *, market_at: datetime, now: datetime) -> bool:
     moves = settle_pending(
         holders=[holder for holder in reading.holders_of(account.pk, overview) if holder.pending != ZERO],
         unallocated=overview.unallocated,
-        reserve=target_of(overview.equity, policy.reserve_percent),
+        reserve=target_of(overview.equity - overview.in_transit, policy.reserve_percent),
     )
     if moves:
         worths = {book.book_id: book.equity for book in overview.books}

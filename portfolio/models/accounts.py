@@ -34,6 +34,12 @@ class Account(models.Model):
     )
     transfer_max = MoneyField(null=True, blank=True, help_text="Largest transfer in quote; empty: none is made")
     transfer_max_day = MoneyField(null=True, blank=True, help_text="Most in quote moved in 24 hours; empty: nothing is")
+    target_percent = models.DecimalField(
+        max_digits=7, decimal_places=4, null=True, blank=True, help_text="Share of what its family is worth; empty: none"
+    )
+    target_band_percent = models.DecimalField(
+        max_digits=7, decimal_places=4, default=1, help_text="Of a master: smaller differences are left alone"
+    )
     quote_asset = models.CharField(max_length=16, default="USDT")
     deploy = models.CharField(max_length=8, help_text="Prefix of client order ids; a restore raises it")
     state = models.CharField(max_length=16, choices=State.choices, default=State.STARTING)

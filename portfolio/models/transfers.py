@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from portfolio.models.accounts import Account
+from portfolio.models.books import Book
 from portfolio.models.money import MoneyField
 
 
@@ -34,6 +35,8 @@ class AccountTransfer(models.Model):
     asset = models.CharField(max_length=16)
     amount = MoneyField()
     value = MoneyField(help_text="In quote at the mark when it was asked for: what limits count, and what both sides book")
+    recalled = MoneyField(default=0, help_text="As much of it was taken from the free cash of the sender's bot")
+    recalled_from = models.ForeignKey(Book, null=True, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=8, choices=State.choices, default=State.RECORDED)
     outcome = models.CharField(max_length=200, blank=True, help_text="Why it did not happen")
     exchange_id = models.CharField(max_length=64, blank=True)
@@ -51,6 +54,10 @@ class AccountTransfer(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="account_transfer_moves_something"),
             models.CheckConstraint(condition=~Q(sender=F("receiver")), name="account_transfer_leaves_the_account"),
+            models.CheckConstraint(
+                condition=Q(recalled=0) | Q(recalled__gt=0, recalled__lte=F("amount"), recalled_from__isnull=False),
+                name="account_transfer_recalls_from_a_book",
+            ),
             # Never sent again: the second attempt has no place.
             models.CheckConstraint(condition=Q(attempts__lte=1), name="account_transfer_sent_once"),
             # One at a time: a balance that moved has one explanation.

@@ -26,7 +26,6 @@ from portfolio.schemas.allocations import (
     VersionOut,
 )
 from portfolio.schemas.commands import ExplainIn, KillIn, KillOut
-from portfolio.schemas.families import FamilyOut
 from portfolio.schemas.orders import (
     DecisionOut,
     FillOut,
@@ -49,7 +48,6 @@ __all__ = [
     "EntryOut",
     "EquityOut",
     "ExplainIn",
-    "FamilyOut",
     "FillOut",
     "KillIn",
     "KillOut",

@@ -87,15 +87,17 @@ def draft(account: Account, wanted: Wanted, policy_changes: Mapping[str, Any] | 
     version = newest_version(account.pk)
     overview = account_overview(account.pk)
     policy = replace(policy_of(version), **(policy_changes or {}))
+    # What is on its way to another account of ours is nobody's to share any more.
+    total = overview.equity - overview.in_transit
     plan = plan_shares(
         holders=holders_of(account.pk, overview),
         wanted=wanted,
         unallocated=overview.unallocated,
-        total=overview.equity,
+        total=total,
         policy=policy,
     )
     return AllocationPlan(
-        total=overview.equity,
+        total=total,
         unallocated=overview.unallocated - sum((share.moved for share in plan.shares), ZERO),
         shares=plan.shares,
         number=version.number if version else 0,

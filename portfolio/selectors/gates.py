@@ -15,6 +15,9 @@ from trading.handover import EXCLUSIVE, Phase, Stance
 from trading.ledger import ZERO, exactly, plain
 
 FRESH_FOR: Final = timedelta(seconds=15)
+# In this mode nobody trades on the account itself.
+_TURN_REMEDIES: Final = {"subaccounts": "In this mode bots trade in their sub-accounts: look there, or change the mode."}
+_MONEY_REMEDIES: Final = {"subaccounts": "In this mode the bots of the sub-accounts have the money."}
 OPEN: Final = "open"
 SHUT: Final = "shut"
 _ANOTHER_MARKET: Final = "Another market's account is in use; start with this one's market."
@@ -41,10 +44,6 @@ class Gate:
 @exactly
 def account_gates(account: Account, *, now: datetime) -> list[Gate]:
     """Return the gates that all books of an account share."""
-    # Processes name themselves with a colon or a space.
-    names = (f"trader:{account.pk}", f"trader {account.pk}")
-    beat = Heartbeat.objects.filter(process__in=names).order_by("-beat_at").first()
-    is_alive = beat is not None and now - beat.beat_at <= FRESH_FOR
     is_tradable = account.state == Account.State.ACTIVE
     return [
         Gate(
@@ -70,15 +69,24 @@ def account_gates(account: Account, *, now: datetime) -> list[Gate]:
             remedy=state_remedy(account),
             link="/reconcile/",
         ),
-        Gate(
-            name="trader",
-            is_open=is_alive,
-            code="" if is_alive else "TRADER_AWAY",
-            facts={} if beat is None else {"last_sign_of_life": beat.beat_at.isoformat()},
-            remedy="" if is_alive else "Start it: `manage.py up`, or `manage.py trader`.",
-            link="/system/",
-        ),
+        trader_gate(account, now=now),
     ]
+
+
+def trader_gate(account: Account, *, now: datetime) -> Gate:
+    """Say whether the account's trader is alive."""
+    # Processes name themselves with a colon or a space.
+    names = (f"trader:{account.pk}", f"trader {account.pk}")
+    beat = Heartbeat.objects.filter(process__in=names).order_by("-beat_at").first()
+    is_alive = beat is not None and now - beat.beat_at <= FRESH_FOR
+    return Gate(
+        name="trader",
+        is_open=is_alive,
+        code="" if is_alive else "TRADER_AWAY",
+        facts={} if beat is None else {"last_sign_of_life": beat.beat_at.isoformat()},
+        remedy="" if is_alive else "Start it: `manage.py up`, or `manage.py trader`.",
+        link="/system/",
+    )
 
 
 @exactly
@@ -110,7 +118,7 @@ def _turn(account: Account, stance: Stance | None, books: Mapping[int, Book], bo
     if stance.until is not None:
         facts["until"] = stance.until.isoformat()
     code = "" if is_turn else "MODE_SLOT_CLOSED" if mode == "rotation" else "MODE_BOT_NOT_ACTIVE"
-    remedy = "" if is_turn else "Wait for its slot, or change the mode or the slots."
+    remedy = "" if is_turn else _TURN_REMEDIES.get(mode, "Wait for its slot, or change the mode or the slots.")
     return Gate(name="mode", is_open=is_turn, code=code, facts=facts, remedy=remedy, link="/modes/")
 
 
@@ -126,7 +134,7 @@ def _share(book: Book, numbers: BookNumbers, account: Account) -> Gate:
     facts = {"percent": plain(numbers.percent), "sized_by": plain(book.base_equity)}
     remedy = "" if is_open else "Give it a share of the account."
     if not is_open and account.allocation_mode in {str(mode) for mode in EXCLUSIVE}:
-        remedy = "In this mode the one whose turn it is has the money."
+        remedy = _MONEY_REMEDIES.get(account.allocation_mode, "In this mode the one whose turn it is has the money.")
     return Gate(
         name="allocation", is_open=is_open, code="" if is_open else "ALLOCATION_NONE", facts=facts, remedy=remedy,
         link="/allocation/",

@@ -99,6 +99,12 @@ def active_books(account: Account) -> frozenset[int]:
     return stance.active if stance is not None and stance.phase == Phase.SETTLED else frozenset()
 
 
+def books_of_sub_accounts(master_id: int) -> list[str]:
+    """Name the books of a master's sub-accounts in use."""
+    rows = Book.objects.filter(account__master=master_id, account__is_enabled=True).order_by("account", "number")
+    return list(rows.values_list("name", flat=True))
+
+
 def upcoming(account_id: int, *, after: datetime, count: int = 5) -> list[Switch]:
     """Return the next moments at which the account passes on; a bot is the number of its book."""
     version = newest_version(account_id)

@@ -67,6 +67,7 @@ class AccountOverview:
     version: int
     equity: Decimal
     unallocated: Decimal
+    in_transit: Decimal
     pools: Decimal
     realised: Decimal
     unrealised: Decimal
@@ -103,6 +104,7 @@ def account_overview(account_id: int, *, prices: Mapping[int, Decimal] | None = 
         unallocated=sum(
             (row.balance for row in worth.rows if row.kind == Kind.UNALLOCATED and row.asset == account.quote_asset), ZERO
         ),
+        in_transit=sum((worth.value(row.asset, row.balance) for row in worth.rows if row.kind == Kind.IN_TRANSIT), ZERO),
         pools=pools,
         realised=sum((book.realised for book in books), ZERO),
         unrealised=sum((book.unrealised for book in books), ZERO),

@@ -10,13 +10,21 @@ from portfolio.services.allocations import (
     set_allocations,
 )
 from portfolio.services.fee_pool import UnableToFund, fund_fee_pool
+from portfolio.services.rebalancing import execute_proposals, propose_transfers, set_targets
 from portfolio.services.recovery import UnableToResume, resume_trading
 from portfolio.services.risk import UnableToLimit, release_latches, set_limits
 from portfolio.services.sub_accounts import UnableToOpen, open_sub_account
 from portfolio.services.suspense import UnableToExplain, explain_suspense
-from portfolio.services.transfers import UnableToTransfer, request_transfer, set_transfer_limits
+from portfolio.services.transfers import (
+    TransferWish,
+    UnableToTransfer,
+    preview_transfer,
+    request_transfer,
+    set_transfer_limits,
+)
 
 __all__ = [
+    "TransferWish",
     "UnableToAllocate",
     "UnableToExplain",
     "UnableToFund",
@@ -24,6 +32,7 @@ __all__ = [
     "UnableToOpen",
     "UnableToResume",
     "UnableToTransfer",
+    "execute_proposals",
     "explain_suspense",
     "fund_fee_pool",
     "kill",
@@ -31,6 +40,8 @@ __all__ = [
     "open_sub_account",
     "preview_allocations",
     "preview_rollback",
+    "preview_transfer",
+    "propose_transfers",
     "rebase_allocations",
     "release_kill",
     "release_latches",
@@ -39,5 +50,6 @@ __all__ = [
     "roll_back_allocations",
     "set_allocations",
     "set_limits",
+    "set_targets",
     "set_transfer_limits",
 ]

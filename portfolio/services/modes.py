@@ -147,7 +147,7 @@ def preview_mode(*, account_id: int, choice: Choice, needs: Mapping[str, BotNeed
         outgoing=tuple(names[book_id] for book_id in outgoing),
         entries_cancelled=sum(row.entries for row in facts),
         fates=tuple(fate for book_id in outgoing for fate in _fates(desk, book_id, choice, incoming, names)),
-        sized_by=None if choice.mode not in EXCLUSIVE else min(choice.budget or total, total),
+        sized_by=min(choice.budget or total, total) if choice.mode in (Mode.SINGLE, Mode.ROTATION) else None,
         findings=findings,
         unknown_orders=tuple(reading.unknown_orders(account_id)),
     )
@@ -177,8 +177,6 @@ def _facts(choice: Choice) -> dict[str, Any]:
 
 def _check(account: Account, choice: Choice, needs: Mapping[str, BotNeeds], market_at: datetime | None) -> datetime:
     """Refuse what cannot be done now; answer the market time at which it is done."""
-    if choice.mode == Mode.SUBACCOUNTS:
-        raise UnableToSwitch("MODE_NOT_BUILT", "Sub-accounts are not built yet (docs/roadmap.md). Nothing was changed.")
     _check_books(account, choice)
     if choice.rotation is not None:
         refusals = tuple(finding for finding in _findings(account, choice.rotation, needs) if finding.is_refusal)
@@ -207,10 +205,23 @@ def _check_books(account: Account, choice: Choice) -> None:
     missing = named - set(Book.objects.filter(account=account).values_list("id", flat=True))
     if missing:
         raise UnableToSwitch("BOOK_UNKNOWN", f"This account has no book {min(missing)}.")
+    if choice.mode == Mode.SUBACCOUNTS:
+        _demand_sub_accounts(account)
     if choice.budget is not None and not (choice.budget.is_finite() and choice.budget > ZERO):
         raise UnableToSwitch("MODE_BUDGET_BAD", f"The budget must be an amount above zero, not {choice.budget}.")
     if (choice.policy == Policy.WAIT) != (choice.wait_minutes > 0):
         raise UnableToSwitch("MODE_WAIT_BAD", "Say how long to wait for flat, if holdings wait, and only then.")
+
+
+def _demand_sub_accounts(account: Account) -> None:
+    """Refuse to have nobody trade: the bots need sub-accounts of their own first."""
+    if account.master_id is not None:
+        raise UnableToSwitch("MODE_NOT_MASTER", f"{account.name} is a sub-account itself: choose this mode for its master.")
+    if not Book.objects.filter(account__master=account, account__is_enabled=True).exists():
+        raise UnableToSwitch(
+            "SUBACCOUNTS_NONE",
+            f"{account.name} has no sub-account with a bot: open some first, `manage.py sub_accounts open A`.",
+        )
 
 
 def _findings(account: Account, rotation: Rotation, needs: Mapping[str, BotNeeds]) -> tuple[Finding, ...]:
@@ -230,6 +241,8 @@ def _incoming(account: Account, choice: Choice, market_at: datetime) -> tuple[Tu
         assert choice.rotation is not None
         turn = turn_at(choice.rotation, market_at)
         return turn, frozenset({int(turn.bot)} if turn.bot else ())
+    if choice.mode == Mode.SUBACCOUNTS:
+        return None, frozenset()
     return None, frozenset(Book.objects.filter(account=account).values_list("id", flat=True))
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 EXCHANGE_RESET: Final = "EXCHANGE_RESET"
 BOOKS_CLOSED: Final = "BOOKS_CLOSED"
 _NAME_LENGTH_MAX: Final = 64
+_FAMILY: Final = ("master", "venue_name", "transfer_max", "transfer_max_day", "target_percent", "target_band_percent")
 
 
 class UnableToClose(Exception):
@@ -96,7 +97,8 @@ def open_successor(
             HistoryCursor.objects.create(account=account, symbol=symbol, trade_id=trade_id, read_at=now)
         # Whoever stopped the account did not mean to stop it until the next reset.
         account.is_killed, account.killed_at, account.killed_reason = closed.is_killed, closed.killed_at, closed.killed_reason
-        accounts.changed(account, "is_killed", "killed_at", "killed_reason")
+        _take_the_place(closed, account)
+        accounts.changed(account, "is_killed", "killed_at", "killed_reason", *_FAMILY)
         move_credentials(before=closed, after=account, by=by, now=now)
         audit.record(
             action="account.follow",
@@ -123,6 +125,16 @@ def copy_limits(*, before: Account, after: Account, by: User | None, now: dateti
                 book_id = None if name is None else books[name].pk
                 reason = f"as before {before.name}"
                 risk.record_limits(account, book_id=book_id, values=values_of(row), by=by, reason=reason, now=now)
+
+
+def _take_the_place(closed: Account, account: Account) -> None:
+    """Put the account that follows where the closed one stood in its family: under its master, or above its sub-accounts."""
+    for name in _FAMILY:
+        setattr(account, name, getattr(closed, name))
+    # The exchange has one account of that number, so the family has one, too.
+    closed.master = None
+    accounts.changed(closed, "master")
+    Account.objects.filter(master=closed).update(master=account)
 
 
 def _closed_name(name: str, now: datetime) -> str:

@@ -9,8 +9,10 @@ from typing import Final
 
 from django.db.models import Q
 
-from portfolio.models import Account, AccountTransfer
-from portfolio.writers import accounts, audit
+from portfolio.models import Account, AccountTransfer, Book
+from portfolio.selectors.numbers import account_overview
+from portfolio.writers import accounts, audit, books, capital
+from portfolio.writers.allocations import post_moves
 from portfolio.writers.flows import EXTERNAL_FLOW
 from portfolio.writers.ledger import Journal
 from trading.ledger import ZERO, Leg, Pocket, exactly, plain
@@ -35,6 +37,7 @@ def record(transfer: AccountTransfer, *, now: datetime) -> None:
     sender = transfer.sender
     transfer.client_id, transfer.recorded_at = f"t{sender.deploy}{secrets.token_hex(8)}", now
     transfer.save()
+    _move_capital(transfer, -transfer.recalled, now=now)
     _post(sender, transfer, "begin", {UNALLOCATED: -transfer.amount, IN_TRANSIT: transfer.amount}, now=now)
     accounts.changed(sender)
     accounts.wake_trader(transfer.master_id, "transfer")
@@ -77,6 +80,8 @@ def give_back(transfer_id: int, *, state: str, outcome: str, now: datetime) -> A
         return seen
     sender = both[seen.sender_id]
     _post(sender, seen, "back", {IN_TRANSIT: -seen.amount, UNALLOCATED: seen.amount}, now=now)
+    seen.sender = sender
+    _move_capital(seen, seen.recalled, now=now)
     _end(seen, state, outcome, now=now)
     accounts.changed(sender)
     return seen
@@ -120,6 +125,25 @@ def _locked(transfer_id: int) -> tuple[AccountTransfer, dict[int, Account]]:
     both = lock_family(known.master_id, known.sender_id, known.receiver_id)
     # Read again: whoever held the locks may have ended it.
     return AccountTransfer.objects.get(id=transfer_id), both
+
+
+def _move_capital(transfer: AccountTransfer, moved: Decimal, *, now: datetime) -> None:
+    """Take capital out of the sender's bot (below zero) on its way, or give back what did not leave."""
+    if moved == ZERO:
+        return
+    assert transfer.recalled_from_id is not None
+    account, book = transfer.sender, Book.objects.get(id=transfer.recalled_from_id)
+    market_at, worth = account.synced_through_at or now, _book_worth(account, book)
+    step = "recall" if moved < ZERO else "return"
+    post_moves(account, {book.pk: moved}, reference=f"{transfer.client_id}:{step}", market_at=market_at, now=now)
+    capital.shrink_day(book, worth_before=worth, moved=moved, market_at=market_at)
+    sized_by = book.base_equity + moved if moved > ZERO else max(min(book.base_equity, worth + moved), ZERO)
+    books.add_capital(book, moved, base_equity=sized_by)
+
+
+def _book_worth(account: Account, book: Book) -> Decimal:
+    """Return what a book is worth at the marks."""
+    return next(row.equity for row in account_overview(account.pk).books if row.book_id == book.pk)
 
 
 def _post(account: Account, transfer: AccountTransfer, step: str, moves: dict[str, Decimal], *, now: datetime) -> None:

@@ -26,6 +26,11 @@ tellParts();
 document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (event.target.id === "risk-part" && isEdited()) event.preventDefault();
 });
+// A page of another account than the one shown by default asks for its parts.
+const account = new URLSearchParams(location.search).get("account");
+document.body.addEventListener("htmx:configRequest", (event) => {
+  if (account && !event.detail.path.includes("account=")) event.detail.parameters.account = account;
+});
 document.addEventListener("holdtoggle", () => stream.hold(!stream.held));
 stream.open();
 

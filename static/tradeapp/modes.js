@@ -50,9 +50,10 @@ function wish() {
   const mode = chosen();
   const asked = { account: Number(form.dataset.account), mode, reason: field("reason") };
   if (mode === "percentage") return asked;
-  if (field("budget")) asked.budget = field("budget");
   asked.policy = field("policy");
   if (asked.policy === "wait") asked.wait_minutes = Number(field("wait_minutes")) || 0;
+  if (mode === "subaccounts") return asked;
+  if (field("budget")) asked.budget = field("budget");
   return mode === "single" ? { ...asked, bot: field("bot") } : { ...asked, rotation: text.value };
 }
 
@@ -86,12 +87,14 @@ async function preview() {
 
 function titleOf(asked) {
   if (asked.mode === "single") return `Have ${bots.get(asked.bot)?.name ?? asked.bot} trade alone?`;
+  if (asked.mode === "subaccounts") return "Have the bots trade in their sub-accounts only?";
   return asked.mode === "rotation" ? "Have the bots take turns in this week?" : "Give every bot its share again?";
 }
 
 function whoOf(shown) {
   const leaving = shown.outgoing.length ? `${shown.outgoing.join(", ")} may not enter any more; ${shown.entries_cancelled} entry orders are cancelled. ` : "";
   if (shown.mode === "percentage") return `${leaving}Every bot may enter, with its share of what the account is worth then.`;
+  if (shown.mode === "subaccounts") return `${leaving}Nobody enters on this account any more; its free money becomes unallocated and can be moved to sub-accounts. What bots do there stays as it is.`;
   const sized = shown.sized_by === null ? "" : `, sized by ${money(shown.sized_by)} ${form.dataset.quote} at most`;
   return `${leaving}${shown.incoming.join(", ") || "Nobody"} may enter now${sized}, once the others are drained.`;
 }

@@ -76,7 +76,7 @@ def test_a_preview_says_what_is_wrong_with_slots(api: Api, timed: list[Bot]) -> 
         ({"mode": "rotation", "rotation": "daily 00:00-13:00 grid\ndaily 12:00-24:00 TripleEMA"}, 409, "ROTATION_OVERLAP"),
         ({"mode": "rotation", "rotation": "every day"}, 409, "ROTATION_UNREADABLE"),
         ({"mode": "rotation", "rotation": ""}, 409, "ROTATION_EMPTY"),
-        ({"mode": "subaccounts"}, 409, "MODE_NOT_BUILT"),
+        ({"mode": "subaccounts"}, 409, "SUBACCOUNTS_NONE"),
         ({"mode": "single", "bot": "grid", "policy": "wait"}, 409, "MODE_WAIT_BAD"),
         ({"mode": "single", "bot": "grid", "budget": "-1"}, 409, "MODE_BUDGET_BAD"),
         ({"mode": "single", "bot": "grid", "budget": 5}, 422, "INPUT_INVALID"),

@@ -76,7 +76,7 @@ def test_shares_are_shown_and_set(desk: Desk) -> None:
         (("single", "First", "--policy", "flaten"), "did you mean flatten"),
         (("single", "First", "--policy", "wait"), "wait 30m"),
         (("single", "First", "--budget", "much"), "amount in quote"),
-        (("subaccounts",), "not built yet"),
+        (("subaccounts",), "open some first"),
     ],
 )
 def test_impossible_modes_are_refused(desk: Desk, words: tuple[str, ...], why: str) -> None:

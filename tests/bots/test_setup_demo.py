@@ -69,7 +69,6 @@ def test_a_first_start_begins_in_the_mode_of_the_environment(stack: Stack, setti
         ("BOT_PERCENT", {"GRID_TRADER": "10"}, "Did you mean GridTrading"),
         ("BOT_PERCENT", {"GRID_TRADING": "50"}, "past 100 %"),
         ("ACTIVE_BOT", "MeanRevision", "Did you mean MeanReversion"),
-        ("BOT_ALLOCATION_MODE", "subaccounts", "not built yet"),
         ("INITIAL_BUDGET", "much", "must be an amount"),
         ("INITIAL_BUDGET", "-5", "above zero"),
     ],

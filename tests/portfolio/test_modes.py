@@ -16,11 +16,14 @@ from portfolio.selectors.allocations import slices_at
 from portfolio.selectors.trades import trades
 from portfolio.services.modes import Preview, UnableToSwitch, preview_mode
 from portfolio.writers import orders
+from portfolio.writers.books import open_book
 from portfolio.writers.modes import Choice
 from tests.portfolio.switching import act, assert_whole, at, books, hold, mark, needs, newest, single, switch, traded
 from tests.portfolio.test_coordinate import codes, enter
+from tests.portfolio.test_transfers import new_sub
 from tests.portfolio.world import NOW, World
 from trading.handover import Mode
+from trading.orders import ExchangeStatus
 from trading.rotation import Policy
 from trading.rotation_text import parse_rotation
 
@@ -281,7 +284,7 @@ def test_a_mode_is_not_changed_while_an_order_is_unknown(world: World) -> None:
 @pytest.mark.parametrize(
     ("choice", "code"),
     [
-        (Choice(mode=Mode.SUBACCOUNTS), "MODE_NOT_BUILT"),
+        (Choice(mode=Mode.SUBACCOUNTS), "SUBACCOUNTS_NONE"),
         (Choice(mode=Mode.SINGLE), "MODE_INCOMPLETE"),
         (Choice(mode=Mode.ROTATION), "MODE_INCOMPLETE"),
         (Choice(mode=Mode.SINGLE, book_id=999_999), "BOOK_UNKNOWN"),
@@ -294,6 +297,37 @@ def test_a_mode_is_not_changed_while_an_order_is_unknown(world: World) -> None:
 )
 def test_a_choice_that_makes_no_sense_is_refused(world: World, choice: Choice, code: str) -> None:
     assert refused(world, choice).code == code
+
+
+def test_with_sub_accounts_nobody_trades_on_the_master_and_its_money_can_leave(world: World) -> None:
+    """Holdings are dealt with by the policy; back to percentages, every book has its share again."""
+    sub = new_sub(world, "second")
+    stop = hold(world, 0)
+    assert refused(world, Choice(mode=Mode.SUBACCOUNTS)).code == "SUBACCOUNTS_NONE"
+    open_book(sub, name="Apart", position_cap_percent=D(100), now=NOW)
+    choice = Choice(mode=Mode.SUBACCOUNTS, traded=traded(world))
+    shown = preview_mode(account_id=world.account_id, choice=choice, needs=needs(world), now=NOW)
+    assert (shown.incoming, shown.sized_by, [fate.fate for fate in shown.fates]) == ((), None, ["sold"])
+
+    switch(world, choice)
+    world.end(stop)
+    act(world)
+    sold = world.send(world.order(kind="flatten"))
+    world.fill(sold, str(sold.quantity), "50000.00")
+    world.end(sold, ExchangeStatus.FILLED)
+    act(world)
+
+    assert (newest(world).phase, world.account().allocation_mode) == ("settled", "subaccounts")
+    assert [enter(world, book) for book in range(5)] == ["MODE_BOT_NOT_ACTIVE"] * 5
+    assert reading.books_of_sub_accounts(world.account_id) == ["Apart"]
+    overview = selectors.account_overview(world.account_id)
+    assert overview.equity - overview.unallocated < D("0.5"), "all but dust is nobody's"
+    with pytest.raises(UnableToSwitch, match="sub-account itself"):
+        preview_mode(account_id=sub.pk, choice=Choice(mode=Mode.SUBACCOUNTS), needs={}, now=NOW)
+
+    switch(world, Choice(mode=Mode.PERCENTAGE))
+    assert all(row.base_equity > 1900 for row in books(world))
+    assert_whole(world)
 
 
 def test_a_preview_names_every_holding_and_changes_nothing(world: World) -> None:

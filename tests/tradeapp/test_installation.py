@@ -17,27 +17,24 @@ from tradeapp.up.postgres import PROCESS_ROLE
 
 
 @pytest.mark.parametrize(
-    ("mode", "active_bot", "percents", "says"),
+    ("active_bot", "percents", "says"),
     [
-        ("percentage", "MeanReversoin", {}, "Did you mean MeanReversion"),
-        ("percentage", "", {"MEAN_REVERSOIN": "20"}, "Did you mean MeanReversion"),
-        ("percentage", "", {"MEAN_REVERSION": "-1"}, "BOT_PERCENT_MEAN_REVERSION"),
-        ("percentage", "", {"MEAN_REVERSION": "101"}, "BOT_PERCENT_MEAN_REVERSION"),
-        ("percentage", "", {"MEAN_REVERSION": "a fifth"}, "BOT_PERCENT_MEAN_REVERSION"),
-        ("percentage", "", {"MEAN_REVERSION": "60"}, "100"),
-        ("subaccounts", "", {}, "not built yet"),
+        ("MeanReversoin", {}, "Did you mean MeanReversion"),
+        ("", {"MEAN_REVERSOIN": "20"}, "Did you mean MeanReversion"),
+        ("", {"MEAN_REVERSION": "-1"}, "BOT_PERCENT_MEAN_REVERSION"),
+        ("", {"MEAN_REVERSION": "101"}, "BOT_PERCENT_MEAN_REVERSION"),
+        ("", {"MEAN_REVERSION": "a fifth"}, "BOT_PERCENT_MEAN_REVERSION"),
+        ("", {"MEAN_REVERSION": "60"}, "100"),
     ],
 )
-def test_settings_that_name_the_wrong_bot_or_share_are_refused(
-    mode: str, active_bot: str, percents: dict[str, str], says: str
-) -> None:
+def test_settings_that_name_the_wrong_bot_or_share_are_refused(active_bot: str, percents: dict[str, str], says: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=says):
-        installation.refuse_bad_bot_settings(mode=mode, active_bot=active_bot, percents=percents)
+        installation.refuse_bad_bot_settings(active_bot=active_bot, percents=percents)
 
 
 @pytest.mark.parametrize("spelling", ["MEAN_REVERSION", "MeanReversion", "mean_reversion", "SashaHybrid", "grid"])
 def test_every_known_spelling_of_a_bot_is_accepted(spelling: str) -> None:
-    installation.refuse_bad_bot_settings(mode="single", active_bot=spelling, percents={"GRID_TRADING": "15.5"})
+    installation.refuse_bad_bot_settings(active_bot=spelling, percents={"GRID_TRADING": "15.5"})
 
 
 @pytest.mark.django_db

@@ -40,8 +40,11 @@ class BotLine:
         return {"running": "good", "paused": "warn", "halted": "bad"}.get(self.bot.status, "")
 
 
-def chosen_account(account_id: int | None) -> Account | None:
-    """Return the account asked for, or the one that is shown."""
+def chosen_account(account_id: int | None, *, bot_id: int | None = None) -> Account | None:
+    """Return the account asked for, or that of a bot, or the one that is shown."""
+    if account_id is None and bot_id is not None:
+        # Bots of sub-accounts have pages, too.
+        account_id = Bot.objects.filter(id=bot_id).values_list("book__account", flat=True).first()
     return lists.shown_account() if account_id is None else lists.accounts().filter(id=account_id).first()
 
 

@@ -17,6 +17,7 @@ from tradeapp.pages import (
     markets,
     modes,
     security,
+    sub_accounts,
     sweeps,
     views,
 )
@@ -29,6 +30,7 @@ urlpatterns = [
     path("orders/", views.orders, name="orders"),
     path("allocation/", allocations.allocation, name="allocation"),
     path("modes/", modes.modes, name="modes"),
+    path("subaccounts/", sub_accounts.sub_accounts, name="sub_accounts"),
     path("coordinator/", coordinator.coordinator, name="coordinator"),
     path("alarms/", alarms.alarms, name="alarms"),
     path("reconcile/", views.reconcile, name="reconcile"),

@@ -27,6 +27,7 @@ from tradeapp.pages import (
     activity,
     alarm_parts,
     coordinator_parts,
+    family_parts,
     formats,
     history_jobs,
     lineup_parts,
@@ -54,7 +55,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 @ensure_csrf_cookie
 def bot(request: HttpRequest, bot_id: int) -> HttpResponse:
     """Show one bot: its chart, its equity, its decisions and trades."""
-    context = page_context(request, "bot")
+    context = page_context(request, "bot", bot_id=bot_id)
     line = _line(context["lines"], bot_id)
     state = BotState.objects.filter(bot=line.bot).first()
     context |= {
@@ -109,10 +110,10 @@ def part(request: HttpRequest, name: str) -> HttpResponse:
     """Return one part of a page, as it is now."""
     if name not in PARTS:
         raise Http404("There is no such part.")
-    context = page_context(request, "")
-    bot_id = request.GET.get("bot", "")
-    if bot_id:
-        context["line"] = _line(context["lines"], int(bot_id) if bot_id.isdigit() else 0)
+    bot_id = _number(request, "bot")
+    context = page_context(request, "", bot_id=bot_id)
+    if bot_id is not None:
+        context["line"] = _line(context["lines"], bot_id)
     if context["account"] is not None or name in OF_ALL:
         PARTS[name](request, context)
     return render(request, f"pages/parts/{name}.html", context)
@@ -122,9 +123,9 @@ def _page(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, f"pages/{name}.html", page_context(request, name))
 
 
-def page_context(request: HttpRequest, page: str) -> dict[str, Any]:
-    """Gather what every page shows: the account, its figures, its bots and the health bar."""
-    account = reading.chosen_account(_number(request, "account"))
+def page_context(request: HttpRequest, page: str, *, bot_id: int | None = None) -> dict[str, Any]:
+    """Gather what every page shows: the account (of a bot, if one is named), its figures, its bots and the health bar."""
+    account = reading.chosen_account(_number(request, "account"), bot_id=bot_id)
     now = timezone.now()
     context: dict[str, Any] = {"page": page, "account": account, "lines": [], "figures": {}, "signs": readiness.signs(now=now)}
     context["figures"] = reading.health_figures(account, now=now)
@@ -248,6 +249,7 @@ PARTS = {
     **alarm_parts.PARTS,
     **coordinator_parts.PARTS,
     **lineup_parts.PARTS,
+    **family_parts.PARTS,
     "processes": _nothing,
     "history_jobs": _history_jobs,
 }

@@ -13,9 +13,14 @@ from django.utils import timezone
 
 from bots import lineups, services, venue_control
 from bots.lineups import Plan
+from bots.models import Bot
+from bots.opening import open_at_local_venue
 from bots.services import demo
 from exchange.errors import ExchangeTrouble
+from portfolio.models import Account
+from portfolio.selectors.modes import newest_version
 from portfolio.services.modes import UnableToSwitch
+from trading.handover import Mode
 
 LETTERS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 DEPLOY_LENGTH: Final = 6
@@ -78,8 +83,22 @@ def _set_up(plan: Plan, wish: services.Wish) -> demo.Demo:
         demo.list_instruments(market, listings, now=now)
     key = venue_control.open_paper_account(venue.control_url, name=demo.ACCOUNT, balances={demo.QUOTE: demo.BALANCE})
     deploy = "".join(secrets.choice(LETTERS) for _ in range(DEPLOY_LENGTH))
+    is_apart = wish.mode == Mode.SUBACCOUNTS
     with transaction.atomic():
         done = demo.set_up(market=market, venue=venue, key=key, plan=plan, deploy=deploy, now=now)
-        if done.is_new:
+        if done.is_new and not is_apart:
             services.seed_mode(account_id=done.account.pk, wish=wish, now=now, market_at=venue.market_at)
+    if is_apart and done.account.allocation_mode != wish.mode and not newest_version(done.account.pk):
+        # The venue is asked between two transactions: what a crash leaves open the next start does.
+        _set_apart(done.account, plan, wish, venue)
     return done
+
+
+def _set_apart(account: Account, plan: Plan, wish: services.Wish, venue: demo.Venue) -> None:
+    """Begin with a sub-account for each bot; a person moves the money there."""
+    now = timezone.now()
+    opened = open_at_local_venue(master_id=account.pk, planned=plan.bots, now=now)
+    with transaction.atomic():
+        services.seed_mode(account_id=account.pk, wish=wish, now=now, market_at=venue.market_at)
+        for bot in Bot.objects.filter(book__account__in=opened):
+            services.start_bot(bot_id=bot.pk, by=None, now=now, market_at=venue.market_at)

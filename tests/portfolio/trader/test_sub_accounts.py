@@ -84,7 +84,7 @@ def check_family(desk: Desk, subs: list[Account]) -> None:
     for account in everyone:
         assert records.ledger_totals(account.pk) == held_at_venue(desk, account), account.name
         assert verify.verify(account.pk) == []
-    all_of_them = family(desk.account_id)
+    all_of_them = family(desk.account_id, now=timezone.now())
     assert (all_of_them.equity, all_of_them.pnl, all_of_them.is_exact) == (BALANCE["USDT"], D(0), True)
 
 

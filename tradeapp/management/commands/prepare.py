@@ -26,9 +26,7 @@ class Command(BaseCommand):
 
     def handle(self, *_words: Any, **options: Any) -> None:
         """Prepare and print."""
-        installation.refuse_bad_bot_settings(
-            mode=settings.BOT_ALLOCATION_MODE, active_bot=settings.ACTIVE_BOT, percents=settings.BOT_PERCENT
-        )
+        installation.refuse_bad_bot_settings(active_bot=settings.ACTIVE_BOT, percents=settings.BOT_PERCENT)
         if settings.TRADING_MODE == "live":
             live_gate.demand(now=timezone.now())
         prepared = installation.prepare(
