@@ -20,7 +20,7 @@ router = Router(tags=["comparisons"])
 Empty = Annotated[Nothing | None, Body()]
 
 
-@router.post("/plan-comparisons", response={201: PlanComparisonOut})
+@router.post("/simulations", response={201: PlanComparisonOut})
 def request_comparison(request: HttpRequest, payload: PlanComparisonIn) -> Status[dict[str, Any]]:
     """Ask what plans of a whole account would have done; workers simulate them one by one."""
     assert request.user.is_authenticated
@@ -33,26 +33,26 @@ def request_comparison(request: HttpRequest, payload: PlanComparisonIn) -> Statu
     return Status(201, comparison_view(found, now=timezone.now()))
 
 
-@router.get("/plan-comparisons", response=PlanComparisonsOut)
+@router.get("/simulations", response=PlanComparisonsOut)
 def newest_comparisons(request: HttpRequest, limit: Limit = 50) -> dict[str, Any]:
     """List the comparisons, newest first."""
     now = timezone.now()
     return {"items": [comparison_view(found, now=now) for found in comparisons.newest_comparisons(limit=limit)]}
 
 
-@router.get("/plan-comparisons/{comparison_id}", response=PlanComparisonOut)
+@router.get("/simulations/{comparison_id}", response=PlanComparisonOut)
 def comparison(request: HttpRequest, comparison_id: RowId) -> dict[str, Any]:
     """Return a comparison: its plans, how far they are, and what came of those that are done."""
     return comparison_view(_found(comparison_id), now=timezone.now())
 
 
-@router.get("/plan-comparisons/{comparison_id}/curves", response=PlanCurvesOut)
+@router.get("/simulations/{comparison_id}/curves", response=PlanCurvesOut)
 def curves(request: HttpRequest, comparison_id: RowId) -> dict[str, Any]:
     """Return equity and drawdown of every plan that is done, and of buying and holding."""
     return {"items": curves_view(_found(comparison_id))}
 
 
-@router.post("/plan-comparisons/{comparison_id}/cancel", response=PlanComparisonOut)
+@router.post("/simulations/{comparison_id}/cancel", response=PlanComparisonOut)
 def cancel_comparison(
     request: HttpRequest, comparison_id: RowId, payload: Annotated[Nothing | None, Body()] = None
 ) -> dict[str, Any]:

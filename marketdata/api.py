@@ -106,7 +106,7 @@ def cancel_history_job(request: HttpRequest, job_id: RowId, payload: Annotated[N
     return jobs.described(services.cancel_history_job(job_id=job_id, now=timezone.now()))
 
 
-@router.get("/sources", response=ItemsOut[SourceOut])
+@router.get("/sentiment", response=ItemsOut[SourceOut])
 def sources(request: HttpRequest, at: Moment | None = None) -> dict[str, Any]:
     """List the sources beyond price with their newest words, as they could be known now or at a moment."""
     return {"items": showing.lines(now=at or timezone.now())}

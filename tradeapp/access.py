@@ -86,9 +86,9 @@ _OPERATIONS_READ: Final = (
     "sweeps/{sweep_id}",
     "sweeps/{sweep_id}/heatmap",
     "sweeps/{sweep_id}/trials",
-    "plan-comparisons",
-    "plan-comparisons/{comparison_id}",
-    "plan-comparisons/{comparison_id}/curves",
+    "simulations",
+    "simulations/{comparison_id}",
+    "simulations/{comparison_id}/curves",
     "history/coverage",
     "history/series",
     "history/calendar",
@@ -98,7 +98,7 @@ _OPERATIONS_READ: Final = (
     "instruments/{instrument_id}/filters",
     "comparisons",
     "candles",
-    "sources",
+    "sentiment",
     "tokens",
     "sessions",
 )
@@ -156,12 +156,12 @@ OPERATIONS: Final[dict[str, Access]] = {
     "POST rotation": Access("trade"),
     "POST sweeps": Access("bots:write"),
     "POST sweeps/{sweep_id}/cancel": Access("bots:write"),
-    "POST plan-comparisons": Access("bots:write"),
-    "POST plan-comparisons/{comparison_id}/cancel": Access("bots:write"),
+    "POST simulations": Access("bots:write"),
+    "POST simulations/{comparison_id}/cancel": Access("bots:write"),
     "POST history/fetches": Access("admin"),
     "POST history/fetches/{job_id}/cancel": Access("admin"),
     "POST history/verifications": Access("admin"),
-    "PUT sources/{name}": Access("admin"),
+    "PUT sentiment/{name}": Access("admin"),
 }
 
 # By view name. None: strangers may, too.

@@ -18,7 +18,7 @@ from tradeapp.sources import switch_source
 router = Router(tags=["market data"])
 
 
-@router.put("/sources/{name}", response=SourceOut)
+@router.put("/sentiment/{name}", response=SourceOut)
 def put_source(request: HttpRequest, name: Annotated[str, Field(max_length=32)], payload: SwitchIn) -> dict[str, Any]:
     """Switch a source on or off; one that was left alone after failures is asked again when it is switched on once more."""
     assert isinstance(request.user, User), "The doorkeeper let only people in."

@@ -42,7 +42,7 @@ function startForm() {
     const button = form.querySelector("button[type=submit]");
     button.disabled = true;
     const failure = await attempt(error, async () => {
-      const made = await send("POST", "/api/v1/plan-comparisons", body(form, rows));
+      const made = await send("POST", "/api/v1/simulations", body(form, rows));
       toast("The comparison is queued.");
       location.assign(`/comparisons/${made.id}/`);
     });
@@ -88,7 +88,7 @@ async function startPlot() {
   if (!element || element.dataset.started) return;
   element.dataset.started = "yes";
   try {
-    const { items } = await get(`/api/v1/plan-comparisons/${element.dataset.comparison}/curves`);
+    const { items } = await get(`/api/v1/simulations/${element.dataset.comparison}/curves`);
     const held = document.getElementById("show-held");
     const draw = () => drawCurves(element, items.filter((item) => held.checked || !item.is_benchmark));
     document.addEventListener("themechange", draw);

@@ -37,14 +37,14 @@ def body(folder: Path, **changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def comparison(api: Api, folder: Path, instrument: Instrument) -> dict[str, Any]:
     """Return a comparison that nobody has begun."""
-    answer = api.post("plan-comparisons", body(folder))
+    answer = api.post("simulations", body(folder))
     assert answer.status_code == 201, answer.content
     found: dict[str, Any] = answer.json()
     return found
 
 
 def test_a_comparison_is_watched_to_its_end(api: Api, comparison: dict[str, Any]) -> None:
-    address = f"plan-comparisons/{comparison['id']}"
+    address = f"simulations/{comparison['id']}"
     assert (comparison["state"], comparison["bars"], comparison["bars_done"]) == ("queued", 2 * 2 * 576, 0)
     assert [plan["name"] for plan in comparison["plans"]] == ["plan, percentage", "plan, single"]
     assert api.get(f"{address}/curves").json()["items"] == []
@@ -62,16 +62,16 @@ def test_a_comparison_is_watched_to_its_end(api: Api, comparison: dict[str, Any]
     assert curves["items"][2]["name"] == "Buy and hold ETH/USDT"
     assert "not a promise" in after["note"]
     assert "not a promise" in curves["note"]
-    assert api.get("plan-comparisons").json()["items"][0] == after
-    assert AuditEntry.objects.filter(action="api.request", subject__contains="plan-comparisons").exists()
+    assert api.get("simulations").json()["items"][0] == after
+    assert AuditEntry.objects.filter(action="api.request", subject__contains="simulations").exists()
 
 
 def test_a_comparison_is_cancelled_once(api: Api, comparison: dict[str, Any]) -> None:
-    assert api.post(f"plan-comparisons/{comparison['id']}/cancel").json()["state"] == "cancelled"
+    assert api.post(f"simulations/{comparison['id']}/cancel").json()["state"] == "cancelled"
 
-    again = api.post(f"plan-comparisons/{comparison['id']}/cancel")
+    again = api.post(f"simulations/{comparison['id']}/cancel")
     assert (again.status_code, again.json()["code"]) == (409, "COMPARISON_IS_OVER")
-    assert api.get("plan-comparisons/12345").status_code == 404
+    assert api.get("simulations/12345").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_comparison_is_cancelled_once(api: Api, comparison: dict[str, Any]) ->
 def test_a_bad_comparison_is_refused_with_the_reason(
     api: Api, folder: Path, instrument: Instrument, changes: dict[str, Any], words: str
 ) -> None:
-    answer = api.post("plan-comparisons", body(folder, **changes))
+    answer = api.post("simulations", body(folder, **changes))
 
     assert answer.status_code == 422, answer.content
     assert words in answer.content.decode()
@@ -111,7 +111,7 @@ def test_a_bad_plan_is_refused_with_the_reason(
     plan = content(folder)
     plan["bots"][1] |= change
 
-    answer = api.post("plan-comparisons", body(folder, plans=[{"plan": plan}]))
+    answer = api.post("simulations", body(folder, plans=[{"plan": plan}]))
 
     assert answer.status_code == 422, answer.content
     assert words in answer.content.decode()
@@ -122,5 +122,5 @@ def test_only_an_administrator_names_a_folder(folder: Path, instrument: Instrume
     operator.groups.set(Group.objects.all())
     script = token_for(operator, *sorted(tokens.scopes_of(operator)))
 
-    assert script.post("plan-comparisons", body(folder)).status_code == 403
+    assert script.post("simulations", body(folder)).status_code == 403
     assert not PlanComparison.objects.exists()

@@ -28,7 +28,7 @@ def test_a_comparison_that_has_not_begun_can_be_cancelled(browser: Client, compa
     page = browser.get(f"/comparisons/{comparison.pk}/").content.decode()
 
     assert "0 of 3456 candles" in page
-    assert f"/api/v1/plan-comparisons/{comparison.pk}/cancel" in page
+    assert f"/api/v1/simulations/{comparison.pk}/cancel" in page
     assert "No plan is done yet" in page
     assert "not read yet" in page
 

@@ -52,7 +52,7 @@ def test_a_feed_shows_its_delay_and_its_doubts(world: World, admin_client: Clien
 
 
 def source(client: Client, name: str = "fear-and-greed", **words: str) -> dict[str, Any]:
-    rows: list[dict[str, Any]] = client.get("/api/v1/sources", words).json()["items"]
+    rows: list[dict[str, Any]] = client.get("/api/v1/sentiment", words).json()["items"]
     return next(row for row in rows if row["name"] == name)
 
 
@@ -74,7 +74,7 @@ def test_a_switch_is_on_the_page_on_the_api_and_in_the_audit(world: World, admin
     page = admin_client.get(reverse("pages:sources")).content.decode()
     assert "No source is asked" in page
     assert 'id="on-fear-and-greed"' in page
-    address = "/api/v1/sources/fear-and-greed"
+    address = "/api/v1/sentiment/fear-and-greed"
     for is_enabled in (True, True, False):
         answer = admin_client.put(address, {"is_enabled": is_enabled}, content_type="application/json")
         assert (answer.status_code, answer.json()["is_enabled"]) == (200, is_enabled)
@@ -83,7 +83,7 @@ def test_a_switch_is_on_the_page_on_the_api_and_in_the_audit(world: World, admin
         ("source:fear-and-greed", {"is_enabled": True}),
         ("source:fear-and-greed", {"is_enabled": False}),
     ], "what changes nothing is no change"
-    assert admin_client.put("/api/v1/sources/moon", {"is_enabled": True}, content_type="application/json").status_code == 404
+    assert admin_client.put("/api/v1/sentiment/moon", {"is_enabled": True}, content_type="application/json").status_code == 404
 
 
 def test_a_source_that_is_left_alone_says_until_when_and_is_let_go(world: World, admin_client: Client) -> None:
@@ -93,7 +93,7 @@ def test_a_source_that_is_left_alone_says_until_when_and_is_let_go(world: World,
     shown = part(admin_client, "sources")
     assert "left alone" in shown
     assert 'id="again-reddit"' in shown
-    answer = admin_client.put("/api/v1/sources/reddit", {"is_enabled": True}, content_type="application/json").json()
+    answer = admin_client.put("/api/v1/sentiment/reddit", {"is_enabled": True}, content_type="application/json").json()
     assert (answer["state"], answer["failures"], answer["retry_at"]) == ("on", 0, None)
     assert AuditEntry.objects.filter(action="source.let_go", subject="source:reddit").count() == 1
     assert "Set CRYPTOPANIC_TOKEN" in source(admin_client, "cryptopanic")["obstacle"]
