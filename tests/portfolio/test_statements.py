@@ -75,7 +75,8 @@ def test_a_page_of_foreign_trades_costs_what_one_costs(world: World) -> None:
         with CaptureQueriesContext(connection) as seen:
             news, unknown = fills.post_fills(account, trades, now=NOW)
     assert (len(news), unknown) == (50, [])
-    assert len(seen) <= 14, [query["sql"][:90] for query in seen.captured_queries]
+    # Seven of them halt entries and raise the alarm: nobody has told of these coins before.
+    assert len(seen) <= 16, [query["sql"][:90] for query in seen.captured_queries]
     with transaction.atomic():
         assert fills.post_fills(world.account(), trades, now=NOW) == ([], [])
 
