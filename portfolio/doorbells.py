@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Somebody for whom alone the mode changes until they are done."""
+
+    holder: str
+    code: str
+    message: str
 
 
 class Synced(Protocol):
@@ -20,5 +30,13 @@ class DueBotsDone(Protocol):
         """Say whether every bot that is due has advanced through this moment."""
 
 
+class ModeHeld(Protocol):
+    """Asked before the mode of an account changes."""
+
+    def __call__(self, *, account_id: int) -> Hold | None:
+        """Say who keeps others from changing it, if anybody does."""
+
+
 on_synced: Final[list[Synced]] = []
 due_bots_done: Final[list[DueBotsDone]] = []
+mode_held: Final[list[ModeHeld]] = []

@@ -41,6 +41,8 @@ from tradeapp.openapi import DescribedAPI
 from tradeapp.pages import activity
 from tradeapp.problems import Problem, StrictParser
 from tradeapp.schemas import EventOut, HealthOut, MeOut, NewTokenOut, ReadyOut, TokenIn, TokenOut
+from trials.api import router as trials_router
+from trials.spec import UnableToTry
 
 log = structlog.get_logger(__name__)
 router = Router(tags=["installation"])
@@ -63,6 +65,7 @@ REFUSALS = (
     UnableToStore,
     UnableToAsk,
     UnableToSteer,
+    UnableToTry,
 )
 
 api = DescribedAPI(
@@ -141,6 +144,7 @@ api.add_router("", bots_router)
 api.add_router("", modes_router)
 api.add_router("", backtests_router)
 api.add_router("", comparisons_router)
+api.add_router("", trials_router)
 api.add_router("", marketdata_router)
 api.add_router("", sources_api.router)
 

@@ -21,8 +21,12 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from bots import lineups
 from bots.models import Bot
+from bots.selectors import bots as bots_of
 from portfolio.models import Allocation, Credential, Heartbeat
+from portfolio.selectors import lists
+from portfolio.selectors.modes import newest_version
 from tradeapp import environment, live_gate
 from tradeapp.up import instance_lock, plan, ports
 from tradeapp.up.start import DEFAULT_PORT, FREE_BYTES_MIN
@@ -57,7 +61,7 @@ def examine(*, now: datetime) -> list[Finding]:
     database = list(_database())
     findings += database
     if any(finding.subject == "tables" and finding.verdict is Verdict.FINE for finding in database):
-        findings += [*_master_key(), *_heartbeats(now), *_bot_settings(), *_live_gate(now)]
+        findings += [*_master_key(), *_heartbeats(now), *_bot_settings(), *_mode_settings(), *_live_gate(now)]
     return findings
 
 
@@ -213,15 +217,44 @@ def _bot_settings() -> Iterator[Finding]:
         yield from _difference(name, wanted, stored)
 
 
+def _mode_settings() -> Iterator[Finding]:
+    """Report what the environment says about who trades where the database says otherwise."""
+    account = lists.shown_account()
+    if account is None:
+        return
+    version = newest_version(account.pk)
+    is_single = version is not None and version.mode == account.allocation_mode == "single"
+    if "BOT_ALLOCATION_MODE" in settings.ENVIRON and account.allocation_mode != settings.BOT_ALLOCATION_MODE:
+        yield _overruled("BOT_ALLOCATION_MODE", settings.BOT_ALLOCATION_MODE, account.allocation_mode)
+    if settings.ACTIVE_BOT:
+        bots = list(bots_of(account.pk))
+        try:
+            wanted = lineups.find(settings.ACTIVE_BOT, bots, lineups.aliases_of(lineups.load()))
+        except lineups.UnknownBot as error:
+            yield Finding("ACTIVE_BOT", Verdict.PROBLEM, str(error), "Name one of the bots, or remove the setting.")
+            return
+        if is_single and version is not None and version.book_id != wanted.book_id:
+            yield _overruled(
+                "ACTIVE_BOT", wanted.name, next((bot.name for bot in bots if bot.book_id == version.book_id), "nobody")
+            )
+    if settings.INITIAL_BUDGET and is_single and version is not None:
+        stored = Decimal(0) if version.budget is None else version.budget
+        yield from _difference("INITIAL_BUDGET", settings.INITIAL_BUDGET, stored)
+
+
+def _overruled(name: str, wanted: str, stored: str) -> Finding:
+    remedy = "The database is the truth after the first start: change it on the dashboard, or remove the setting."
+    return Finding(name, Verdict.NOTICE, f"says {wanted}, the database {stored}", remedy)
+
+
 def _difference(name: str, wanted: str, stored: Decimal) -> Iterator[Finding]:
     try:
         differs = Decimal(wanted) != stored
     except InvalidOperation:
-        yield Finding(name, Verdict.PROBLEM, f"{wanted} is not a number", "Write a percentage from 0 to 100.")
+        yield Finding(name, Verdict.PROBLEM, f"{wanted} is not a number", "Write a number, or remove the setting.")
         return
     if differs:
-        remedy = "The database is the truth after the first start: change it on the dashboard, or remove the setting."
-        yield Finding(name, Verdict.NOTICE, f"says {wanted}, the database {stored.normalize():f}", remedy)
+        yield _overruled(name, wanted, f"{stored.normalize():f}")
 
 
 def _browser() -> Iterator[Finding]:

@@ -110,6 +110,7 @@ INSTALLED_APPS = [
     "portfolio",
     "bots",
     "backtests",
+    "trials",
     "tradeapp.apps.TradeappConfig",
 ]
 MIDDLEWARE = [

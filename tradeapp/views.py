@@ -9,6 +9,7 @@ from django.contrib.auth import login
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
@@ -44,6 +45,8 @@ def _sign_in(request: HttpRequest, token: str) -> HttpResponse:
         return render(request, "tradeapp/sign_in.html", _facts(link) | {"is_wrong": True}, status=403)
     with transaction.atomic():
         user = sign_in.use(token=token, now=now)
+        # The record of sign-ins keeps the address that was asked for, and nobody's token belongs there.
+        request.META["PATH_INFO"] = reverse("sign_in_by_link", args=["link"])
         login(request, user, backend=settings.AUTHENTICATION_BACKENDS[-1])
         remember_place(request)
         audit.record(action="user.sign_in", subject=f"user:{user.pk}", actor=user, after={"by": "link"}, now=now)

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 Bell = TypeVar("Bell")
 
 ADVANCE = "bots.advance_account"
+ADVANCE_TRIAL = "trials.advance"
 # A doorbell that nobody answered for so long is for a candle long gone; the sweep finds its work.
 DOORBELL_SECONDS = 120
 # Whoever rings again after this has a reason to.
@@ -38,6 +39,9 @@ def register() -> None:
     """Connect the doorbells; safe to repeat."""
     _hang(account_doorbells.on_synced, advance_when_synced)
     _hang(account_doorbells.due_bots_done, bots_are_done)
+    # After the bots: a turn is over when its last candle is stepped and drawn.
+    _hang(account_doorbells.due_bots_done, trials_are_done)
+    _hang(account_doorbells.mode_held, mode_held_by_a_trial)
     _hang(market_doorbells.on_bars, bars_came)
     _hang(market_doorbells.on_marks, marks_came)
     _hang(market_doorbells.on_beat, feed_beats)
@@ -69,6 +73,27 @@ def bots_are_done(*, account_id: int, market_at: datetime) -> bool:
     return is_settled(account_id, market_at)
 
 
+def trials_are_done(*, account_id: int, market_at: datetime) -> bool:
+    """Say whether the market may go on, and have a trial take its step if it may not."""
+    from trials.selectors import is_due
+
+    if not is_due(account_id, market_at):
+        return True
+    _ring(account_id, market_at, ADVANCE_TRIAL)
+    return False
+
+
+def mode_held_by_a_trial(*, account_id: int) -> account_doorbells.Hold | None:
+    """Say that a trial decides who trades."""
+    from trials.selectors import holding
+
+    found = holding(account_id)
+    if found is None:
+        return None
+    message = f"Trial {found.pk} decides who trades until it is over: cancel it first (trial cancel {found.pk})."
+    return account_doorbells.Hold(found.holder, "MODE_TRIAL_RUNNING", message)
+
+
 def marks_came(market_id: int) -> None:
     """Tell the browsers that what is held is worth something else now."""
     for account_id, version in Account.objects.filter(market_id=market_id, is_enabled=True).values_list("id", "version"):
@@ -94,12 +119,12 @@ def _is_ready(account_id: int, market_at: datetime) -> bool:
     return is_ready(account_id, market_at)
 
 
-def _ring(account_id: int, market_at: datetime) -> None:
+def _ring(account_id: int, market_at: datetime, task: str = ADVANCE) -> None:
     try:
         # Where both saw each other, one of them is enough.
-        if not cache.add(f"rung:{account_id}:{market_at.isoformat()}", 1, timeout=ONCE_SECONDS):
+        if not cache.add(f"rung:{task}:{account_id}:{market_at.isoformat()}", 1, timeout=ONCE_SECONDS):
             return
-        current_app.send_task(ADVANCE, kwargs={"account_id": account_id}, queue="trading", expires=DOORBELL_SECONDS, retry=False)
+        current_app.send_task(task, kwargs={"account_id": account_id}, queue="trading", expires=DOORBELL_SECONDS, retry=False)
     except (OperationalError, RedisError) as error:
         # Rows are the queue: without a broker the sweep finds the work when it is back.
         log.warning("doorbell.not_rung", account=account_id, error=str(error))

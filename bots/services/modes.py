@@ -53,6 +53,7 @@ def switch_mode(
     reason: str = "",
     request_id: str = "",
     market_at: datetime | None = None,
+    holder: str = "",
 ) -> ModeVersion:
     """Share the account in another way; raises UnableToSwitch with what to do."""
     bots = list(bots_of(account_id))
@@ -65,6 +66,7 @@ def switch_mode(
         reason=reason,
         request_id=request_id,
         market_at=market_at,
+        holder=holder,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
+from portfolio import doorbells
 from portfolio.asking import demand_confirmation
 from portfolio.jobs import modes as jobs
 from portfolio.jobs.risk import market_time
@@ -82,13 +83,16 @@ def set_mode(
     reason: str = "",
     request_id: str = "",
     market_at: datetime | None = None,
+    holder: str = "",
 ) -> ModeVersion:
     """Share the account in another way; who has to leave hands over by the policy, and the mode in force again changes nothing.
 
-    Refused while nobody knows what has become of an order: it names the orders that are in the way (I-38).
+    Refused while nobody knows what has become of an order: it names the orders that are in the way (I-38). `holder` is for
+    whoever keeps others from changing it.
     """
     with transaction.atomic():
         account = accounts.lock(account_id)
+        _demand_free(account_id, holder)
         market_at = _check(account, choice, needs, market_at)
         before = reading.newest_version(account_id)
         if before is not None and facts_of(before) == _facts(choice):
@@ -173,6 +177,14 @@ def _facts(choice: Choice) -> dict[str, Any]:
         "rotation": "" if choice.rotation is None else print_rotation(choice.rotation),
         "traded": {str(book_id): sorted(rows) for book_id, rows in sorted((choice.traded or {}).items())},
     }
+
+
+def _demand_free(account_id: int, holder: str) -> None:
+    """Refuse while somebody else needs the mode as it is."""
+    for ask in doorbells.mode_held:
+        held = ask(account_id=account_id)
+        if held is not None and held.holder != holder:
+            raise UnableToSwitch(held.code, held.message)
 
 
 def _check(account: Account, choice: Choice, needs: Mapping[str, BotNeeds], market_at: datetime | None) -> datetime:

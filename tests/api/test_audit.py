@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +21,10 @@ from tests.tradeapp.test_keys import TRADES
 from tradeapp import access, people, second_factor, tokens
 from tradeapp.access import Role
 from trading.risk import HARD_STOP
+from trials.services import cancel_trial, request_trial
+from trials.spec import SimulatedTrial
+
+SIMULATED = {"kind": "simulation", "hours": 24, "begin_at": "2024-01-01T00:00:00Z", "end_at": "2024-01-02T00:00:00Z"}
 
 Send = Callable[[], tuple[str, str, Any]]
 
@@ -46,6 +50,19 @@ def changes(world: World, bot: Bot, admin: User) -> dict[str, Send]:
         second_factor.begin(person, now=timezone.now())
         return "DELETE", f"users/{person.pk}/second-factor", None
 
+    def trial(command: str, body: Any = None) -> Send:
+        """Return a command to a simulated trial that waits, or was cancelled where that is what is needed."""
+
+        def send() -> tuple[str, str, Any]:
+            begin = datetime(2024, 1, 1, tzinfo=UTC)
+            spec = SimulatedTrial(bots=(), hours=24, begin_at=begin, end_at=begin + timedelta(days=1))
+            made = request_trial(account_id=bot.book.account_id, spec=spec, by=admin, now=timezone.now())
+            if command != "cancel":
+                cancel_trial(trial_id=made.pk, by=admin, now=timezone.now())
+            return "POST", f"trials/{made.pk}/{command}", body
+
+        return send
+
     def plain(method: str, path: str, body: Any = None) -> Send:
         return lambda: (method, path, body)
 
@@ -64,6 +81,9 @@ def changes(world: World, bot: Bot, admin: User) -> dict[str, Send]:
         "DELETE accounts/{account_id}/keys/{role}": plain("DELETE", f"accounts/{account}/keys/trade"),
         "PUT allocations": plain("PUT", "allocations", {"account": account, "shares": shares(world, "10")}),
         "POST allocations": plain("POST", "allocations", {"account": account, "shares": shares(world, "12")}),
+        "POST trials": plain("POST", "trials", SIMULATED | {"account": bot.book.account_id}),
+        "POST trials/{trial_id}/cancel": trial("cancel"),
+        "POST trials/{trial_id}/resume": trial("resume"),
         "POST kill": plain("POST", "kill", {"account": account, "reason": "test"}),
         "POST kill/release": plain("POST", "kill/release", {"account": account, "reason": "test"}),
         "POST risk/limits": plain("POST", "risk/limits", {"account": account, "reason": "less", "orders_per_minute": 1}),
@@ -95,7 +115,7 @@ def test_nothing_that_is_refused_or_only_read_writes_anything(api: Api, world: W
     for name in access.OPERATIONS:
         method, _, template = name.partition(" ")
         address = template.replace("{account_id}", str(world.account_id)).replace("{role}", "trade").replace("{name}", "unknown")
-        for parameter in ("bot_id", "token_id", "user_id", "sweep_id", "comparison_id", "job_id", "order_id"):
+        for parameter in ("bot_id", "token_id", "user_id", "sweep_id", "comparison_id", "trial_id", "job_id", "order_id"):
             address = address.replace(f"{{{parameter}}}", "999999")
         request = f"look-{name}".replace(" ", "-")[:64]
         with writes() as written:

@@ -22,6 +22,7 @@ PARAMETERS: dict[str, dict[str, object]] = {
     "pages:bot": {"bot_id": 1},
     "pages:sweep": {"sweep_id": 1},
     "pages:comparison": {"comparison_id": 1},
+    "pages:trial": {"trial_id": 1},
     "pages:part": {"name": "door"},
     "sign_in_by_link": {"token": "unknown"},
 }

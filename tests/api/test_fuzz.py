@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -35,6 +36,8 @@ from tradeapp import access, roles, tokens
 from tradeapp.access import Role
 from tradeapp.api import api as described
 from tradeapp.problems import CONTENT_TYPE, PREFIX
+from trials.services import cancel_trial, request_trial
+from trials.spec import SimulatedTrial
 
 PASSWORD = "a long enough password"
 CASES_AT_NIGHT = 20_000
@@ -113,10 +116,12 @@ def _pools(world: World, bots: list[Bot], person: User) -> dict[str, list[Any]]:
         "base_url": ["", "http://127.0.0.1:1/"],
         "begin": ["2024-01", "2024-03-05", "-x", "--force"],
         "book": books,
+        "begin_at": ["2024-01-01T00:00:00Z"],
         "bot": [*(bot.name for bot in bots), bots[0].key, "Nobody"],
         "bot_id": [bot.pk for bot in bots],
         "budget": amounts,
         "code": ["", "CAPITAL_INSUFFICIENT"],
+        "end_at": ["2024-01-03T00:00:00Z"],
         "email": ["ada@example.org", "person", "a@b"],
         "end": ["", "2024-03", "2023-01", "--root"],
         "exchange": ["binance"],
@@ -124,6 +129,7 @@ def _pools(world: World, bots: list[Bot], person: User) -> dict[str, list[Any]]:
         "folder": ["", "/nonexistent"],
         "fixed": ["trend=1", "fast=7", "x"],
         "grid": ["fast=5:50:5", "slow=20:60:20", "fast=1:1e9:1e-9", "fast=5,6", "nothing=1"],
+        "hours": [1, 24],
         "interval": ["5m", "1h", "1d", "7m", "-1"],
         "intervals": ["5m", "1h", "-h"],
         "job_id": [job.pk],
@@ -144,12 +150,22 @@ def _pools(world: World, bots: list[Bot], person: User) -> dict[str, list[Any]]:
         "symbols": ["BTC/USDT", "--help", "XYZ"],
         "to": [0, 1, 2, 3],
         "token_id": [token.pk],
+        "trial_id": _trials(accounts[1], person),
         "user_id": [person.pk, somebody.pk],
         "version": [0, 1, 2],
         "without": [bot.key for bot in bots],
         "x": ["", "fast"],
         "y": ["", "slow"],
     }
+
+
+def _trials(account_id: int, person: User) -> list[int]:
+    """Return a simulated trial that waits and one that was cancelled."""
+    begin = datetime(2024, 1, 1, tzinfo=UTC)
+    spec = SimulatedTrial(bots=(), hours=24, begin_at=begin, end_at=begin + timedelta(days=2))
+    made = [request_trial(account_id=account_id, spec=spec, by=person, now=timezone.now()).pk for _ in range(2)]
+    cancel_trial(trial_id=made[1], by=person, now=timezone.now())
+    return made
 
 
 @pytest.mark.slow

@@ -37,6 +37,8 @@ def test_single_mode_names_who_trades_and_who_chose_it(api: Api, timed: list[Bot
     assert said["hand_over"]["phase"] == "settled"
     assert api.get("mode").json() == said
     assert AuditEntry.objects.get(action="mode.set").actor_name == "admin"
+    # A hand-over names its books by numbers.
+    assert "mode.hand_over" in {event["kind"] for event in api.get("events").json()["items"]}
 
 
 def test_a_rotation_is_a_text_that_comes_back_with_its_switches(api: Api, timed: list[Bot]) -> None:

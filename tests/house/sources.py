@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-DJANGO_APPS = ("stream", "marketdata", "portfolio", "bots", "backtests", "tradeapp")
+DJANGO_APPS = ("stream", "marketdata", "portfolio", "bots", "backtests", "trials", "tradeapp")
 PURE = ("trading", "strategies")
 PACKAGES = (*DJANGO_APPS, *PURE, "exchange", "venue", "history_fetcher")
 

@@ -7,14 +7,19 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
+from bots.services import Wish, switch_mode
+from portfolio.models import Account
+from tests.bots.conftest import Desk, desk
 from tradeapp import doctor
 from tradeapp.doctor import Verdict
 
+__all__ = ["desk"]
 PROJECT = Path(__file__).resolve().parent.parent.parent
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -41,6 +46,25 @@ def test_a_setting_for_an_unknown_bot_is_a_problem(settings: Settings) -> None:
 
     assert found.verdict is Verdict.PROBLEM
     assert "no such bot" in found.says
+
+
+def test_settings_of_who_trades_that_the_database_overrules_are_told(settings: Settings, desk: Desk) -> None:
+    first, _ = desk.bot("FIRST"), desk.bot("SECOND", symbol="ETH/USDT")
+    Account.objects.filter(pk=desk.account.pk).update(synced_through_at=desk.market_at)
+    switch_mode(account_id=desk.account.pk, wish=Wish(mode="single", bot="SECOND", budget=Decimal(500)), by=None, now=NOW)
+    settings.ENVIRON = settings.ENVIRON | {"BOT_ALLOCATION_MODE": "percentage"}
+    settings.ACTIVE_BOT, settings.INITIAL_BUDGET = first.name, "750"
+
+    findings = doctor.examine(now=NOW)
+
+    says = {name: _find(findings, name).says for name in ("BOT_ALLOCATION_MODE", "ACTIVE_BOT", "INITIAL_BUDGET")}
+    assert says == {
+        "BOT_ALLOCATION_MODE": "says percentage, the database single",
+        "ACTIVE_BOT": "says First, the database Second",
+        "INITIAL_BUDGET": "says 750, the database 500",
+    }
+    settings.ACTIVE_BOT = "FISRT"
+    assert _find(doctor.examine(now=NOW), "ACTIVE_BOT").verdict is Verdict.PROBLEM
 
 
 @pytest.mark.django_db

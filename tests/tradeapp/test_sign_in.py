@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from axes.models import AccessLog
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
@@ -93,3 +94,12 @@ def test_signing_in_needs_the_csrf_token() -> None:
 
 def _token(link: str) -> str:
     return link.rstrip("/").rpartition("/")[2]
+
+
+def test_the_record_of_sign_ins_keeps_no_link(client: Client) -> None:
+    User.objects.create_superuser("owner", password="long enough to be real")
+    token = _token(sign_in.create_sign_in_link(now=timezone.now(), base_url=""))
+
+    assert client.post(f"/sign-in/{token}/").status_code == 302
+    row = AccessLog.objects.get()
+    assert (row.username, row.path_info) == ("owner", "/sign-in/link/")

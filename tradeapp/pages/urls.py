@@ -19,6 +19,7 @@ from tradeapp.pages import (
     security,
     sub_accounts,
     sweeps,
+    trials,
     views,
 )
 from tradeapp.signing_in import SignIn
@@ -40,6 +41,8 @@ urlpatterns = [
     path("sweeps/<int:sweep_id>/", sweeps.sweep, name="sweep"),
     path("comparisons/", comparisons.comparison_list, name="comparisons"),
     path("comparisons/<int:comparison_id>/", comparisons.comparison, name="comparison"),
+    path("trials/", trials.trial_list, name="trials"),
+    path("trials/<int:trial_id>/", trials.trial, name="trial"),
     path("history/", history.history, name="history"),
     path("markets/", markets.markets, name="markets"),
     path("sources/", markets.sources, name="sources"),

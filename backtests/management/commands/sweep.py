@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from argparse import ArgumentParser
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from backtests.models import Sweep
 from backtests.schemas import NO_PROMISE
 from backtests.selectors import sweeps
 from backtests.sweep_spec import SweepSpec, parse_grid
+from backtests.words import moment_of
 
 BASIS_POINT = Decimal("0.0001")
 
@@ -121,21 +121,13 @@ def _spec(options: dict[str, Any]) -> SweepSpec:
         symbol=options["symbol"],
         interval=options["interval"],
         folder=options["data"],
-        begin_at=_moment(options["begin"]),
-        end_at=_moment(options["end"]),
+        begin_at=moment_of(options["begin"]),
+        end_at=moment_of(options["end"]),
         allocation=Decimal(options["allocation"]),
         fee=Decimal(options["fee_rate"]),
         half_spread=Decimal(options["half_spread_bps"]) * BASIS_POINT,
         slippage=Decimal(options["slippage_bps"]) * BASIS_POINT,
     )
-
-
-def _moment(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no date: write 2024-03-01 or 2024-03-01T12:00") from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _as_text(report: dict[str, Any]) -> str:

@@ -1,0 +1,64 @@
+"""What came of a turn, as it is stored and as the arithmetic of trials reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from trading.bars import Floats, Times
+from trading.metrics import max_drawdown
+from trading.round_trips import RoundTrip
+from trading.trials import HOUR_MS, Leg
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TurnOutcome:
+    """What a bot was worth at moments of its turn, and what it closed."""
+
+    starting_equity: Decimal
+    times: Times
+    equity: Floats
+    trips: Sequence[RoundTrip]
+    pnl: Decimal
+    fees: Decimal
+    exposure: float
+    regime: str
+
+
+def stored(outcome: TurnOutcome) -> dict[str, Any]:
+    """Return what is kept in the row: equity by the hour, whatever the candles were."""
+    kept = (outcome.times % HOUR_MS == 0) | (np.arange(len(outcome.times)) == len(outcome.times) - 1)
+    levels = np.append(float(outcome.starting_equity), outcome.equity)
+    return {
+        "starting_equity": float(outcome.starting_equity),
+        "times": outcome.times[kept].tolist(),
+        "equity": outcome.equity[kept].tolist(),
+        "deepest": max_drawdown(levels),
+        "trips": [[trip.opened, trip.closed, str(trip.cost), str(trip.profit), trip.reason] for trip in outcome.trips],
+        "exposure": outcome.exposure,
+        "regime": outcome.regime,
+    }
+
+
+def leg_of(row: Any) -> Leg:
+    """Read a finished turn as the arithmetic wants it."""
+    kept = row.outcome
+    return Leg(
+        begin=int(row.begin_at.timestamp() * 1000),
+        end=int(row.end_at.timestamp() * 1000),
+        starting_equity=kept["starting_equity"],
+        times=np.array(kept["times"], dtype=np.int64),
+        equity=np.array(kept["equity"], dtype=np.float64),
+        deepest=kept["deepest"],
+        trips=[
+            RoundTrip(opened, closed, Decimal(cost), Decimal(profit), why) for opened, closed, cost, profit, why in kept["trips"]
+        ],
+        pnl=row.pnl,
+        fees=row.fees,
+        exposure=kept["exposure"],
+        regime=kept["regime"],
+    )
