@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -34,30 +35,12 @@ def demand_open_books(account_id: int) -> None:
 
 def open_port(account: Account, key: str, secret: str) -> TradingPort:
     """Connect to the exchange of an account. Needs a running event loop."""
-    market = account.market
-    return connect.trading_port(
-        exchange=market.exchange,
-        key=key,
-        secret=secret,
-        rest_url=market.rest_url,
-        stream_url=market.stream_url,
-        is_local=bool(market.control_url),
-        uid=account.venue_uid,
-    )
+    return connect.trading_port(key=key, secret=secret, **_address(account))
 
 
 def open_transfer_port(account: Account, key: str, secret: str) -> TransferPort:
     """Connect to the exchange as a master that moves money between its accounts. Needs a running event loop."""
-    market = account.market
-    return connect.transfer_port(
-        exchange=market.exchange,
-        key=key,
-        secret=secret,
-        rest_url=market.rest_url,
-        stream_url=market.stream_url,
-        is_local=bool(market.control_url),
-        uid=account.venue_uid,
-    )
+    return connect.transfer_port(key=key, secret=secret, **_address(account))
 
 
 def account_and_key(account_id: int, *, roles: tuple[str, ...] = (Role.TRADE,)) -> tuple[Account, str, str]:
@@ -70,6 +53,17 @@ def account_and_key(account_id: int, *, roles: tuple[str, ...] = (Role.TRADE,)) 
         if role in kept:
             return account, *_open(kept[role])
     raise UnableToTrade(f"Account {account.name} has no key that may {roles[0]}. Store one first.")
+
+
+def _address(account: Account) -> dict[str, Any]:
+    market = account.market
+    return {
+        "exchange": market.exchange,
+        "rest_url": market.rest_url,
+        "stream_url": market.stream_url,
+        "is_local": bool(market.control_url),
+        "uid": account.venue_uid,
+    }
 
 
 def _demand_trader(credential: Credential) -> None:

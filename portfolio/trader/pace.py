@@ -9,7 +9,7 @@ import structlog
 
 from exchange.errors import ExchangeTrouble
 from exchange.pacing import MarketState, Pacer, VenueUnreachable
-from portfolio.trader import records
+from portfolio.trader import agreement, records
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.intake import Intake
 from portfolio.trader.sandwich import Sandwich
@@ -77,7 +77,7 @@ class Pace:
         began = complained = rung = session.monotonic()
         await self._sync(market_at, expected=(hold.trades or {}).get(session.uid))
         while True:
-            posted = await session.database.run(records.count_if_quiet, session.account_id, market_at)
+            posted = await session.database.run(agreement.count_if_quiet, session.account_id, market_at)
             if posted is not None:
                 if session.look_before_going_on is not None and await session.look_before_going_on():
                     continue
@@ -95,7 +95,7 @@ class Pace:
             await self._session.wait(self._ear, POLL_SECONDS)
             if session.monotonic() - rung > _RING_AGAIN_SECONDS:
                 rung = session.monotonic()
-                await session.database.run(records.ring_for_bots, session.account_id, market_at)
+                await session.database.run(agreement.ring_for_bots, session.account_id, market_at)
             if session.monotonic() - complained > _COMPLAIN_SECONDS:
                 complained = session.monotonic()
                 log.warning("hold.waits", account=session.account_id, market_at=str(market_at), seconds=int(complained - began))
@@ -104,7 +104,7 @@ class Pace:
         """On a real exchange nobody waits: each closed candle finds every fill up to it posted."""
         done: datetime | None = None
         while True:
-            market_at = await self._session.database.run(records.market_time, self._session.account_id)
+            market_at = await self._session.database.run(agreement.market_time, self._session.account_id)
             if market_at is not None and (done is None or market_at > done):
                 try:
                     await self._sync(market_at, expected=None)
@@ -119,7 +119,7 @@ class Pace:
         if expected is None:
             await self._intake.fill_gaps(await session.database.run(records.symbols_in_play, session.account_id))
         crash_point("before_synced")
-        mark = records.mark_synced
+        mark = agreement.mark_synced
         while not await session.database.run(mark, session.account_id, session.epoch, market_at, expected=expected or 0):
             await self._catch_up(expected or 0)
 

@@ -14,8 +14,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from exchange.ports import FlowReport, OrderTicket
-from marketdata.models import Instrument, Market
-from portfolio import doorbells
+from marketdata.models import Instrument
 from portfolio.models import Account, Fill, HistoryCursor, Intent, LedgerAccount, Order
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.lease import fenced
@@ -279,35 +278,6 @@ def cancel_after_kill(account_id: int, epoch: int, *, now: datetime) -> int:
         return orders.request_cancels(account, now=now, spares_exits=True)
 
 
-def mark_synced(account_id: int, epoch: int, market_at: datetime, *, expected: int) -> bool:
-    """Note that every fill up to a market time is posted, then ring; refuse while fewer are posted than expected."""
-    with fenced(account_id, epoch) as account:
-        if account.trades_posted < expected:
-            return False
-        accounts.mark_synced(account, market_at)
-    ring_for_bots(account_id, market_at)
-    return True
-
-
-def ring_for_bots(account_id: int, market_at: datetime) -> None:
-    """Tell the floors above that bots may advance; to hear it twice does no harm."""
-    for ring in doorbells.on_synced:
-        ring(account_id=account_id, market_at=market_at)
-
-
-def count_if_quiet(account_id: int, market_at: datetime) -> int | None:
-    """Return how many trades are posted if market time may go on: nothing on its way, every due bot has advanced."""
-    moving = (order_status.READY, order_status.SENDING, order_status.UNKNOWN, order_status.CANCELLING)
-    live = Order.objects.filter(account=account_id, status__in=order_status.LIVE)
-    # Bots first: what they write before their last step is seen by the looks that follow.
-    if not all(ask(account_id=account_id, market_at=market_at) for ask in doorbells.due_bots_done):
-        return None
-    if live.filter(Q(status__in=moving) | Q(cancel_requested_at__isnull=False) | ~Q(final_status="")).exists():
-        return None
-    waiting = Intent.objects.filter(book__account=account_id, state=Intent.State.WAITING)
-    return None if waiting.exists() else trades_posted(account_id)
-
-
 def trades_posted(account_id: int) -> int:
     """Return how many trades the ledger knows."""
     return Account.objects.values_list("trades_posted", flat=True).get(id=account_id)
@@ -316,11 +286,6 @@ def trades_posted(account_id: int) -> int:
 def synced_through(account_id: int) -> datetime | None:
     """Return the market time up to which every fill is posted."""
     return Account.objects.values_list("synced_through_at", flat=True).get(id=account_id)
-
-
-def market_time(account_id: int) -> datetime | None:
-    """Return the close of the newest candle of the account's market."""
-    return Market.objects.values_list("market_time_at", flat=True).get(accounts=account_id)
 
 
 def ledger_totals(account_id: int) -> dict[str, Decimal]:
