@@ -85,7 +85,9 @@ def preview_proposal(request: HttpRequest, trial_id: RowId, payload: Empty = Non
 def apply_proposal(request: HttpRequest, trial_id: RowId, payload: TrialApplyIn) -> dict[str, Any]:
     """Make the proposal the shares: a new version, as if an operator had set them."""
     found = _found(trial_id)
-    plan = services.apply_proposal(trial_id=trial_id, despite_doubts=payload.despite_doubts, **_asked(request))
+    plan = services.apply_proposal(
+        trial_id=trial_id, despite_doubts=payload.despite_doubts, expected=payload.version, **_asked(request)
+    )
     return plan_view(found, plan)
 
 

@@ -10,6 +10,7 @@ from ninja import Schema
 from pydantic import Field, StringConstraints
 
 from marketdata.schemas import Amount, AmountIn, Moment, Payload, RowId, shown
+from portfolio.schemas.allocations import Version
 from trials.spec import BOTS_MAX, HOURS_MAX, TURNS_MAX, AccountTrial, SimulatedTrial, Spec, UnableToTry
 
 BotWord = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -66,11 +67,15 @@ class TrialIn(Payload):
 
 
 class TrialApplyIn(Payload):
-    """Whether to apply the proposal although the sample supports no choice."""
+    """Whether to apply the proposal although the sample supports no choice.
 
-    model_config = shown({"despite_doubts": True})
+    `version` is the version of the shares that was looked at: with it, nothing changes if somebody else changed them meanwhile.
+    """
+
+    model_config = shown({"despite_doubts": True, "version": 7})
 
     despite_doubts: bool = False
+    version: Version | None = None
 
 
 class TurnOut(Schema):

@@ -116,11 +116,18 @@ def preview_proposal(*, trial_id: int) -> AllocationPlan:
 
 
 def apply_proposal(
-    *, trial_id: int, by: User | None, now: datetime, despite_doubts: bool = False, request_id: str = ""
+    *,
+    trial_id: int,
+    by: User | None,
+    now: datetime,
+    despite_doubts: bool = False,
+    expected: int | None = None,
+    request_id: str = "",
 ) -> AllocationPlan:
     """Make the proposal the shares, through the service an operator uses: a new version, with its audit and confirmation.
 
-    Where the sample supports no choice it is refused, unless the person says that they want it all the same.
+    Where the sample supports no choice it is refused, unless the person says that they want it all the same. `expected` is
+    the version of the shares that was looked at: if somebody made another one meanwhile, nothing changes.
     """
     with transaction.atomic():
         trial = selectors.trial(trial_id)
@@ -139,7 +146,8 @@ def apply_proposal(
             )
         percents = {row.book_id: row.verdict.percent for row in found.rows}
         asked: dict[str, Any] = {"by": by, "now": now, "request_id": request_id}
-        plan = set_allocations(account_id=trial.account_id, percents=percents, note=f"Proposed by trial {trial_id}", **asked)
+        note = f"Proposed by trial {trial_id}"
+        plan = set_allocations(account_id=trial.account_id, percents=percents, expected=expected, note=note, **asked)
         facts = {
             "doubts": [one.code for one in found.doubts],
             "shares": {str(book): str(part) for book, part in percents.items()},

@@ -123,15 +123,19 @@ def put_back_turns(trial: Trial) -> None:
 
 
 def claim_turns(*, trial_id: int, now: datetime) -> list[TrialLeg]:
-    """Take the next turns of one bot that nobody works on, inside the caller's transaction."""
+    """Take the next turns of one bot that nobody works on, inside the caller's transaction.
+
+    The trial is locked before its turns, as by whoever cancels it or stores what came of them: two such locks never cross.
+    """
     waiting = Q(state=TrialLeg.State.QUEUED) | Q(state=TrialLeg.State.RUNNING, claimed_at__lt=now - CLAIM_HOLDS)
     states = (Trial.State.QUEUED, Trial.State.RUNNING)
-    rows = TrialLeg.objects.filter(waiting, trial_id=trial_id, trial__state__in=states).order_by("book_id", "number")
-    first = rows.select_for_update(skip_locked=True, of=("self",)).first()
+    if not Trial.objects.select_for_update().filter(id=trial_id, state__in=states).exists():
+        return []
+    rows = TrialLeg.objects.filter(waiting, trial_id=trial_id).order_by("book_id", "number")
+    first = rows.first()
     if first is None:
         return []
-    mine = rows.filter(book=first.book_id).select_for_update(skip_locked=True, of=("self",))
-    found = list(mine.select_related("trial__account__market")[:TURNS_AT_ONCE])
+    found = list(rows.filter(book=first.book_id).select_related("trial__account__market")[:TURNS_AT_ONCE])
     for leg in found:
         leg.state, leg.claimed_at, leg.attempts = TrialLeg.State.RUNNING, now, leg.attempts + 1
     TrialLeg.objects.bulk_update(found, ["state", "claimed_at", "attempts"])

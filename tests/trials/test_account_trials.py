@@ -16,8 +16,10 @@ from bots.models import Bot
 from bots.services import Wish, pause_bot, switch_mode
 from portfolio.jobs import modes as mode_jobs
 from portfolio.models import Account, AuditEntry, HandOver
+from portfolio.selectors.allocations import newest_version as newest_shares
 from portfolio.selectors.modes import active_books, newest_version
 from portfolio.services import kill, open_account, release_kill, set_allocations
+from portfolio.services.allocations import UnableToAllocate
 from portfolio.services.modes import UnableToSwitch
 from portfolio.writers.books import open_book
 from tests.bots.conftest import NOW, Desk, clock, desk, quiet
@@ -253,7 +255,12 @@ def test_a_proposal_without_grounds_is_applied_only_by_somebody_who_says_so(pair
     assert refused.value.code == "TRIAL_SUPPORTS_NO_CHOICE"
     assert "TRIAL_TRADES_FEW" in {one["code"] for one in refused.value.facts["obstacles"]}
 
-    plan = services.apply_proposal(trial_id=trial.pk, by=None, now=NOW, despite_doubts=True)
+    shares = newest_shares(pair.account.pk)
+    seen = shares.number if shares else 0
+    with pytest.raises(UnableToAllocate) as outrun:
+        services.apply_proposal(trial_id=trial.pk, by=None, now=NOW, despite_doubts=True, expected=seen + 1)
+    assert outrun.value.code == "ALLOCATION_STALE"
+    plan = services.apply_proposal(trial_id=trial.pk, by=None, now=NOW, despite_doubts=True, expected=seen)
     assert {share.percent for share in plan.shares} == {D(0)}, "nobody earned anything: cash is the choice"
     assert selectors.trial(trial.pk).applied_version == plan.number
     entry = AuditEntry.objects.get(action="trial.apply")

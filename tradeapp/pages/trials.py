@@ -14,6 +14,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from portfolio.models import Account
+from portfolio.selectors.allocations import newest_version
 from tradeapp.pages.views import page_context
 from trading.trial_choice import CAP_PERCENT, WEIGHTS
 from trials import selectors
@@ -58,7 +59,7 @@ def trial(request: HttpRequest, trial_id: int) -> HttpResponse:
         found = selectors.trial(trial_id)
     except selectors.NoSuchTrial as error:
         raise Http404(str(error)) from error
-    compared = selectors.compare(found)
+    compared, shares = selectors.compare(found), newest_version(found.account_id)
     context = page_context(request, "trials") | {
         "trial": found,
         "view": trial_view(found, now=timezone.now()),
@@ -66,6 +67,7 @@ def trial(request: HttpRequest, trial_id: int) -> HttpResponse:
         "can_cancel": found.state in (Trial.State.QUEUED, Trial.State.RUNNING),
         "can_resume": found.state in (Trial.State.CANCELLED, Trial.State.FAILED),
         "rows": _rows(compared),
+        "shares_version": shares.number if shares else 0,
         "compared": compared,
         "drawn": comparison_view(found, compared)["items"],
         "grave": [doubt for doubt in compared.doubts if doubt.is_grave],
