@@ -79,17 +79,38 @@ class BacktestFill(models.Model):
         return f"{self.side} {self.quantity} at {self.price}"
 
 
-class Sweep(models.Model):
-    """Many combinations of parameters, asked for once and tried once."""
+class Study(models.Model):
+    """What every job over a stretch of candles that workers share has: its costs, its fingerprints and how far it is."""
 
     class State(models.TextChoices):
-        """Where a sweep stands."""
+        """Where a study stands."""
 
         QUEUED = "queued"
         RUNNING = "running"
         DONE = "done"
         CANCELLED = "cancelled"
         FAILED = "failed"
+
+    begin_at = models.DateTimeField()
+    end_at = models.DateTimeField()
+    folder = models.CharField(max_length=500, blank=True, help_text="Folder of Parquet candles; empty for the database")
+    fee = models.DecimalField(max_digits=38, decimal_places=18)
+    half_spread = models.DecimalField(max_digits=38, decimal_places=18)
+    slippage = models.DecimalField(max_digits=38, decimal_places=18)
+    source_hash = models.CharField(max_length=64, help_text="SHA-256 of the code that decides")
+    state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
+    error = models.TextField(blank=True)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class Sweep(Study):
+    """Many combinations of parameters, asked for once and tried once."""
 
     strategy = models.CharField(max_length=64)
     grid = models.JSONField(help_text="The values of each parameter, in order")
@@ -98,23 +119,10 @@ class Sweep(models.Model):
     seed = models.PositiveIntegerField(default=0)
     symbol = models.CharField(max_length=32)
     interval = models.CharField(max_length=4)
-    folder = models.CharField(max_length=500, blank=True, help_text="Folder of Parquet candles; empty for the database")
-    begin_at = models.DateTimeField()
-    end_at = models.DateTimeField()
     allocation = models.DecimalField(max_digits=38, decimal_places=18)
-    fee = models.DecimalField(max_digits=38, decimal_places=18)
-    half_spread = models.DecimalField(max_digits=38, decimal_places=18)
-    slippage = models.DecimalField(max_digits=38, decimal_places=18)
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of everything above")
-    source_hash = models.CharField(max_length=64, help_text="SHA-256 of the code that decides")
     data_hash = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the candles, once a worker has read them")
     trials = models.PositiveIntegerField()
-    state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
-    error = models.TextField(blank=True)
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
-    requested_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         indexes = [models.Index(fields=["state", "requested_at"], name="sweep_waiting")]
@@ -160,29 +168,14 @@ class SweepChunk(models.Model):
         return f"trials {self.begin} to {self.end} of sweep {self.sweep_id} ({self.state})"
 
 
-class PlanComparison(models.Model):
+class PlanComparison(Study):
     """Plans of a whole account, simulated over the same candles and put side by side."""
 
-    State = Sweep.State
-
-    begin_at = models.DateTimeField()
-    end_at = models.DateTimeField()
     capital = models.DecimalField(max_digits=38, decimal_places=18)
     interval = models.CharField(max_length=4, blank=True, help_text="For all bots; empty: each its own")
     base_interval = models.CharField(max_length=4, blank=True, help_text="Candles to match on; empty: the shortest")
-    folder = models.CharField(max_length=500, blank=True, help_text="Folder of Parquet candles; empty for the database")
-    fee = models.DecimalField(max_digits=38, decimal_places=18)
-    half_spread = models.DecimalField(max_digits=38, decimal_places=18)
-    slippage = models.DecimalField(max_digits=38, decimal_places=18)
     is_limited = models.BooleanField(help_text="Whether the caps of the day and the limit on an order's value hold")
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of everything above and of the plans")
-    source_hash = models.CharField(max_length=64, help_text="SHA-256 of the code that decides")
-    state = models.CharField(max_length=9, choices=Sweep.State.choices, default=Sweep.State.QUEUED)
-    error = models.TextField(blank=True)
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
-    requested_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         indexes = [models.Index(fields=["state", "requested_at"], name="comparison_waiting")]
