@@ -7,9 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db.models import Model
 from django.forms import ModelForm
-from django.http import HttpRequest
 from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
@@ -20,7 +18,7 @@ from unfold.widgets import (
 )
 
 from bots import services
-from marketdata.admin import ReadOnlyAdmin
+from marketdata.admin import AskingAdmin, ReadOnlyAdmin
 from portfolio.models import Account, BookTransfer, HandOver, ModeVersion
 from portfolio.models.modes import POLICIES
 from portfolio.services.modes import UnableToSwitch
@@ -81,41 +79,24 @@ class SwitchForm(ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(ModeVersion)
-class ModeVersionAdmin(ReadOnlyAdmin):
+class ModeVersionAdmin(AskingAdmin):
     """Who chose which mode and why; adding one switches."""
 
     list_display = ("number", "account", "mode", "book", "budget", "set_by", "set_at", "reason")
     list_select_related = ("account", "book", "set_by")
     ordering = ("-id",)
+    asking_form = SwitchForm
+    asking_permission = "portfolio.change_account"
 
-    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        """Let those who may change accounts switch."""
-        user = request.user
-        return bool(user.is_active and user.is_staff and user.has_perm("portfolio.change_account"))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """Show a choice that was made as text."""
-        return super().get_readonly_fields(request, obj) if obj is not None else ()
-
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """Show the form of a new choice, or the columns of one that was made."""
-        return list(SwitchForm.base_fields) if obj is None else self.get_readonly_fields(request, obj)
-
-    def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> Any:
-        """Build the form of a new choice."""
-        return SwitchForm
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Switch through the service, which writes the version."""
-        assert isinstance(request.user, User)
-        version = services.switch_mode(
+    def ask(self, form: Any, *, by: User) -> ModeVersion:
+        """Switch."""
+        return services.switch_mode(
             account_id=form.cleaned_data["account"].pk,
             wish=form.wish(),
-            by=request.user,
+            by=by,
             now=timezone.now(),
             reason=form.cleaned_data["reason"],
         )
-        vars(obj).update({name: value for name, value in vars(version).items() if name != "_state"})
 
 
 @admin.register(HandOver)

@@ -7,7 +7,9 @@ from functools import cache
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db.models import DecimalField, Model
+from django.forms import ModelForm
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
@@ -67,6 +69,41 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Refuse to delete."""
         return False
+
+
+class AskingAdmin(ReadOnlyAdmin):
+    """Shows rows, and asks for a new one with a form of its own, through the service that everybody asks."""
+
+    asking_form: type[ModelForm[Any]]
+    # Whoever has it may ask.
+    asking_permission: str
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        """Let those ask who have the permission."""
+        user = request.user
+        return bool(user.is_active and user.is_staff and user.has_perm(self.asking_permission))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Show what was asked for as text."""
+        return super().get_readonly_fields(request, obj) if obj is not None else ()
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Show the form, or the columns of what was asked for."""
+        return list(self.asking_form.base_fields) if obj is None else self.get_readonly_fields(request, obj)
+
+    def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> Any:
+        """Build the form."""
+        return self.asking_form
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Ask the service, and show the row that it wrote."""
+        assert isinstance(request.user, User)
+        row = self.ask(form, by=request.user)
+        vars(obj).update({name: value for name, value in vars(row).items() if name != "_state"})
+
+    def ask(self, form: Any, *, by: User) -> Model:
+        """Ask the service for what the form says, and return the row it wrote."""
+        raise NotImplementedError
 
 
 @admin.register(Market)

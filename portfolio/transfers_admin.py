@@ -7,9 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db.models import Model
 from django.forms import ModelForm
-from django.http import HttpRequest
 from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
@@ -18,7 +16,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from marketdata.admin import ReadOnlyAdmin
+from marketdata.admin import AskingAdmin
 from portfolio.models import Account, AccountTransfer
 from portfolio.services.transfers import TransferWish, UnableToTransfer, preview_transfer, request_transfers
 
@@ -67,33 +65,17 @@ class TransferForm(ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(AccountTransfer)
-class AccountTransferAdmin(ReadOnlyAdmin):
+class AccountTransferAdmin(AskingAdmin):
     """What moved between accounts, and what became of it; adding one asks for a transfer."""
 
     list_display = ("client_id", "sender", "receiver", "amount", "asset", "state", "recorded_at", "ended_at", "requested_by")
     list_select_related = ("sender", "receiver", "requested_by")
     list_filter = ("state",)
     ordering = ("-id",)
+    asking_form = TransferForm
+    asking_permission = "portfolio.change_account"
 
-    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        """Let those who may change accounts ask for transfers."""
-        user = request.user
-        return bool(user.is_active and user.is_staff and user.has_perm("portfolio.change_account"))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """Show a transfer that was asked for as text."""
-        return super().get_readonly_fields(request, obj) if obj is not None else ()
-
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """Show the form of a new transfer, or the columns of one."""
-        return list(TransferForm.base_fields) if obj is None else self.get_readonly_fields(request, obj)
-
-    def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> Any:
-        """Build the form of a new transfer."""
-        return TransferForm
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Ask through the service, which writes the transfer down."""
-        assert isinstance(request.user, User)
-        (row,) = request_transfers([form.wish()], by=request.user, now=timezone.now())
-        vars(obj).update({name: value for name, value in vars(row).items() if name != "_state"})
+    def ask(self, form: Any, *, by: User) -> AccountTransfer:
+        """Ask for the transfer."""
+        (row,) = request_transfers([form.wish()], by=by, now=timezone.now())
+        return row
