@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from pytest_django.live_server_helper import LiveServer
 
+PASSWORD = "a long enough password"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run"]
 ARGUMENTS += ["--disable-component-update", "--disable-sync"]
@@ -30,6 +34,17 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def administrator(browser: Browser, server: LiveServer, *, width: int = 1440) -> Iterator[Page]:
+    """Open a page of this process's own server, signed in as an administrator whose password is PASSWORD."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("admin", password=PASSWORD))
+    context = browser.new_context(viewport={"width": width, "height": 900}, base_url=server.url)
+    context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": server.url}])
+    yield context.new_page()
+    context.close()
 
 
 def sign_in(browser: Browser, *, link: str, width: int = 1440, height: int = 900) -> tuple[Page, list[str]]:

@@ -7,27 +7,16 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
-from django.contrib.auth.models import User
-from django.test import Client
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from portfolio.models import AllocationVersion, RiskLimits
 from portfolio.selectors import book_numbers
-from tests.journeys.browser import chromium
+from tests.journeys.browser import PASSWORD, administrator
 from tests.portfolio.world import World, build
 from trading.orders import ExchangeStatus
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(300)]
-PASSWORD = "a long enough password"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    # The driver runs a loop in this thread, and the database is asked from it between the browser's steps.
-    with pytest.MonkeyPatch.context() as patch, chromium() as started:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        yield started
 
 
 @pytest.fixture
@@ -44,12 +33,8 @@ def world(browser: Browser, transactional_db: None) -> World:
 
 @pytest.fixture
 def page(world: World, live_server: LiveServer, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    client = Client()
-    client.force_login(User.objects.create_superuser("admin", password=PASSWORD))
-    context = browser.new_context(viewport={"width": request.param, "height": 900}, base_url=live_server.url)
-    context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}])
-    yield context.new_page()
-    context.close()
+    with administrator(browser, live_server, width=request.param) as found:
+        yield found
 
 
 @pytest.mark.parametrize("page", [1440, 390], indirect=True)

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
@@ -19,19 +17,11 @@ from marketdata.history import catalog, jobs
 from marketdata.models import HistoryJob, SourceState
 from tests.history_fetcher.mirror import Mirror, drips, serving
 from tests.history_fetcher.rows import rows_of
-from tests.journeys.browser import chromium
+from tests.journeys.browser import administrator
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(300)]
 PATIENCE_MS = 60_000
 MONTH = "data/spot/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2024-11.zip"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    # The driver runs a loop in this thread, and the database is asked from it between the browser's steps.
-    with pytest.MonkeyPatch.context() as patch, chromium() as started:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        yield started
 
 
 @pytest.fixture
@@ -68,14 +58,9 @@ def worker(transactional_db: None, root: Path) -> Iterator[None]:
 
 @pytest.fixture
 def page(worker: None, live_server: LiveServer, browser: Browser) -> Iterator[Page]:
-    client = Client()
-    client.force_login(User.objects.create_superuser("admin", password="a long enough password"))
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=live_server.url)
-    context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}])
-    found = context.new_page()
-    found.set_default_timeout(PATIENCE_MS)
-    yield found
-    context.close()
+    with administrator(browser, live_server) as found:
+        found.set_default_timeout(PATIENCE_MS)
+        yield found
 
 
 def test_candles_are_fetched_stopped_fetched_on_and_repaired(page: Page, mirror: Mirror, root: Path) -> None:
