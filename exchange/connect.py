@@ -105,6 +105,16 @@ def profile(*, exchange: str = "binance", is_local: bool) -> VenueProfile:
     return LOCAL_VENUE if is_local else TRADABLE[exchange]
 
 
+def buy_fee_quote_ppm(exchange: str, *known_ppm: int) -> int:
+    """Return what an exchange may take of a buy in quote, in millionths: the most it takes, or more where more is known.
+
+    Zero where it takes its fee elsewhere. The fee of an order that rests may rise with the account's tier, so the tier of
+    today proves nothing.
+    """
+    terms = TRADABLE.get(exchange)
+    return max(terms.buy_fee_quote_ppm, *known_ppm) if terms is not None and terms.buy_fee_quote_ppm else 0
+
+
 def check_permissions(permissions: KeyPermissions) -> None:
     """Refuse a key that can move money out, or that cannot trade (S01)."""
     demand_rights(permissions, role=TRADE)

@@ -26,6 +26,8 @@ class VenueProfile:
     # How long an accepted order may stay invisible to reads; and when every read since has been whole and said no.
     visibility_seconds: float
     visibility_proven_seconds: float
+    # The most it takes of anybody's buy in quote, in millionths; 0: it takes what was bought, or a third asset.
+    buy_fee_quote_ppm: int = 0
     # What it asks of whoever listens to its public streams.
     stream_terms: Terms = field(default_factory=Terms)
 
@@ -53,7 +55,8 @@ BINANCE: Final = VenueProfile(
 # The same matching engine in another house, with fewer people at the door: the same bounds until somebody measures others.
 BINANCE_US: Final = replace(BINANCE)
 # Its signatures are good for two minutes, so a request may be that old; all else as cautious as for Binance.
-COINBASE: Final = replace(BINANCE, recv_window_ms=120_000)
+# A fee is quote, whichever side; its first tier pays the most, 1.2 percent for taking.
+COINBASE: Final = replace(BINANCE, recv_window_ms=120_000, buy_fee_quote_ppm=12_000)
 # The venue answers within one step of its loop and shows at once what it did; both are part of its contract.
 LOCAL_VENUE: Final = VenueProfile(
     recv_window_ms=2000,

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from exchange.connect import buy_fee_quote_ppm
+
 
 class Market(models.Model):
     """One exchange's market in one epoch; another replay is another market."""
@@ -29,6 +31,11 @@ class Market(models.Model):
 
     def __str__(self) -> str:
         return f"{self.exchange} ({self.label})"
+
+    @property
+    def buy_fee_ppm(self) -> int:
+        """Return what may be taken of a buy's quote, in millionths; 0 where the fee is what was bought or a third asset."""
+        return buy_fee_quote_ppm(self.exchange, self.taker_fee_ppm, self.maker_fee_ppm)
 
 
 class Instrument(models.Model):

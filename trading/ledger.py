@@ -26,6 +26,9 @@ R = TypeVar("R")
 ZERO: Final = Decimal(0)
 UNIT: Final = Decimal("0.00000001")
 CENT: Final = Decimal("0.01")
+# An exchange rounds the fee of each trade up: so much is held beyond the rate for a hundred trades of an order.
+FEE_ROUNDING: Final = 100 * UNIT
+_MILLION: Final = 1_000_000
 _STORED: Final = Decimal(1).scaleb(-18)
 _DIGITS_STORED: Final = 38
 
@@ -128,14 +131,39 @@ def plain(amount: Decimal) -> str:
     return format(EXACT.normalize(amount), "f") if amount else "0"
 
 
-def worst_case(*, side: str, quantity: Decimal, filled: Decimal, price: Decimal | None) -> Decimal:
-    """Answer what an order may still cost: quote for a buy at its limit, base for a sell (I-08)."""
+class QuoteFee(NamedTuple):
+    """What an exchange may take of a buy in quote: its rate, and what the order's trades have spent and paid so far."""
+
+    ppm: int = 0
+    spent: Decimal = ZERO
+    paid: Decimal = ZERO
+
+
+NO_QUOTE_FEE: Final = QuoteFee()
+
+
+def worst_case(*, side: str, quantity: Decimal, filled: Decimal, price: Decimal | None, fee: QuoteFee = NO_QUOTE_FEE) -> Decimal:
+    """Answer what an order may still cost: quote for a buy at its limit with its fee, base for a sell (I-08)."""
     remaining = quantity - filled
     if side == "sell":
         return remaining
     if price is None:
         raise ValueError("A buy without a limit has no worst case; entries are limit orders")
-    return remaining * price
+    cost = remaining * price
+    if not fee.ppm or remaining == ZERO:
+        return cost
+    # Of the whole order, less what is paid: whatever its trades are like, each finds its fee among what it frees.
+    whole = ceil_to((fee.spent + cost) * fee.ppm / _MILLION, UNIT) + FEE_ROUNDING
+    return cost + max(whole - fee.paid, ZERO)
+
+
+def spendable(free: Decimal, *, fee_ppm: int, orders: int) -> Decimal:
+    """Answer how much of free quote so many buys may cost together, so that their fees in quote still fit beside them."""
+    if not fee_ppm:
+        return free
+    # Each order holds its fee rounded up and the rounding of its trades.
+    beside = orders * (FEE_ROUNDING + UNIT)
+    return max((free - beside) * _MILLION // ((_MILLION + fee_ppm) * UNIT) * UNIT, ZERO)
 
 
 class Split(NamedTuple):

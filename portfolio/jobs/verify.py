@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
 
 from portfolio import selectors
 from portfolio.models import (
@@ -34,6 +34,8 @@ from trading.positions import fold, fold_first_in_first_out
 
 Kind = LedgerAccount.Kind
 _FAR: Final = 2**62
+# Fees that the reservation of a buy allows for; a rebate is a gift.
+_FORESEEN: Final = Q(order__fee_ppm__gt=0, fee__gt=0, fee_asset=F("instrument__quote"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +123,14 @@ def check_fills(account: Account) -> list[Finding]:
     """Check that orders count exactly their fills (I-15) and that every fill has its transaction."""
     findings = []
     sums = {
-        order_id: (quantity, quote)
-        for order_id, quantity, quote in Fill.objects.filter(account=account, order__isnull=False)
+        order_id: (quantity, quote, fee or ZERO)
+        for order_id, quantity, quote, fee in Fill.objects.filter(account=account, order__isnull=False)
         .values_list("order")
-        .annotate(quantity_sum=Sum("quantity"), quote_sum=Sum("quote_quantity"))
+        .annotate(quantity_sum=Sum("quantity"), quote_sum=Sum("quote_quantity"), fee_sum=Sum("fee", filter=_FORESEEN))
     }
     for order in Order.objects.filter(account=account):
-        if (order.filled_quantity, order.filled_quote) != sums.get(order.pk, (ZERO, ZERO)):
+        counted = (order.filled_quantity, order.filled_quote, order.filled_fee)
+        if counted != sums.get(order.pk, (ZERO, ZERO, ZERO)):
             findings.append(Finding("I-15", f"{order.client_order_id} does not count exactly its fills"))
         if order.status == Order.Status.FILLED and order.filled_quantity != order.quantity:
             findings.append(Finding("I-15", f"{order.client_order_id} is filled but lacks fills"))

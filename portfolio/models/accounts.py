@@ -81,6 +81,11 @@ class Account(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def buy_fee_ppm(self) -> int:
+        """Return what the exchange may take of a buy's quote, in millionths; 0 where it takes its fee elsewhere."""
+        return self.market.buy_fee_ppm
+
 
 class Credential(models.Model):
     """An API key, encrypted; the secret is never shown again."""

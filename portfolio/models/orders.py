@@ -123,6 +123,10 @@ class Order(models.Model):
     executed_quote = MoneyField(default=0, help_text="As the exchange says")
     filled_quantity = MoneyField(default=0, help_text="Sum of posted fills")
     filled_quote = MoneyField(default=0)
+    fee_ppm = models.PositiveIntegerField(
+        default=0, help_text="Fee in quote that the reservation allows for, in millionths; 0: the fee is not taken in quote"
+    )
+    filled_fee = MoneyField(default=0, help_text="Fees in quote of posted fills, where the reservation allows for them")
     cancel_requested_at = models.DateTimeField(null=True, help_text="Wall time")
     cancel_sent_at = models.DateTimeField(null=True, help_text="Wall time")
     attempt = models.PositiveSmallIntegerField(default=0)

@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from django.db.models import F
 
 from portfolio.models import Book, Fill, Intent, LedgerAccount, Order, Position
-from trading.ledger import UNIT, ZERO, exactly
+from trading.ledger import UNIT, ZERO, exactly, spendable
+from trading.strategy import MAX_ORDERS
 
 Kind = LedgerAccount.Kind
 RESTORED = "RESTORED"
@@ -78,24 +80,19 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
     `since` is the highest fill id each book's last step has seen. Ids are given under the account's lock, so
     none can appear below a cursor later; market time could not tell a fill of the opening tick from one after it.
     """
-    books = Book.objects.filter(id__in=book_ids).values_list("id", "account", "account__quote_asset", "base_equity", "pending")
-    accounts, quotes, bases, leaving = {}, {}, {}, {}
-    for book_id, account_id, quote, base_equity, pending in books:
-        accounts[book_id], quotes[book_id], bases[book_id] = account_id, quote, base_equity
-        leaving[book_id] = max(-pending, ZERO)
+    books = {book.pk: book for book in Book.objects.filter(id__in=book_ids).select_related("account__market")}
+    accounts = {pk: book.account_id for pk, book in books.items()}
     balances = _balances(book_ids)
     orders = _orders(book_ids)
     fills, newest = _fills(book_ids, since)
     held = _positions(book_ids, balances, orders)
+    money = {book_id: _money(books[book_id], balances) for book_id in book_ids}
     return {
         book_id: BookExact(
             book_id=book_id,
-            allocation_units=_units(bases[book_id]),
-            # Cash that a smaller share takes out as it comes free is not the strategy's to spend any more.
-            free_units=_units(max(balances[book_id, Kind.AVAILABLE, quotes[book_id]] - leaving[book_id], ZERO)),
-            locked_units=_units(
-                balances[book_id, Kind.RESERVED, quotes[book_id]] + balances[book_id, Kind.DEFICIT, quotes[book_id]]
-            ),
+            allocation_units=_units(books[book_id].base_equity),
+            free_units=_units(money[book_id].free),
+            locked_units=_units(money[book_id].locked),
             # Nothing older than what the account has posted by now can come later, whoever's it is.
             last_fill_id=max(since.get(book_id, 0), newest.get(accounts[book_id], 0)),
             positions=held[book_id],
@@ -104,6 +101,23 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
         )
         for book_id in book_ids
     }
+
+
+class _Money(NamedTuple):
+    free: Decimal
+    locked: Decimal
+
+
+def _money(book: Book, balances: Mapping[tuple[int, str, str], Decimal]) -> _Money:
+    """Split a book's quote into what its strategy may spend, and what else it is worth."""
+    free, reserved, deficit = (
+        balances[book.pk, kind, book.account.quote_asset] for kind in (Kind.AVAILABLE, Kind.RESERVED, Kind.DEFICIT)
+    )
+    # Cash that a smaller share takes out as it comes free is not the strategy's to spend any more.
+    own = max(free - max(-book.pending, ZERO), ZERO)
+    # Nor is what the exchange will take for its fees: a strategy that may spend it all sizes an order that is refused.
+    spent_most = spendable(own, fee_ppm=book.account.buy_fee_ppm, orders=MAX_ORDERS)
+    return _Money(spent_most, own - spent_most + reserved + deficit)
 
 
 def _balances(book_ids: Collection[int]) -> dict[tuple[int, str, str], Decimal]:

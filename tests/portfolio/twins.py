@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
+from marketdata.models import Market
 from portfolio.models import Account, Book, Fill, Intent, LedgerAccount, Order, Position
 from portfolio.writers.store import PostgresStore, claim_order, open_desk
 from tests.portfolio.exchange import Exchange, Resting
@@ -32,8 +33,8 @@ FINAL = (ExchangeStatus.FILLED, ExchangeStatus.CANCELED, ExchangeStatus.EXPIRED,
 
 ORDER = (
     "status", "final_status", "reason", "message", "exchange_order_id", "side", "type", "time_in_force", "quantity", "price",
-    "stop_price", "executed_quantity", "executed_quote", "filled_quantity", "filled_quote", "cancel_requested_at", "attempt",
-    "epoch", "acknowledged_at", "closed_at", "market_at",
+    "stop_price", "executed_quantity", "executed_quote", "filled_quantity", "filled_quote", "fee_ppm", "filled_fee",
+    "cancel_requested_at", "attempt", "epoch", "acknowledged_at", "closed_at", "market_at",
 )  # fmt: skip
 HELD = ("asset", "initial", "remaining", "posted", "voided")
 INTENT = (
@@ -54,6 +55,9 @@ class Twins:
         self.dice = random.Random(seed)
         self.world = build(balances={"USDT": D("9882.31")}, books=3, percent="30")
         Book.objects.update(position_cap_percent=100)
+        if seed % 2:
+            # Every other pair trades where the fee of a buy is taken in quote.
+            Market.objects.update(exchange="coinbase")
         self.exchange: Exchange = self.world.exchange
         self.memory = copied(self.world)
         self.on_their_way: list[TradeReport] = []
@@ -296,7 +300,7 @@ def copied(world: World) -> Memory:
     row = plain.Account(
         pk=account.pk,
         deploy=account.deploy,
-        **{name: getattr(account, name) for name in (*ACCOUNT, "synced_through_at")},
+        **{name: getattr(account, name) for name in (*ACCOUNT, "synced_through_at", "buy_fee_ppm")},
     )
     caps = ("base_equity", "position_cap_percent", "orders_per_minute", "is_active")
     books = [

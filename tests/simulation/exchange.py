@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from random import Random
 from typing import Final
 
 ZERO: Final = Decimal(0)
 _TINY: Final = Decimal("0.00000001")
 FEE_RATE: Final = Decimal("0.001")
+# Of an exchange that takes every fee in quote, of buys as well, and rounds each up.
+FEE_RATE_QUOTE: Final = Decimal("0.006")
 FEE_RATE_BNB: Final = Decimal("0.00075")
 FINAL: Final = ("CANCELED", "EXPIRED", "EXPIRED_IN_MATCH", "FILLED", "REJECTED")
 
@@ -41,6 +43,8 @@ class VenueOrder:
     stop_price: Decimal | None
     visible_at: float
     prevention: str = "EXPIRE_TAKER"
+    # Quote that is locked for the fee of a buy, where fees are taken in quote.
+    fee_held: Decimal = ZERO
     executed: Decimal = ZERO
     cost: Decimal = ZERO
     status: str = "NEW"
@@ -110,6 +114,7 @@ class Exchange:
         self.lag_seconds: Callable[[], float] = lambda: 0.0
         self.is_thin = False
         self.fees_in_bnb = True
+        self.fees_in_quote = False
         self.is_halted = False
         self.self_trades: list[tuple[VenueOrder, VenueOrder]] = []
         self.flows = 0
@@ -127,13 +132,15 @@ class Exchange:
             raise Refusal(400, -2010, "Duplicate order sent.")
         self._check(pair, side, kind, quantity, price, stop_price)
         asset, amount = (pair.quote, quantity * price) if side == "buy" and price is not None else (pair.base, quantity)
-        if self.free[asset] < amount:
+        fee_held = self._fee_of(amount) if self.fees_in_quote and asset == pair.quote else ZERO
+        if self.free[asset] < amount + fee_held:
             raise Refusal(400, -2010, "Account has insufficient balance for requested action.")
-        self.free[asset] -= amount
-        self.locked[asset] += amount
+        self.free[asset] -= amount + fee_held
+        self.locked[asset] += amount + fee_held
         order = VenueOrder(
             len(pair.orders) + 1, name, symbol, side, kind, time_in_force, quantity, price, stop_price,
             visible_at=self._clock() + self.lag_seconds(), prevention=prevention or "EXPIRE_TAKER",
+            fee_held=fee_held,
         )  # fmt: skip
         pair.orders[order.number] = order
         self.tell("order", order)
@@ -200,6 +207,13 @@ class Exchange:
         sums = {asset: self.free[asset] + self.locked[asset] for asset in sorted(self.free.keys() | self.locked.keys())}
         return {asset: total for asset, total in sums.items() if total}
 
+    def locked_without_fees(self) -> dict[str, Decimal]:
+        """Return what orders lock by their size and price alone."""
+        locked = dict(self.locked)
+        for pair in self.pairs.values():
+            locked[pair.quote] = locked.get(pair.quote, ZERO) - sum(order.fee_held for order in pair.orders.values())
+        return locked
+
     def _check(self, pair: Pair, side: str, kind: str, quantity: Decimal, price: Decimal | None, stop: Decimal | None) -> None:
         if quantity <= ZERO or quantity % pair.lot:
             raise Refusal(400, -1013, "Filter failure: LOT_SIZE")
@@ -262,13 +276,32 @@ class Exchange:
             self.locked[pair.base] -= quantity
             self.free[pair.quote] += cost
         fee, fee_asset = self._fee(pair, order.side, quantity, cost)
-        self.free[fee_asset] -= fee
+        self._charge(order, fee, fee_asset)
         order.status = "PARTIALLY_FILLED" if order.left else "FILLED"
         trade = VenueTrade(len(pair.trades) + 1, order, price, quantity, fee, fee_asset, is_maker, self._clock())
         pair.trades.append(trade)
         self.tell("trade", trade)
 
+    def _charge(self, order: VenueOrder, fee: Decimal, asset: str) -> None:
+        """Take a fee: from what the order holds for it first; what is held beyond the last trade is free again."""
+        held = min(fee, order.fee_held)
+        order.fee_held -= held
+        self.locked[asset] -= held
+        self.free[asset] -= fee - held
+        if not order.left:
+            self._free_fee(order, asset)
+
+    def _free_fee(self, order: VenueOrder, asset: str) -> None:
+        self.locked[asset] -= order.fee_held
+        self.free[asset] += order.fee_held
+        order.fee_held = ZERO
+
+    def _fee_of(self, cost: Decimal) -> Decimal:
+        return (cost * FEE_RATE_QUOTE).quantize(_TINY, ROUND_CEILING)
+
     def _fee(self, pair: Pair, side: str, quantity: Decimal, cost: Decimal) -> tuple[Decimal, str]:
+        if self.fees_in_quote:
+            return self._fee_of(cost), pair.quote
         in_bnb = (cost * FEE_RATE_BNB / 400).quantize(_TINY, ROUND_FLOOR)
         if self.fees_in_bnb and self.free["BNB"] >= in_bnb > ZERO:
             return in_bnb, "BNB"
@@ -280,5 +313,6 @@ class Exchange:
         amount = order.left * order.price if order.side == "buy" and order.price is not None else order.left
         self.locked[asset] -= amount
         self.free[asset] += amount
+        self._free_fee(order, asset)
         order.status = status
         self.tell("order", order)

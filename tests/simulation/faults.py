@@ -28,6 +28,7 @@ CLASSES: Final[dict[str, tuple[float, str]]] = {
     "stream_slow": (0.25, "U07 U09"),
     "market_thin": (1.00, "E36 E37"),
     "fees_switch": (0.10, "E38"),
+    "fees_in_quote": (1.00, "I-08"),
     "market_closed": (0.02, "E21 E36"),
     "flows": (0.05, "E42"),
     "hand_trade": (0.03, "E43"),
@@ -41,6 +42,9 @@ CLASSES: Final[dict[str, tuple[float, str]]] = {
     "database_lost": (0.002, "D03"),
     "commit_unknown": (0.002, "D04"),
 }
+# An exchange that takes the fee of a buy in quote: a kind of exchange rather than a fault, and the same through a history.
+QUOTE_FEES: Final = "fees_in_quote"
+QUOTE_FEES_SHARE: Final = 0.15
 # The places of the order path at which a trader can die.
 POINTS: Final = (
     "before_sending", "after_sending", "request_written", "answer_on_its_way", "after_answer", "after_recorded", "after_trouble",
@@ -54,14 +58,17 @@ _RARE: Final = {"in_recovery": 8.0, "before_active": 8.0, "during_kill": 20.0, "
 class Faults:
     """A swarm: the subset of faults that one history knows."""
 
-    def __init__(self, random: Random, *, allowed: frozenset[str] | None = None) -> None:
+    def __init__(self, random: Random, *, seed: int = 0, allowed: frozenset[str] | None = None) -> None:
         """Draw the subset; some histories know every fault, some hardly any."""
         self.random = random
         share = random.choice((0.2, 0.5, 0.5, 0.8, 1.0))
-        self.known = frozenset(name for name in CLASSES if random.random() < share)
+        self.known = frozenset(name for name in CLASSES if name != QUOTE_FEES and random.random() < share)
         # A history without a crash proves little: half of those that drew none get one after all.
         if not self.known & {"crash", "crash_anywhere"} and random.random() < 0.8:
             self.known |= {"crash"}
+        # Drawn apart, so that a seed's history without it is what it always was.
+        if Random(f"fees of {seed}").random() < QUOTE_FEES_SHARE:
+            self.known |= {QUOTE_FEES}
         if allowed is not None:
             self.known &= allowed
         self.fired: Counter[str] = Counter()

@@ -59,7 +59,7 @@ class History:
         # What tasks die of is looked at after every step.
         self.loop.set_exception_handler(lambda _loop, _context: None)
         store = shell() if shell is not None else MemoryShell(crash_point, now=BEGIN)
-        self.world = World(self.loop, store, random, Faults(random, allowed=allowed))
+        self.world = World(self.loop, store, random, Faults(random, seed=seed, allowed=allowed))
         self.checker = Checker(self.world)
         self._random = random
         self._legs = 0

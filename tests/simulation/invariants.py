@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from datetime import UTC
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,8 @@ from trading.ledger import Pocket
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-ZERO: Final = Decimal(0)
+D = Decimal
+ZERO: Final = D(0)
 OUTSIDE: Final = ("external_flow", "external_trade", "external_fee")
 MAY_BE_NEGATIVE: Final = (*OUTSIDE, "suspense", "deficit")
 LIVE: Final = ("ready", "sending", "unknown", "open", "partial", "cancelling")
@@ -91,6 +92,10 @@ class Checker:
         ours = {asset: total for asset, total in held.items() if total}
         require("I-02", ours == exchange.totals(), f"the ledger holds {ours}, the exchange {exchange.totals()}")
         self._check_against_venue(tables)
+        # Nobody's order cost more than was held for it, unless a person's hand or an exchange that hid one had a part in it.
+        fired = self._world.faults.fired
+        excuses = [name for name in ("hand_trade", "flows", "lag_long", "fees_switch") if fired[name]]
+        require("I-08", not self.shortfalls or excuses, f"{self.shortfalls} trades cost more than was held for them")
         # Reads hid an order for longer than an exchange may: nothing else makes us take a living order for dead.
         adopted = [row.client_order_id for row in tables.orders.values() if row.reason == "ORDER_ADOPTED"]
         require("I-13", not adopted or self._world.faults.fired["lag_long"], f"{adopted} were taken for dead")
@@ -168,12 +173,22 @@ class Checker:
                 wanted = reserved[pocket.book_id, pocket.asset]
                 require("I-08", balance == wanted, f"{pocket} holds {balance}, the reservations {wanted}")
 
+    def _fee_held(self, row: Order) -> Decimal:
+        """Answer what a buy may still pay in fees, from its posted trades: 1.2 percent of all it may cost, less what is paid."""
+        if not self._world.exchange.fees_in_quote or row.filled_quantity == row.quantity:
+            return ZERO
+        fills = [fill for fill in self._world.shell.tables().fills.values() if fill.order and fill.order.pk == row.pk]
+        cost = sum((fill.quote_quantity for fill in fills), (row.quantity - row.filled_quantity) * (row.price or ZERO))
+        smallest = D("0.00000001")
+        most = (cost * D("0.012")).quantize(smallest, ROUND_CEILING) + 100 * smallest
+        return max(most - sum((fill.fee for fill in fills), ZERO), ZERO)
+
     def _check_order(self, before: Order | None, row: Order) -> None:
         held, name = row.reservation, row.client_order_id
         left = row.quantity - row.filled_quantity
         owed = ZERO
         if row.status in LIVE:
-            owed = left if row.side == "sell" else left * (row.price or ZERO)
+            owed = left if row.side == "sell" else left * (row.price or ZERO) + self._fee_held(row)
         require("I-08", held.remaining == owed, f"{name} {row.status} reserves {held.remaining}, its worst case is {owed}")
         require("I-11", held.initial == held.remaining + held.posted + held.voided, f"the reservation of {name} does not add up")
         require("I-11", min(held.remaining, held.posted, held.voided) >= ZERO, f"the reservation of {name} is overused")
@@ -268,8 +283,9 @@ class Checker:
                 )
             elif row.status in LIVE:
                 require("I-43", row.client_order_id in seen, f"{row.client_order_id} is {row.status} and not at the exchange")
-                locked[row.reservation.asset] += row.reservation.remaining
-        theirs = {asset: amount for asset, amount in self._world.exchange.locked.items() if amount}
+                # What is held for a fee is each side's own guess.
+                locked[row.reservation.asset] += row.reservation.remaining - (ZERO if row.side == "sell" else self._fee_held(row))
+        theirs = {asset: left for asset, left in self._world.exchange.locked_without_fees().items() if left}
         require("I-09", {a: n for a, n in locked.items() if n} == theirs, f"reserved {dict(locked)}, locked {theirs}")
 
     def _check_positions(self, tables: Tables) -> None:

@@ -88,6 +88,17 @@ def fee_is_dropped() -> list[Change]:
     return _everywhere(original, lambda trade, balances: original(replace(trade, fee=ledger.ZERO), balances))
 
 
+def fee_in_quote_is_not_held() -> list[Change]:
+    """A buy whose fee will be quote holds its price alone."""
+    original = ledger.worst_case
+    return _everywhere(original, lambda **values: original(**values | {"fee": ledger.NO_QUOTE_FEE}))
+
+
+def fee_in_quote_is_held_twice() -> list[Change]:
+    """What trades have paid in fees is held as if it were still to pay."""
+    return _everywhere(reservations.fee_counted, lambda *_arguments: ledger.ZERO)
+
+
 def fee_of_the_pool_is_rounded_down() -> list[Change]:
     """What a book pays the pool is rounded in the book's favour."""
     return [(settlement, "ceil_to", ledger.floor_to)]
@@ -280,7 +291,8 @@ def settle_window_is_forgotten() -> list[Change]:
 
 
 MUTANTS: Final[tuple[Callable[[], list[Change]], ...]] = (
-    fills_are_not_deduplicated, fills_on_record_are_overlooked, fee_is_dropped, fee_of_the_pool_is_rounded_down,
+    fills_are_not_deduplicated, fills_on_record_are_overlooked, fee_is_dropped,
+    fee_in_quote_is_not_held, fee_in_quote_is_held_twice, fee_of_the_pool_is_rounded_down,
     reservation_is_never_released, better_price_frees_nothing, reserve_is_skipped, capital_is_not_checked,
     crossing_is_not_checked, unknown_is_sent_again, unknown_is_called_absent_at_once, no_answer_is_a_rejection,
     epoch_is_ignored, kill_is_ignored, order_ends_before_its_fills, fill_goes_to_the_first_book, cancel_is_taken_for_done,

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from marketdata.models import Instrument as MarketInstrument
-from marketdata.models import Mark
+from marketdata.models import Mark, Market
 from portfolio import models, services
 from portfolio.jobs import coordinate as coordinator
 from portfolio.jobs import verify
@@ -175,6 +175,11 @@ class PostgresShell:
     def set_mark(self, instrument: int, price: Decimal) -> None:
         """Note the newest price."""
         Mark.objects.filter(instrument=self._instruments[instrument - 1]).update(price=price)
+
+    @_outside_the_loop
+    def take_fees_in_quote(self) -> None:
+        """Be an account of an exchange that takes the fee of a buy in quote."""
+        Market.objects.update(exchange="coinbase")
 
     @_outside_the_loop
     def verify(self) -> list[str]:

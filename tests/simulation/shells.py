@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
+from exchange.profiles import COINBASE
 from tests.simulation.memory_records import MemoryRecords
 from trading.desk import coordination
 from trading.desk.desk import Desk
@@ -70,6 +71,9 @@ class Shell(Protocol):
 
     def set_mark(self, instrument: int, price: Decimal) -> None:
         """Note the newest price."""
+
+    def take_fees_in_quote(self) -> None:
+        """Be an account of an exchange that takes the fee of a buy in quote."""
 
     def verify(self) -> list[str]:
         """Return what the product's own audit finds."""
@@ -188,6 +192,10 @@ class MemoryShell:
     def set_mark(self, instrument: int, price: Decimal) -> None:
         """Note the newest price."""
         self.memory.marks[instrument] = price
+
+    def take_fees_in_quote(self) -> None:
+        """Have buys hold their fee."""
+        self.memory.tables.account.buy_fee_ppm = COINBASE.buy_fee_quote_ppm
 
     def verify(self) -> list[str]:
         """Find nothing: the audit is the database's."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.faults import CLASSES, QUOTE_FEES
 from tests.simulation.history import History
 from tests.simulation.tiers import PERMANENT
 
 
 @pytest.mark.parametrize("seed", PERMANENT)
 def test_a_history_that_once_broke_holds(seed: int) -> None:
-    assert History(seed).run().orders > 0
+    # They broke before there was an exchange that takes fees in quote.
+    assert History(seed, allowed=frozenset(CLASSES) - {QUOTE_FEES}).run().orders > 0

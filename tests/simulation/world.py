@@ -14,7 +14,7 @@ from typing import Any, Final
 from exchange.ports import OrderTicket
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.exchange import Exchange, Pair
-from tests.simulation.faults import Faults
+from tests.simulation.faults import QUOTE_FEES, Faults
 from tests.simulation.invariants import Violation
 from tests.simulation.shells import Shell
 from tests.simulation.trader import CRASHING, SimulatedTrader
@@ -60,6 +60,9 @@ class World:
         )
         self.exchange.tell = self._tell
         self.exchange.lag_seconds = self._lag_seconds
+        if faults.strikes(QUOTE_FEES):
+            self.exchange.fees_in_quote = True
+            shell.take_fees_in_quote()
         self.traders: list[SimulatedTrader] = []
         self.stirs: list[Callable[[], None]] = []
         self.passed: Counter[str] = Counter()

@@ -10,15 +10,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from trading.ledger import (
+    FEE_ROUNDING,
     ZERO,
     Leg,
     NotZeroSum,
     Pocket,
+    QuoteFee,
     ceil_to,
     checked_legs,
     exactly,
     floor_to,
     plain,
+    spendable,
     stored,
     take,
     transaction_hash,
@@ -96,6 +99,39 @@ def test_the_hash_covers_every_part() -> None:
 def test_the_worst_case_of_an_order(side: str, price: Decimal | None, expected: Decimal) -> None:
     """I-08: quote at the limit for a buy, base for a sell."""
     assert worst_case(side=side, quantity=D("0.0038"), filled=D("0.0018"), price=price) == expected
+
+
+def test_a_fee_in_quote_is_part_of_the_worst_case() -> None:
+    """I-08: the rate on all that the order may cost, rounded up, with the rounding of its trades, less what is paid."""
+    buy = {"side": "buy", "quantity": D(3), "price": D("33.33")}
+    whole = D("99.99") + D("0.59994") + FEE_ROUNDING
+    assert worst_case(filled=ZERO, fee=QuoteFee(6000), **buy) == whole  # type: ignore[arg-type]
+    # A third of it traded at 30 and paid 0.2: the fee is that of 30 and of what is left.
+    after = worst_case(filled=D(1), fee=QuoteFee(6000, D(30), D("0.2")), **buy)  # type: ignore[arg-type]
+    assert after == D("66.66") + D("0.57996") + FEE_ROUNDING - D("0.2")
+    # Who paid more than was foreseen holds nothing more for it, and who has filled holds nothing at all.
+    assert worst_case(filled=D(1), fee=QuoteFee(6000, D(30), D(9)), **buy) == D("66.66")  # type: ignore[arg-type]
+    assert worst_case(filled=D(3), fee=QuoteFee(6000, D(90), ZERO), **buy) == ZERO  # type: ignore[arg-type]
+    assert worst_case(side="sell", quantity=D(3), filled=ZERO, price=D(9), fee=QuoteFee(6000)) == D(3)
+
+
+@given(
+    st.decimals(0, "1e6", places=8),
+    st.integers(0, 30_000),
+    st.lists(st.integers(1, 999), min_size=1, max_size=8),
+    st.integers(1, 10**6),
+)
+def test_what_may_be_spent_leaves_room_for_its_fees(free: Decimal, ppm: int, parts: list[int], tick: int) -> None:
+    """Orders that cost no more than this in all can all be reserved with their fees."""
+    most = spendable(free, fee_ppm=ppm, orders=len(parts))
+    assert ZERO <= most <= free
+    price = D(tick).scaleb(-2)
+    quantities = [floor_to(most * part / (sum(parts) * price), UNIT) for part in parts]
+    held = [worst_case(side="buy", quantity=q, filled=ZERO, price=price, fee=QuoteFee(ppm)) for q in quantities if q]
+    assert sum(held, ZERO) <= free
+    # Nothing to speak of is left lying.
+    assert ppm or most == free
+    assert most * (1_000_000 + ppm) / 1_000_000 >= free - len(parts) * D("0.00001")
 
 
 def test_a_buy_without_a_limit_has_no_worst_case() -> None:

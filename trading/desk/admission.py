@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from trading.desk import reservations
 from trading.desk.desk import Desk, others
 from trading.desk.refusals import Refusal
 from trading.desk.risk_rules import risk_refusal
@@ -108,11 +109,13 @@ def _cap_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
 
 def _capital_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
     instrument = desk.instrument(intent.instrument_id)
-    quantity = intent.lots * instrument.lot_size
-    asset, needed = instrument.base, quantity
-    if intent.side == "buy":
-        assert intent.limit_price is not None
-        asset, needed = instrument.quote, quantity * intent.limit_price
+    asset, needed = reservations.opening(
+        instrument,
+        side=intent.side,
+        quantity=intent.lots * instrument.lot_size,
+        price=intent.limit_price,
+        fee_ppm=desk.account.buy_fee_ppm,
+    )
     free = desk.available(intent.book_id, asset)
     # What a smaller share still takes out of the book is not spent again while it comes free.
     leaving = max(-desk.books[intent.book_id].pending, ZERO) if intent.side == "buy" else ZERO

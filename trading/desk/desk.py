@@ -260,7 +260,8 @@ class Desk:
         intent.state = ORDERED
         intent.lots = int(quantity / instrument.lot_size)
         self._leave_waiting(intent)
-        asset, amount = reservations.opening(instrument, side=intent.side, quantity=quantity, price=price)
+        fee_ppm = self.account.buy_fee_ppm * (intent.side == "buy")
+        asset, amount = reservations.opening(instrument, side=intent.side, quantity=quantity, price=price, fee_ppm=fee_ppm)
         order = self.store.make_order(
             book_id=intent.book_id,
             intent=intent,
@@ -273,6 +274,7 @@ class Desk:
             quantity=quantity,
             price=price,
             stop_price=stop_price,
+            fee_ppm=fee_ppm,
             filters_version=instrument.filters_version,
             market_at=self.market_at,
             created_at=self.now,

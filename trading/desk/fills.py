@@ -108,7 +108,8 @@ def _terms(desk: Desk, instrument: InstrumentRow, order: OrderRow | None, book_i
     if order is not None:
         reserved = order.reservation.remaining
         filled = order.filled_quantity + trade.quantity
-        reserved_after = worst_case(side=order.side, quantity=order.quantity, filled=filled, price=order.price)
+        fee = reservations.quote_fee(order, trade)
+        reserved_after = worst_case(side=order.side, quantity=order.quantity, filled=filled, price=order.price, fee=fee)
     fee_mark = None
     if trade.fee and trade.fee_asset not in (instrument.base, instrument.quote):
         fee_mark = desk.store.fee_mark(trade.fee_asset, instrument.quote)
@@ -201,6 +202,7 @@ def _count(desk: Desk, order: OrderRow, trade: TradeReport, settlement: Settleme
     """Count the fill on its order and reservation, and end the order if it was the last one missing."""
     order.filled_quantity += trade.quantity
     order.filled_quote += trade.quote_quantity
+    order.filled_fee += reservations.fee_counted(order, trade)
     order.exchange_order_id = order.exchange_order_id or trade.exchange_order_id
     order.acknowledged_at = order.acknowledged_at or desk.now
     # Counted before the end is looked at: the end voids what is left.

@@ -30,6 +30,7 @@ class Account(Row):
     pk: int
     deploy: str
     quote_asset: str = "USDT"
+    buy_fee_ppm: int = 0
     state: str = ACTIVE
     state_reason: str = ""
     is_killed: bool = False
@@ -164,6 +165,8 @@ class Order(Row):
     executed_quote: Decimal = ZERO
     filled_quantity: Decimal = ZERO
     filled_quote: Decimal = ZERO
+    fee_ppm: int = 0
+    filled_fee: Decimal = ZERO
     cancel_requested_at: datetime | None = None
     cancel_sent_at: datetime | None = None
     attempt: int = 0

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 from trading.desk.journal import Journal
 from trading.desk.rows import InstrumentRow, OrderRow
-from trading.ledger import ZERO, Leg, Pocket, worst_case
+from trading.ledger import NO_QUOTE_FEE, ZERO, Leg, Pocket, QuoteFee, worst_case
 from trading.order_status import LIVE
+from trading.orders import TradeReport
 from trading.settlement import AVAILABLE, DEFICIT, RESERVED, repayment
 
 
@@ -20,13 +21,34 @@ def obligation(order: OrderRow) -> Decimal:
     """Return what a live order may still cost; nothing once it has ended."""
     if order.status not in LIVE:
         return ZERO
-    return worst_case(side=order.side, quantity=order.quantity, filled=order.filled_quantity, price=order.price)
+    return worst_case(
+        side=order.side, quantity=order.quantity, filled=order.filled_quantity, price=order.price, fee=quote_fee(order)
+    )
 
 
-def opening(instrument: InstrumentRow, *, side: str, quantity: Decimal, price: Decimal | None) -> tuple[str, Decimal]:
-    """Answer which asset a new order holds, and how much of it."""
+def quote_fee(order: OrderRow, trade: TradeReport | None = None) -> QuoteFee:
+    """Return what the fee of an order is reckoned from, after a trade of it that is about to be counted."""
+    if not order.fee_ppm:
+        return NO_QUOTE_FEE
+    spent, paid = order.filled_quote, order.filled_fee
+    if trade is not None:
+        spent += trade.quote_quantity
+        paid += fee_counted(order, trade)
+    return QuoteFee(order.fee_ppm, spent, paid)
+
+
+def fee_counted(order: OrderRow, trade: TradeReport) -> Decimal:
+    """Answer how much of a trade's fee the order's reservation was made for; a rebate is a gift."""
+    is_foreseen = order.fee_ppm > 0 and trade.fee_asset == order.instrument.quote
+    return max(trade.fee, ZERO) if is_foreseen else ZERO
+
+
+def opening(
+    instrument: InstrumentRow, *, side: str, quantity: Decimal, price: Decimal | None, fee_ppm: int
+) -> tuple[str, Decimal]:
+    """Answer which asset a new order holds, and how much of it; a buy's fee in quote is held with it."""
     asset = instrument.quote if side == "buy" else instrument.base
-    return asset, worst_case(side=side, quantity=quantity, filled=ZERO, price=price)
+    return asset, worst_case(side=side, quantity=quantity, filled=ZERO, price=price, fee=QuoteFee(fee_ppm))
 
 
 def hold(journal: Journal, order: OrderRow, *, market_at: datetime) -> None:
@@ -69,7 +91,7 @@ def void(journal: Journal, order: OrderRow, *, market_at: datetime) -> bool:
         return False
     own, reserved = Pocket(AVAILABLE, order.book_id, held.asset), Pocket(RESERVED, order.book_id, held.asset)
     legs = [Leg(reserved, -left), Leg(own, left), *repayment(order.book_id, held.asset, left, journal.balance)]
-    _, opened = opening(order.instrument, side=order.side, quantity=order.quantity, price=order.price)
+    _, opened = opening(order.instrument, side=order.side, quantity=order.quantity, price=order.price, fee_ppm=order.fee_ppm)
     # An adopted order has given back once already.
     reference = order.client_order_id if held.initial == opened else _next_reference(journal, order)
     journal.post(kind="release", reference=reference, legs=legs, market_at=market_at)

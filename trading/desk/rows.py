@@ -60,6 +60,10 @@ class AccountRow(Protocol):
         """Return the asset that capital is counted in."""
 
     @property
+    def buy_fee_ppm(self) -> int:
+        """Return what the exchange may take of a buy's quote, in millionths; 0 where it takes its fee elsewhere."""
+
+    @property
     def synced_through_at(self) -> datetime | None:
         """Return the market time up to which every fill is posted."""
 
@@ -172,6 +176,9 @@ class OrderRow(Protocol):
     executed_quote: Decimal
     filled_quantity: Decimal
     filled_quote: Decimal
+    # The fee in quote that its reservation allows for, in millionths, and what its trades have paid of it.
+    fee_ppm: int
+    filled_fee: Decimal
     cancel_requested_at: datetime | None
     acknowledged_at: datetime | None
     closed_at: datetime | None

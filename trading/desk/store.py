@@ -28,7 +28,7 @@ from trading.risk import RiskRoom
 INTENT_FIELDS: Final = ("state", "lots", "limit_price", "drop_reason")
 ORDER_FIELDS: Final = (
     "status", "final_status", "reason", "message", "exchange_order_id", "executed_quantity", "executed_quote",
-    "filled_quantity", "filled_quote", "cancel_requested_at", "acknowledged_at", "closed_at",
+    "filled_quantity", "filled_quote", "filled_fee", "cancel_requested_at", "acknowledged_at", "closed_at",
 )  # fmt: skip
 RESERVATION_FIELDS: Final = ("initial", "remaining", "posted", "voided")
 POSITION_FIELDS: Final = (
