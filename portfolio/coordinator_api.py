@@ -11,12 +11,13 @@ from pydantic import StringConstraints
 
 from marketdata.schemas import Limit, RowId
 from portfolio.coordinator_view import conflicts_view, coordinator_view
-from portfolio.models import Account, Book, Order
-from portfolio.schemas.coordinator import CancelIn, ConflictsOut, CoordinatorOut
+from portfolio.models import Account, Book, DeficitCover, Order
+from portfolio.schemas.coordinator import CancelIn, ConflictsOut, CoordinatorOut, CoverIn, CoverOut
 from portfolio.schemas.orders import OrderOut
 from portfolio.selectors import coordinator as reading
 from portfolio.selectors import lists
 from portfolio.selectors.worth import worth
+from portfolio.services.deficits import cover_deficit
 from portfolio.services.orphans import cancel_order
 
 router = Router(tags=["coordinator"])
@@ -41,6 +42,22 @@ def cancel(request: HttpRequest, order_id: RowId, payload: CancelIn) -> Order:
     """Have the trader cancel one live order."""
     assert request.user.is_authenticated
     return cancel_order(order_id=order_id, by=request.user, reason=payload.reason, now=timezone.now())
+
+
+@router.post("/deficits/cover", response=CoverOut)
+def cover(request: HttpRequest, payload: CoverIn) -> DeficitCover:
+    """Buy coins at the mark for a bot that owes them, from what is unallocated or from another bot."""
+    assert request.user.is_authenticated
+    return cover_deficit(
+        account_id=_account(payload.account).pk,
+        book_id=payload.book,
+        asset=payload.asset,
+        source_id=payload.source,
+        amount=payload.amount,
+        by=request.user,
+        reason=payload.reason,
+        now=timezone.now(),
+    )
 
 
 def _account(account_id: int | None) -> Account:

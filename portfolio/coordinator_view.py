@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from portfolio.models import Book, DecisionRecord, Order, Reservation
 from portfolio.selectors import coordinator as reading
 from portfolio.selectors.coordinator import Exposure
+from portfolio.selectors.deficits import deficits
 from portfolio.selectors.gates import Gate
 from portfolio.selectors.numbers import PositionNumbers
 from portfolio.selectors.worth import Worth
@@ -49,6 +51,7 @@ def coordinator_view(worth: Worth) -> dict[str, Any]:
         "exposures": [_exposure(row, names) for row in reading.exposures(worth.positions)],
         "orders": [order_view(order) for order in live],
         "orphans": {
+            "deficits": [asdict(row) for row in deficits(account)],
             "suspense": orphans.suspense,
             "orders": [order_view(order) for order in orphans.orders],
             "trades": [

@@ -134,6 +134,7 @@ OPERATIONS: Final[dict[str, Access]] = {
     "POST allocations": Access("trade"),
     "POST allocations/rebase": Access("trade"),
     "POST orders/{order_id}/cancel": Access("trade"),
+    "POST deficits/cover": Access("risk"),
     "POST lineups/preview": Access("trade"),
     "POST lineups/apply": Access("trade"),
     "POST allocations/rollback": Access("trade"),

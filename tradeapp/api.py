@@ -31,6 +31,7 @@ from portfolio.schemas import PageOut
 from portfolio.services import UnableToAllocate, UnableToExplain, UnableToLimit, UnableToTransfer
 from portfolio.services.alarms import UnableToAcknowledge
 from portfolio.services.credentials import UnableToStore
+from portfolio.services.deficits import UnableToCover
 from portfolio.services.modes import UnableToSwitch
 from portfolio.services.orphans import UnableToCancel
 from portfolio.trader.rights import UnableToAsk
@@ -51,6 +52,7 @@ REFUSALS = (
     UnableToAllocate,
     UnableToAcknowledge,
     UnableToCancel,
+    UnableToCover,
     UnableToExplain,
     UnableToFetch,
     UnableToLimit,

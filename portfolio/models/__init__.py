@@ -6,7 +6,7 @@ from portfolio.models.allocations import AllocationVersion, RebaseClock
 from portfolio.models.audit import AuditEntry
 from portfolio.models.books import Allocation, Book, EquityPoint
 from portfolio.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction
-from portfolio.models.modes import BookTransfer, HandOver, ModeVersion, RotationSlot
+from portfolio.models.modes import BookTransfer, DeficitCover, HandOver, ModeVersion, RotationSlot
 from portfolio.models.orders import DecisionRecord, Fill, Intent, Order, Position, Reservation
 from portfolio.models.reconciliation import Reconciliation, ReconciliationLine
 from portfolio.models.risk import RiskDay, RiskLatch, RiskLimits
@@ -24,6 +24,7 @@ __all__ = [
     "BookTransfer",
     "Credential",
     "DecisionRecord",
+    "DeficitCover",
     "EquityPoint",
     "Fill",
     "HandOver",

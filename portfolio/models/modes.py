@@ -117,6 +117,29 @@ class HandOver(models.Model):
         return f"hand-over {self.epoch}"
 
 
+class DeficitCover(models.Model):
+    """Coins that paid what a book owed, bought at their mark; the ledger's movement carries them and their price."""
+
+    book = models.ForeignKey(Book, on_delete=models.PROTECT, related_name="covers")
+    source = models.ForeignKey(
+        Book, null=True, on_delete=models.PROTECT, related_name="covers_given", help_text="Empty: the operator's pool"
+    )
+    instrument = models.ForeignKey("marketdata.Instrument", on_delete=models.PROTECT, related_name="+")
+    quantity = MoneyField()
+    mark = MoneyField()
+    value = MoneyField(help_text="What the book paid for it")
+    realised = MoneyField(help_text="What the book gained by it")
+    realised_source = MoneyField(help_text="What the source gained by it")
+    ledger_seq = models.PositiveBigIntegerField()
+    market_at = models.DateTimeField(help_text="Market time")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(quantity__gt=0, mark__gt=0), name="deficit_cover_moves_something")]
+
+    def __str__(self) -> str:
+        return f"cover {self.pk}"
+
+
 class BookTransfer(models.Model):
     """A holding that passed from one book to another at its mark; the ledger's movement carries the coins."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from ninja import Schema
+from pydantic import Field
 
-from marketdata.schemas import Amount, Payload, Text, shown
+from marketdata.schemas import Amount, AmountIn, Payload, RowId, Text, shown
 
 
 class CapitalOut(Schema):
@@ -133,8 +134,33 @@ class HandTradeOut(Schema):
     trade_id: int
 
 
+class CoverSourceOut(Schema):
+    """Who has some of the coins free; without a book it is the operator."""
+
+    book_id: int | None
+    name: str
+    free: Amount
+    most: Amount
+
+
+class DeficitOut(Schema):
+    """What a bot owes in one coin, and who could give it."""
+
+    book_id: int
+    bot: str
+    asset: str
+    symbol: str
+    amount: Amount
+    mark: Amount | None
+    cost: Amount | None
+    cash: Amount
+    sources: list[CoverSourceOut]
+
+
 class OrphansOut(Schema):
-    """What a person must decide about: unexplained amounts, orders nobody answers for, trades by hand."""
+    """What a person must decide about: unexplained amounts, orders nobody answers for, deficits in coins, trades by hand."""
+
+    deficits: list[DeficitOut]
 
     suspense: dict[str, Amount]
     orders: list[LiveOrderOut]
@@ -183,6 +209,34 @@ class GateOut(Schema):
     facts: dict[str, Any]
     remedy: str
     link: str
+
+
+class CoverIn(Payload):
+    """Whose deficit in which coin is covered from where: `source` is a book, without one it is what is unallocated."""
+
+    model_config = shown({"book": 1, "asset": "BTC", "source": None, "amount": "0.001", "reason": "sold twice in the outage"})
+
+    account: RowId | None = None
+    book: RowId
+    asset: Annotated[str, Field(pattern=r"^[A-Z0-9]{1,16}$")]
+    source: RowId | None = None
+    amount: AmountIn | None = None
+    reason: Text
+
+
+class CoverOut(Schema):
+    """What was bought, at which price, and what both sides made by it."""
+
+    id: int
+    book_id: int
+    source_id: int | None
+    quantity: Amount
+    mark: Amount
+    value: Amount
+    realised: Amount
+    realised_source: Amount
+    ledger_seq: int
+    market_at: datetime
 
 
 class CancelIn(Payload):

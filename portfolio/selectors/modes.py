@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import Count, Sum
 from django.db.models.functions import ExtractHour
 
-from portfolio.models import Account, Book, BookTransfer, Fill, HandOver, ModeVersion, Order, RotationSlot
+from portfolio.models import Account, Book, BookTransfer, DeficitCover, Fill, HandOver, ModeVersion, Order, RotationSlot
 from trading import handover
 from trading.handover import EXCLUSIVE, Mode, Phase, Stance
 from trading.ledger import ZERO, exactly
@@ -155,6 +155,11 @@ def transfers_by_position(account_id: int) -> dict[tuple[int, int], list[tuple[d
         for book_id, side in ((row.book_before_id, "sell"), (row.book_after_id, "buy")):
             fact = FillFact(side, row.quantity, row.value, ZERO)
             found.setdefault((book_id, row.instrument_id), []).append((row.market_at, fact))
+    for cover in DeficitCover.objects.filter(book__account=account_id).order_by("id"):
+        for holder, side in ((cover.source_id, "sell"), (cover.book_id, "buy")):
+            if holder is not None:
+                fact = FillFact(side, cover.quantity, cover.value, ZERO)
+                found.setdefault((holder, cover.instrument_id), []).append((cover.market_at, fact))
     return found
 
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from django.db.models import F
 
-from portfolio.models import BookTransfer, Fill, Position
+from portfolio.models import Book, BookTransfer, DeficitCover, Fill, Position
+from trading.desk.covering import DEFICIT_COVERED
 from trading.desk.mode_rules import HANDED_OVER
 from trading.ledger import ZERO, exactly
 
@@ -94,12 +95,21 @@ def _passed_on(account_id: int, book_id: int | None) -> list[Fill]:
     for row in rows:
         for book, side, realised in ((row.book_before, "sell", row.realised), (row.book_after, "buy", ZERO)):
             if book_id in (None, book.pk):
-                facts = {"price": row.mark, "quantity": row.quantity, "quote_quantity": row.value, "realised": realised}
-                fill = Fill(book=book, instrument=row.instrument, side=side, traded_at=row.market_at, **facts)
-                fill.fee, fill.fee_asset, fill.fee_quote = ZERO, row.instrument.quote, ZERO
-                vars(fill)["why"] = HANDED_OVER
-                found.append(fill)
+                found.append(_as_fill(row, book, side, realised, why=HANDED_OVER))
+    covers = DeficitCover.objects.filter(book__account=account_id).select_related("book", "source", "instrument").order_by("id")
+    for cover in covers:
+        for holder, side, realised in ((cover.source, "sell", cover.realised_source), (cover.book, "buy", cover.realised)):
+            if holder is not None and book_id in (None, holder.pk):
+                found.append(_as_fill(cover, holder, side, realised, why=DEFICIT_COVERED))
     return found
+
+
+def _as_fill(row: BookTransfer | DeficitCover, book: Book, side: str, realised: Decimal, *, why: str) -> Fill:
+    facts = {"price": row.mark, "quantity": row.quantity, "quote_quantity": row.value, "realised": realised}
+    fill = Fill(book=book, instrument=row.instrument, side=side, traded_at=row.market_at, **facts)
+    fill.fee, fill.fee_asset, fill.fee_quote = ZERO, row.instrument.quote, ZERO
+    vars(fill)["why"] = why
+    return fill
 
 
 def _held_before(fills: Sequence[Fill]) -> dict[_Place, Decimal]:

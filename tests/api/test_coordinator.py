@@ -15,6 +15,7 @@ from portfolio.models import Account, AuditEntry, Book, DecisionRecord, Order, P
 from portfolio.selectors.worth import worth
 from tests.api.conftest import Api
 from tests.bots.conftest import Desk, desk  # noqa: F401 - a fixture.
+from tests.portfolio.deficit import deposit, oversold
 from tests.portfolio.world import NOW, D, World, build
 
 
@@ -82,7 +83,7 @@ def test_what_the_coordinator_shows_costs_the_same_however_much_there_is(
     with CaptureQueriesContext(connection) as queries:
         view = coordinator_view(now_worth)
 
-    assert len(queries) == 7
+    assert len(queries) == 8
     assert (view["conflicts"]["counted"], len(view["conflicts"]["newest"])) == (2_000, 50)
 
 
@@ -160,3 +161,19 @@ def test_the_checklists_of_more_bots_cost_few_more_reads(desk: Desk, trading: Bo
         set_shares(account_id=desk.account.pk, percents={bot.pk: D(5)}, by=None, now=NOW)
     assert reads() - before <= 4, "one for the newest decision of each"
     assert before <= 45
+
+
+def test_a_deficit_is_shown_and_can_be_covered_once(api: Api, db: None) -> None:
+    world = build()
+    deposit(world, "BTC", "0.01")
+    world.fill(oversold(world), "0.0038", "50200")
+    (row,) = api.get("coordinator").json()["orphans"]["deficits"]
+    assert (row["bot"], row["amount"], row["cost"], row["sources"][0]["most"]) == ("Book 1", "0.0038", "190", "0.0038")
+
+    wish = {"book": row["book_id"], "asset": "BTC", "reason": "sold twice"}
+    answer = api.post("deficits/cover", wish)
+    assert (answer.status_code, answer.json()["quantity"], answer.json()["value"]) == (200, "0.0038", "190")
+    assert api.post("deficits/cover", wish).json()["code"] == "DEFICIT_NONE"
+    assert api.post("deficits/cover", wish | {"book": 999999}).json()["code"] == "BOOK_NOT_FOUND"
+    assert api.get("coordinator").json()["orphans"]["deficits"] == []
+    assert world.verify() == []

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from bots.models import Bot
 from portfolio.models import DecisionRecord
+from tests.portfolio.deficit import deposit, oversold
 from tests.portfolio.world import NOW, World
 
 
@@ -59,3 +60,12 @@ def test_the_page_costs_the_same_however_much_was_refused(browser: Client, world
 
     assert reads() <= before + 1, "the newest decision has an instrument to read"
     assert before <= 85
+
+
+def test_what_a_bot_owes_is_shown_with_who_could_give_it(browser: Client, world: World) -> None:
+    deposit(world, "BTC", "0.01")
+    world.fill(oversold(world), "0.0038", "50200")
+    text = page(browser)
+    assert "Book 1 owes 0.0038 BTC, worth 190.00 USDT now" in text
+    assert "Cover 0.0038 from Unallocated" in text
+    assert '"amount": "0.00380000"' in text

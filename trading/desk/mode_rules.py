@@ -114,8 +114,8 @@ def _hand_on(desk: Desk, position: PositionRow, heir: int) -> HandedOn:
     taker = desk.position(heir, position.instrument_id)
     if taker is None:
         taker = desk.know_position(desk.store.make_position(book_id=heir, instrument_id=position.instrument_id))
-    realised = _fold(desk, position, FillFact("sell", quantity, value, ZERO))
-    _fold(desk, taker, FillFact("buy", quantity, value, ZERO))
+    realised = fold_in(desk, position, FillFact("sell", quantity, value, ZERO))
+    fold_in(desk, taker, FillFact("buy", quantity, value, ZERO))
     position.stop_price, position.is_unprotected = None, False
     if taker.opened_at is None:
         taker.opened_at = desk.market_at
@@ -138,7 +138,8 @@ def _hand_on(desk: Desk, position: PositionRow, heir: int) -> HandedOn:
     )
 
 
-def _fold(desk: Desk, position: PositionRow, fact: FillFact) -> Decimal:
+def fold_in(desk: Desk, position: PositionRow, fact: FillFact) -> Decimal:
+    """Fold what passed by the ledger alone into a position as if it had been traded; answer what was gained by it."""
     before = PositionFold(position.quantity, position.cost, position.realised, position.fees)
     after, realised = apply_fill(before, fact)
     position.quantity, position.cost, position.realised = after.quantity, after.cost, after.realised
