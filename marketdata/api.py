@@ -5,23 +5,26 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from django.conf import settings
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 from ninja import Body, Router, Status
 from pydantic import Field
 
-from marketdata import comparisons, selectors, services
+from marketdata import comparisons, downloads, selectors, services
 from marketdata.candles import moment
-from marketdata.history import catalog, jobs
+from marketdata.history import catalog, folders, jobs
+from marketdata.history.files import UnreadableFile
 from marketdata.models import HistoryJob, Instrument
 from marketdata.schemas import (
     CalendarOut,
     CandleOut,
     ComparisonOut,
     CoverageOut,
+    ExportIn,
     FetchIn,
     FiltersOut,
     HistoryJobOut,
+    ImportIn,
     InstrumentOut,
     ItemsOut,
     Limit,
@@ -30,6 +33,7 @@ from marketdata.schemas import (
     RowId,
     SeriesOut,
     SourceOut,
+    WaitingFileOut,
 )
 from marketdata.sources import showing
 
@@ -91,6 +95,42 @@ def request_verification(request: HttpRequest, payload: Annotated[Nothing | None
     """Check every file of the history root against its manifest."""
     assert request.user.is_authenticated
     return Status(201, jobs.described(services.request_verify(by=request.user, now=timezone.now())))
+
+
+@router.get("/history/imports", response=ItemsOut[WaitingFileOut])
+def waiting_files(request: HttpRequest) -> dict[str, Any]:
+    """List the files that lie in the folder of imports."""
+    return {"items": folders.waiting_files(settings.HISTORY_ROOT)}
+
+
+@router.post("/history/imports", response={201: HistoryJobOut})
+def request_import(request: HttpRequest, payload: ImportIn) -> Status[dict[str, Any]]:
+    """Take in candles of other programs; every row is judged as an archive's would be."""
+    assert request.user.is_authenticated
+    words = payload.model_dump()
+    names = words.pop("files")
+    job = services.request_import(names=names, **words, root=settings.HISTORY_ROOT, by=request.user, now=timezone.now())
+    return Status(201, jobs.described(job))
+
+
+@router.post("/history/exports", response={201: HistoryJobOut})
+def request_export(request: HttpRequest, payload: ExportIn) -> Status[dict[str, Any]]:
+    """Write a series as another program reads it."""
+    assert request.user.is_authenticated
+    words = payload.model_dump()
+    form = words.pop("format")
+    job = services.request_export(form=form, **words, root=settings.HISTORY_ROOT, by=request.user, now=timezone.now())
+    return Status(201, jobs.described(job))
+
+
+@router.get("/history/fetches/{job_id}/file", response=None, openapi_extra=downloads.DESCRIBED)
+def exported_file(request: HttpRequest, job_id: RowId) -> StreamingHttpResponse:
+    """Download the file that an export wrote."""
+    name = _found(job_id).outcome.get("file", "")
+    try:
+        return downloads.download(folders.file_of(folders.exports(settings.HISTORY_ROOT), name))
+    except UnreadableFile as error:
+        raise Http404("This job wrote no file, or it was removed.") from error
 
 
 @router.get("/history/fetches/{job_id}", response=HistoryJobOut)

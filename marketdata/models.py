@@ -200,6 +200,8 @@ class HistoryJob(models.Model):
 
         FETCH = "fetch"
         VERIFY = "verify"
+        IMPORT = "import"
+        EXPORT = "export"
 
     class State(models.TextChoices):
         """Where it stands."""
@@ -211,7 +213,7 @@ class HistoryJob(models.Model):
         CANCELLED = "cancelled"
 
     kind = models.CharField(max_length=8, choices=Kind.choices)
-    params = models.JSONField(default=dict, help_text="The fetcher's flags")
+    params = models.JSONField(default=dict, help_text="What was asked for, as on the command line")
     state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
     stage = models.CharField(max_length=64, blank=True)
     steps_done = models.PositiveIntegerField(default=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from ninja import Schema
 from pydantic import (
@@ -202,6 +202,36 @@ class FetchIn(Payload):
     base_url: Annotated[str, Field(max_length=200)] = ""
 
 
+class WaitingFileOut(Schema):
+    """A file in the folder of imports; `series` is empty when its name does not tell whose candles it holds."""
+
+    name: str
+    size: int
+    series: str
+
+
+class ImportIn(Payload):
+    """Which files of the folder of imports to take in; symbol and interval where their names do not tell."""
+
+    model_config = shown({"files": ["BTC_USDT-5m.feather"], "exchange": "binance"})
+
+    files: Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=200)]
+    exchange: Annotated[str, Field(max_length=32)] = "binance"
+    symbol: Annotated[str, Field(max_length=32)] = ""
+    interval: Annotated[str, Field(max_length=4)] = ""
+
+
+class ExportIn(Payload):
+    """Which series to write for another program: freqtrade reads feather and json, with the symbol written as BTC/USDT."""
+
+    model_config = shown({"symbol": "BTC/USDT", "interval": "5m", "format": "feather"})
+
+    exchange: Annotated[str, Field(max_length=32)] = "binance"
+    symbol: Annotated[str, Field(max_length=32)]
+    interval: Annotated[str, Field(max_length=4)]
+    format: Literal["feather", "json", "csv", "parquet"]
+
+
 class HistoryJobOut(Schema):
     """Work on the history root, and how far it is."""
 
@@ -218,6 +248,10 @@ class HistoryJobOut(Schema):
     bytes_per_second: int
     seconds_left: float | None
     message: str
+    # What came of an import or an export, line by line.
+    told: list[str]
+    # The exported file; empty when there is none.
+    file: str
     is_stopping: bool
 
 

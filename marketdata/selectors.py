@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from django.db import connection
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Concat
 
 from marketdata.candles import milliseconds, moment
 from marketdata.models import Candle, HistoryJob, Instrument, InstrumentFilters, Mark, Market, Subscription
@@ -203,6 +204,12 @@ class Coverage:
     last_at: datetime | None
     synced_through_at: datetime | None
     gaps: list[Gap]
+
+
+def pair_of(name: str) -> str:
+    """Write BTCUSDT as BTC/USDT where a market lists it; a name alone does not say where its quote begins."""
+    listed = Instrument.objects.annotate(name=Concat("base", "quote")).filter(name=name)
+    return listed.values_list("symbol", flat=True).first() or name
 
 
 def coverage() -> list[Coverage]:

@@ -98,6 +98,8 @@ _OPERATIONS_READ: Final = (
     "history/calendar",
     "history/fetches",
     "history/fetches/{job_id}",
+    "history/fetches/{job_id}/file",
+    "history/imports",
     "instruments",
     "instruments/{instrument_id}/filters",
     "comparisons",
@@ -172,6 +174,8 @@ OPERATIONS: Final[dict[str, Access]] = {
     "POST history/fetches": Access("admin"),
     "POST history/fetches/{job_id}/cancel": Access("admin"),
     "POST history/verifications": Access("admin"),
+    "POST history/imports": Access("admin"),
+    "POST history/exports": Access("admin"),
     "PUT sentiment/{name}": Access("admin"),
 }
 

@@ -59,8 +59,13 @@ class Imported:
 
 
 def import_file(path: Path, *, root: Path, exchange: str, symbol: str = "", interval: str = "") -> Imported:
-    """Take a file's candles into the root; of two for the same time the imported one is kept unless an archive knows better."""
-    found = _series_of(path, exchange, symbol, interval)
+    """Take a file's candles into the root; of two for the same time the imported one is kept unless an archive knows better.
+
+    Raises:
+        UnreadableFile: it holds no candles, or none that can be true.
+        Trouble: another run writes to the root, or the disk refuses.
+    """
+    found = series_of(path, exchange, symbol, interval)
     columns = _read(path)
     report = Report()
     store = Store(root)
@@ -75,11 +80,15 @@ def import_file(path: Path, *, root: Path, exchange: str, symbol: str = "", inte
                 write_csv(merge([read_csv(tail), table] if tail.exists() else [table]), tail)
                 restated += _rebuild(store, manifest, found, month)
         manifest.flush()
+    if not report.kept:
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in report.reasons.items())
+        raise UnreadableFile(f"{path.name}: not one of its rows can be believed: {reasons}.")
     return Imported(found.name, report.kept, len(report.refused), restated)
 
 
 def export_series(root: Path, *, exchange: str, symbol: str, interval: str, form: str, folder: Path) -> Path:
     """Write a series as another program reads it, and answer the file."""
+    demand_form(form, symbol)
     one = find(root, exchange=exchange, symbol=symbol, interval=interval)
     times, values = mapped(root, one)
     if form == "parquet":
@@ -87,8 +96,6 @@ def export_series(root: Path, *, exchange: str, symbol: str, interval: str, form
     elif form == "csv":
         path = folder / f"{one.symbol}-{interval}.csv"
     else:
-        if "/" not in symbol:
-            raise UnreadableFile("freqtrade's file names need both assets: write the symbol as BTC/USDT.")
         path = folder / f"{symbol.upper().replace('/', '_')}-{interval}.{form}"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,12 +103,30 @@ def export_series(root: Path, *, exchange: str, symbol: str, interval: str, form
     return path
 
 
-def _series_of(path: Path, exchange: str, symbol: str, interval: str) -> Series:
+def demand_form(form: str, symbol: str) -> None:
+    """Refuse a format that is not known, or that cannot name this symbol.
+
+    Raises:
+        UnreadableFile: it is one of these.
+    """
+    if form not in FORMATS:
+        raise UnreadableFile(f"Unknown format {form!r}; known: {', '.join(FORMATS)}.")
+    if form in ("feather", "json") and "/" not in symbol:
+        raise UnreadableFile("freqtrade's file names need both assets: write the symbol as BTC/USDT.")
+
+
+def series_of(path: Path, exchange: str, symbol: str = "", interval: str = "") -> Series:
+    """Say whose candles a file holds: what is named, else what its name tells.
+
+    Raises:
+        UnreadableFile: neither tells, or it cannot be kept here.
+        Trouble: there is no such symbol or interval.
+    """
     place = path.with_suffix("").as_posix()
     if not (symbol and interval):
         known = next((match for name in _NAMES if (match := name.search(place))), None)
         if known is None:
-            raise UnreadableFile(f"{path.name} does not say whose candles it holds: add --symbol and --interval.")
+            raise UnreadableFile(f"{path.name} does not say whose candles it holds: name symbol and interval.")
         symbol, interval = symbol or known.group("symbol"), interval or known.group("interval")
     interval = known_interval(interval)
     if interval not in INTERVALS:
@@ -218,6 +243,7 @@ _READERS: Final[Mapping[str, Callable[[Path], Columns]]] = {
     ".csv": _read_text,
     ".json": _read_json,
 }
+ENDINGS: Final = tuple(_READERS)
 _WRITERS: Final[Mapping[str, Callable[[Path, Any, Any], None]]] = {
     "parquet": lambda path, times, values: parquet.write_table(_table(times, values, "open_time", stamp=False), path),
     "feather": lambda path, times, values: feather.write_feather(_table(times, values, "date", stamp=True), str(path), "lz4"),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -13,14 +12,12 @@ from typing import Any, Final
 import structlog
 from django.db import transaction
 
-from history_fetcher.fetch import parser, request_of
 from history_fetcher.progress import Look, Progress
-from history_fetcher.run import Run
 from history_fetcher.trouble import Stopped, Trouble
-from history_fetcher.verify import verify
-from history_fetcher.wire import Wire
 from marketdata import selectors, writers
-from marketdata.candles import milliseconds
+from marketdata.history.catalog import NoHistory
+from marketdata.history.files import UnreadableFile
+from marketdata.history.work import WORK
 from marketdata.models import HistoryJob
 from stream.publish import publish_on_commit
 
@@ -43,7 +40,7 @@ def run_history_job(*, job_id: int, root: Path, clock: Clock) -> bool:
     stop, progress = threading.Event(), Progress()
     # The database is spoken to from this thread only; the work has one of its own.
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="history") as pool:
-        work = pool.submit(_WORK[job.kind], job.params, root, stop, progress, now)
+        work = pool.submit(WORK[job.kind], job.params, root, stop, progress, now)
         try:
             _accompany(job, work, stop, progress, clock)
         finally:
@@ -86,6 +83,8 @@ def described(job: HistoryJob) -> dict[str, Any]:
         "bytes_per_second": round(job.bytes_per_second),
         "seconds_left": job.seconds_left,
         "message": job.message,
+        "told": job.outcome.get("told", []),
+        "file": job.outcome.get("file", ""),
         "is_stopping": job.cancel_requested_at is not None and job.finished_at is None,
     }
 
@@ -122,7 +121,7 @@ def _result(work: Future[dict[str, Any]]) -> tuple[str, str, dict[str, Any]]:
         outcome = work.result()
     except Stopped as error:
         return HistoryJob.State.CANCELLED, str(error), {}
-    except Trouble as error:
+    except (Trouble, NoHistory, UnreadableFile) as error:
         return HistoryJob.State.FAILED, str(error), {}
     except Exception as error:
         # The outermost place of this job: what nobody foresaw ends it, and is told.
@@ -132,33 +131,3 @@ def _result(work: Future[dict[str, Any]]) -> tuple[str, str, dict[str, Any]]:
     if wrong:
         return HistoryJob.State.FAILED, "\n".join(wrong), outcome
     return HistoryJob.State.DONE, "", outcome
-
-
-def _fetch(params: Mapping[str, Any], root: Path, stop: threading.Event, progress: Progress, now: datetime) -> dict[str, Any]:
-    words = ["--root", str(root), *flags(params)]
-    options = vars(parser().parse_args(words))
-    at = milliseconds(now)
-    wire = Wire(stop, timeout_seconds=options["timeout"], on_bytes=lambda count: progress.add(size=count))
-    return asdict(Run(request_of(options, now=at), wire=wire, progress=progress, now=at).run())
-
-
-def flags(params: Mapping[str, Any]) -> list[str]:
-    """Write stored parameters as the fetcher's command line."""
-    words = ["--symbol", *params["symbols"], "--interval", *params["intervals"]]
-    words += [f"--{name}={params[key]}" for name, key in (("from", "begin"), ("to", "end")) if params.get(key)]
-    words += [f"--base-url={params['base_url']}"] if params.get("base_url") else []
-    return words + [f"--{name}" for name in ("fill_daily", "force") if params.get(name)]
-
-
-def _verify(_params: Mapping[str, Any], root: Path, stop: threading.Event, progress: Progress, _now: datetime) -> dict[str, Any]:
-    def on_step(done: int, total: int) -> None:
-        if done == 1:
-            progress.begin("verifying", total)
-        progress.add(done=1)
-        if stop.is_set():
-            raise Stopped("Stopped.")
-
-    return {"problems": verify(root, on_step=on_step)}
-
-
-_WORK: Final[Mapping[str, Callable[..., dict[str, Any]]]] = {"fetch": _fetch, "verify": _verify}

@@ -1,6 +1,6 @@
-// History: the form that fetches, the buttons that repair, and the calendar of what is there.
+// History: the forms that fetch, import and export, the buttons that repair, and the calendar of what is there.
 import { colour, empty, get, template } from "./charts.js";
-import { send, toast } from "./commands.js";
+import { attempt, send, toast } from "./commands.js";
 
 const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const WEEK_MS = 7 * 86400000;
@@ -14,21 +14,26 @@ watchJobs();
 document.body.addEventListener("htmx:afterSettle", watchJobs);
 
 function startForm() {
-  const form = document.getElementById("history-form");
-  const error = document.getElementById("history-error");
-  form.addEventListener("submit", async (event) => {
+  onSubmit("history-form", (value, form) => request("fetches", {
+    symbols: value("symbols").split(/[\s,]+/).filter(Boolean), intervals: [value("interval")], begin: value("begin"), end: value("end"),
+    fill_daily: form.elements.fill_daily.checked, force: form.elements.force.checked, base_url: value("base_url"),
+  }));
+  onSubmit("import-form", (value, form) => {
+    const files = [...form.querySelectorAll("[name=files]:checked")].map((box) => box.value);
+    if (!files.length) throw new Error("Choose at least one file.");
+    return request("imports", { files, exchange: value("exchange"), symbol: value("symbol"), interval: value("interval") });
+  });
+  onSubmit("export-form", (value) => request("exports", {
+    exchange: value("exchange"), symbol: value("symbol"), interval: value("interval"), format: value("format"),
+  }));
+}
+
+// A form that is not there has nothing to offer yet.
+function onSubmit(id, work) {
+  const form = document.getElementById(id);
+  form?.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const value = (name) => form.elements[name].value.trim();
-    error.hidden = true;
-    try {
-      await request({
-        symbols: value("symbols").split(/[\s,]+/).filter(Boolean), intervals: [value("interval")], begin: value("begin"), end: value("end"),
-        fill_daily: form.elements.fill_daily.checked, force: form.elements.force.checked, base_url: value("base_url"),
-      });
-    } catch (failure) {
-      error.textContent = failure.message;
-      error.hidden = false;
-    }
+    await attempt(form.querySelector(".error"), async () => work((name) => form.elements[name].value.trim(), form));
   });
 }
 
@@ -39,7 +44,7 @@ function startRepairs() {
       button.disabled = true;
       try {
         const base_url = document.getElementById("history-form").elements.base_url.value.trim();
-        await request({ symbols: [symbol], intervals: [interval], begin, end, fill_daily: true, base_url });
+        await request("fetches", { symbols: [symbol], intervals: [interval], begin, end, fill_daily: true, base_url });
       } catch (failure) {
         toast(failure.message, "bad");
         button.disabled = false;
@@ -48,9 +53,9 @@ function startRepairs() {
   }
 }
 
-async function request(body) {
-  const job = await send("POST", "/api/v1/history/fetches", body);
-  toast(`Fetch ${job.id} is queued.`);
+async function request(what, body) {
+  const job = await send("POST", `/api/v1/history/${what}`, body);
+  toast(`Job ${job.id} (${job.kind}) is queued.`);
   await refreshJobs();
 }
 

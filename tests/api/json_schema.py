@@ -54,7 +54,7 @@ def _text_faults(value: str, schema: dict[str, Any], at: str) -> Iterator[str]:
         yield f"{at}: {value!r:.200} is too short or too long"
     if "pattern" in schema and not re.search(schema["pattern"], value):
         yield f"{at}: {value!r:.200} is not {schema['pattern']}"
-    readers: dict[str, Any] = {"date-time": datetime.fromisoformat, "date": date.fromisoformat}
+    readers: dict[str, Any] = {"date-time": datetime.fromisoformat, "date": date.fromisoformat, "binary": str}
     if "format" in schema:
         try:
             readers[schema["format"]](value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,6 +108,36 @@ def test_nonsense_is_told_beside_the_form(page: Page) -> None:
     assert not HistoryJob.objects.exists()
 
 
+def test_candles_of_freqtrade_come_in_and_go_out(page: Page, root: Path) -> None:
+    """A person's files are imported from the folder the page names, and the series is saved as a file again."""
+    page.goto("/history/")
+    expect(page.locator("#import-form")).to_contain_text(str(root / "imports"))
+    (root / "imports").mkdir(parents=True)
+    cells = [row.split(",") for row in rows_of("2024-11")]
+    rows = [[int(row[0]), *(float(cell) for cell in row[1:6])] for row in cells]
+    (root / "imports" / "BTC_USDT-1h.json").write_text(json.dumps(rows), encoding="utf-8")
+    (root / "imports" / "notes.csv").write_text("nothing,of,use\n", encoding="utf-8")
+
+    page.reload()
+    page.get_by_role("button", name="Import").click()
+    expect(page.locator("#import-form .error")).to_have_text("Choose at least one file.")
+    page.locator('[value="notes.csv"]').check()
+    page.get_by_role("button", name="Import").click()
+    expect(page.locator("#import-form .error")).to_contain_text("notes.csv does not say whose candles it holds")
+    page.locator('[value="notes.csv"]').uncheck()
+    page.locator('[value="BTC_USDT-1h.json"]').check()
+    page.get_by_role("button", name="Import").click()
+    expect(page.locator(".history-job")).to_contain_text("720 rows, 0 refused", timeout=PATIENCE_MS)
+
+    form = page.locator("#export-form")
+    form.locator('[name="symbol"]').fill("BTC/USDT")
+    form.locator('[name="format"]').select_option("json")
+    form.get_by_role("button", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download BTC_USDT-1h.json").click(timeout=PATIENCE_MS)
+    assert json.loads(download.value.path().read_text()) == rows
+
+
 def test_a_source_is_switched_on_and_off(page: Page) -> None:
     page.goto("/sources/")
     expect(page.locator("main")).to_contain_text("No source is asked")
@@ -123,6 +154,7 @@ def test_a_source_is_switched_on_and_off(page: Page) -> None:
 
 
 def fill(page: Page, *, symbols: str, begin: str, end: str, mirror: str) -> None:
+    form = page.locator("#history-form")
     for name, value in {"symbols": symbols, "begin": begin, "end": end, "base_url": mirror}.items():
-        page.locator(f'[name="{name}"]').fill(value)
-    page.locator('[name="interval"]').select_option("1h")
+        form.locator(f'[name="{name}"]').fill(value)
+    form.locator('[name="interval"]').select_option("1h")

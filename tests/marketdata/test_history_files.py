@@ -112,6 +112,7 @@ def test_impossible_candles_are_refused(tmp_path: Path) -> None:
         ("BTCUSDT-1h.xlsx", b"", "known endings"),
         ("prices.csv", b"", "does not say whose"),
         ("BTCUSDT-7h.csv", b"", "Unknown interval"),
+        ("BTCUSDT-1h.json", b"[[1704067200000, 3, 1, 2, 3, 4], [1704070800000, -1, 1, 2, 3, 4]]", "not one of its rows"),
     ],
 )
 def test_a_file_that_is_no_candles_is_refused(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:

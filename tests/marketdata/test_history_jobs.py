@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from marketdata import services, tasks
-from marketdata.history import catalog, jobs
+from marketdata.history import catalog, files, jobs
 from marketdata.models import HistoryJob
 from tests.history_fetcher.mirror import Mirror, drips, serving
 from tests.history_fetcher.rows import rows_of
@@ -170,3 +171,73 @@ def test_the_api_fetches_tells_and_cancels(browser: Client, mirror: Mirror, root
     assert calendar["missing"][:3] == [0, 2, 0]
     assert (refused.status_code, refused.json()["code"]) == (409, "HISTORY_REFUSED")
     assert browser.get("/api/v1/history/fetches/999999").status_code == 404
+
+
+def test_files_are_imported_one_by_one_and_exported_for_others(browser: Client, root: Path) -> None:
+    put(root, "BTC_USDT-1h.json", hours=24)
+    put(root, "deep/ETHUSDT-1h.json", hours=3)
+    (root / "imports" / "BTC_USDT-5m.feather").write_bytes(b"no feather")
+
+    listed = browser.get("/api/v1/history/imports").json()["items"]
+    imported = asked(browser, "imports", {"files": [one["name"] for one in listed]}, root=root)
+    exported = asked(browser, "exports", {"symbol": "BTC/USDT", "interval": "1h", "format": "json"}, root=root)
+    answer = browser.get(f"/api/v1/history/fetches/{exported['id']}/file")
+
+    assert [(one["name"], one["series"]) for one in listed] == [
+        ("BTC_USDT-1h.json", "binance/BTCUSDT/1h"),
+        ("BTC_USDT-5m.feather", "binance/BTCUSDT/5m"),
+        ("deep/ETHUSDT-1h.json", "binance/ETHUSDT/1h"),
+    ]
+    # One that cannot be read is named; the others are in.
+    assert (imported["state"], imported["rows"], imported["steps_done"]) == ("failed", 27, 3)
+    assert imported["message"].startswith("BTC_USDT-5m.feather: ")
+    assert [(one.name, one.rows) for one in catalog.series(root)] == [("binance/BTCUSDT/1h", 24), ("binance/ETHUSDT/1h", 3)]
+    assert (exported["state"], exported["file"]) == ("done", "BTC_USDT-1h.json")
+    content = b"".join(answer)
+    assert content == (root / "imports" / "BTC_USDT-1h.json").read_bytes()
+    assert answer["Content-Disposition"] == 'attachment; filename="BTC_USDT-1h.json"'
+    assert int(answer["Content-Length"]) == len(content)
+    assert browser.get(f"/api/v1/history/fetches/{imported['id']}/file").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("what", "payload", "complaint"),
+    [
+        ("imports", {"files": ["../manifest.json"]}, "no '../manifest.json'"),
+        ("imports", {"files": ["/etc/passwd"]}, "no '/etc/passwd'"),
+        ("imports", {"files": ["a_link-1h.json"]}, "no 'a_link-1h.json'"),
+        ("imports", {"files": ["candles.csv"]}, "does not say whose candles"),
+        ("imports", {"files": ["candles.csv"], "symbol": "BTC/USDT", "interval": "7h"}, "Unknown interval '7h'"),
+        ("imports", {"files": ["candles.csv"], "symbol": "BTC/USDT", "interval": "1h", "exchange": "../x"}, "no exchange's name"),
+        ("exports", {"symbol": "ETH/USDT", "interval": "1h", "format": "csv"}, "has no binance/ETHUSDT/1h"),
+        ("exports", {"symbol": "BTCUSDT", "interval": "1h", "format": "feather"}, "write the symbol as BTC/USDT"),
+    ],
+)
+def test_files_that_cannot_be_taken_are_refused_at_the_door(
+    browser: Client, root: Path, what: str, payload: dict[str, Any], complaint: str
+) -> None:
+    put(root, "BTC_USDT-1h.json", hours=2)
+    files.import_file(root / "imports" / "BTC_USDT-1h.json", root=root, exchange="binance")
+    put(root, "candles.csv", hours=0)
+    (root / "imports" / "a_link-1h.json").symlink_to(root / "manifest.json")
+
+    refused = browser.post(f"/api/v1/history/{what}", payload, "application/json", headers={"Idempotency-Key": "one"})
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "HISTORY_REFUSED")
+    assert complaint in refused.json()["title"]
+    assert not HistoryJob.objects.exists()
+
+
+def put(root: Path, name: str, *, hours: int) -> None:
+    """Put a file of freqtrade's json into the folder of imports."""
+    path = root / "imports" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([[1_704_067_200_000 + 3_600_000 * hour, 1.0, 2.0, 0.5, 1.5, 10.0] for hour in range(hours)]))
+
+
+def asked(browser: Client, what: str, payload: dict[str, Any], *, root: Path) -> dict[str, Any]:
+    """Ask for a job over the API, have it done, and answer how it ended."""
+    created = browser.post(f"/api/v1/history/{what}", payload, "application/json", headers={"Idempotency-Key": what})
+    assert created.status_code == 201, created.content
+    jobs.run_history_job(job_id=created.json()["id"], root=root, clock=timezone.now)
+    return dict(browser.get(f"/api/v1/history/fetches/{created.json()['id']}").json())

@@ -44,11 +44,12 @@ def test_a_feed_shows_its_delay_and_its_doubts(world: World, admin_client: Clien
     shown = part(admin_client, "feeds")
     assert ">37<" in shown
     assert "All prices are trusted" in shown
-    assert "live" in admin_client.get(reverse("pages:system")).content.decode()
+    assert "live · 37 ms" in admin_client.get(reverse("pages:system")).content.decode()
 
+    Heartbeat.objects.update(facts=facts | {"silent_seconds": 11.2})
     doubt(world, "SILENT")
     assert "nothing for 11 s" in part(admin_client, "feeds")
-    assert "1 of 1 in doubt" in admin_client.get(reverse("pages:system")).content.decode()
+    assert "1 of 1 in doubt · 37 ms · quiet 11 s" in admin_client.get(reverse("pages:system")).content.decode()
 
 
 def source(client: Client, name: str = "fear-and-greed", **words: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from history_fetcher.archives import month_of
 from marketdata import selectors
 from marketdata.candles import moment
-from marketdata.history import catalog
+from marketdata.history import catalog, folders
 from tradeapp.pages import history_jobs
 from tradeapp.pages.views import page_context
 from trading.bars import INTERVALS
@@ -45,6 +45,12 @@ def history(request: HttpRequest) -> HttpResponse:
         "gaps_more": max(0, len(chosen.gaps) - GAPS_SHOWN) if chosen else 0,
         "intervals": list(INTERVALS),
         "last_month": f"{timezone.now().replace(day=1) - timedelta(days=1):%Y-%m}",
+        "waiting": folders.waiting_files(settings.HISTORY_ROOT),
+        "imports_folder": folders.imports(settings.HISTORY_ROOT),
+        "exports_folder": folders.exports(settings.HISTORY_ROOT),
+        "stored_intervals": [name for name in INTERVALS if any(one.interval == name for one in found)],
+        "stored_exchanges": sorted({one.exchange for one in found}),
+        "chosen_pair": selectors.pair_of(chosen.symbol) if chosen else "",
         "followed": selectors.coverage(),
         **history_jobs.facts(),
     }

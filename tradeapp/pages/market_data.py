@@ -50,14 +50,21 @@ def _span(seconds: float) -> str:
 
 
 def price_figure(account: Account) -> Figure:
-    """Say in one word for the health bar whether prices can be trusted."""
+    """Say for the health bar whether prices can be trusted, how long the last candle took, and how quiet the quietest is."""
     rows = PriceHealth.objects.filter(instrument__market=account.market_id)
     states = list(rows.values_list("doubt", "looked_at"))
     if not states:
         return Figure(None, "not watched yet", "warn")
     now = timezone.now()
     bad = sum(bool(doubt) or now - looked_at > FEED_LOOKS_WITHIN for doubt, looked_at in states)
-    return Figure(str(bad), f"{bad} of {len(states)} in doubt" if bad else "live", "bad" if bad else "good")
+    beat = Heartbeat.objects.filter(process=f"feed {account.market_id}").first()
+    told = [f"{bad} of {len(states)} in doubt" if bad else "live", *_timing(_facts(beat) or {})]
+    return Figure(str(bad), " · ".join(told), "bad" if bad else "good")
+
+
+def _timing(facts: dict[str, Any]) -> list[str]:
+    took, quiet = facts.get("bar_ms"), facts.get("silent_seconds")
+    return [f"{took} ms"] * (took is not None) + [f"quiet {quiet:.0f} s"] * (quiet is not None and quiet >= 1)
 
 
 def _facts(beat: Heartbeat | None) -> dict[str, Any] | None:
