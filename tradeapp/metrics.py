@@ -10,18 +10,25 @@ from collections.abc import Iterable
 from django.conf import settings
 from django.db import connection
 from prometheus_client import REGISTRY
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from portfolio.models import Heartbeat
+from backtests.models import BacktestRun, PlanComparison, Sweep
+from marketdata.models import HistoryJob
+from portfolio.models import Heartbeat, Order
 from portfolio.selectors import account_overview, accounts_to_trade
 from portfolio.selectors.alarms import count_open
 from portfolio.selectors.worth import consistent_read
 from portfolio.trader.metrics import serve_on
+from tradeapp.counting import Denials, Peaks, drawdown_ratio
 
 
 class Figures(Collector):
-    """Equity, reserved capital and differences of every account in use, signs of life, and alarms that wait."""
+    """Equity, reserved capital and differences of every account in use, refusals, signs of life, and alarms that wait."""
+
+    def __init__(self) -> None:
+        self._peaks = Peaks()
+        self._denials = Denials()
 
     def describe(self) -> Iterable[Metric]:
         """Say nothing at the start: the database is asked when somebody scrapes."""
@@ -30,7 +37,9 @@ class Figures(Collector):
     def collect(self) -> Iterable[Metric]:
         """Read everything at one moment."""
         try:
-            yield from _accounts()
+            yield from _accounts(self._peaks)
+            yield _denied(self._denials)
+            yield _queues()
             yield _heartbeats()
             yield _alarms()
         finally:
@@ -47,23 +56,46 @@ def serve() -> int:
     return port
 
 
-def _accounts() -> list[GaugeMetricFamily]:
-    equity = GaugeMetricFamily(
-        "tradeapp_equity_quote", "Worth in quote; an empty book is the account", labels=["account", "book"]
+def _accounts(peaks: Peaks) -> list[GaugeMetricFamily]:
+    equity = GaugeMetricFamily("tradeapp_equity_quote", "Worth in quote; an empty bot is the account", labels=["account", "bot"])
+    drawdown = GaugeMetricFamily(
+        "tradeapp_drawdown_ratio",
+        "How far below its best the gain is, of what was worth then; flows are neither gain nor loss",
+        labels=["account", "bot"],
     )
-    reserved = GaugeMetricFamily("tradeapp_capital_reserved_quote", "Held for live orders", labels=["account", "book"])
+    reserved = GaugeMetricFamily("tradeapp_capital_reserved_quote", "Held for live orders", labels=["account", "bot"])
     residual = GaugeMetricFamily("tradeapp_reconcile_residual", "Unexplained by asset", labels=["account", "asset"])
     for account_id in accounts_to_trade():
         with consistent_read():
             overview = account_overview(account_id)
         account = str(account_id)
         equity.add_metric([account, ""], float(overview.equity))
+        best = peaks.of(account_id)
+        drawdown.add_metric([account, ""], drawdown_ratio(overview.equity, overview.net_flows, best.get(None)))
         for book in overview.books:
             equity.add_metric([account, str(book.book_id)], float(book.equity))
+            ratio = drawdown_ratio(book.equity, book.net_flows, best.get(book.book_id))
+            drawdown.add_metric([account, str(book.book_id)], ratio)
             reserved.add_metric([account, str(book.book_id)], float(book.reserved))
         for asset, amount in overview.suspense.items():
             residual.add_metric([account, asset], float(amount))
-    return [equity, reserved, residual]
+    return [equity, drawdown, reserved, residual]
+
+
+def _denied(denials: Denials) -> CounterMetricFamily:
+    found = CounterMetricFamily("tradeapp_order_denied", "Orders that were asked for and refused, by reason", labels=["code"])
+    for code, count in sorted(denials.counted().items()):
+        found.add_metric([code], count)
+    return found
+
+
+def _queues() -> GaugeMetricFamily:
+    found = GaugeMetricFamily("tradeapp_queue_waiting", "Rows that wait for somebody to take them", labels=["queue"])
+    found.add_metric(["orders"], Order.objects.filter(status=Order.Status.READY).count())
+    found.add_metric(["history"], HistoryJob.objects.filter(state=HistoryJob.State.QUEUED).count())
+    for name, model in (("backtests", BacktestRun), ("sweeps", Sweep), ("simulations", PlanComparison)):
+        found.add_metric([name], model.objects.filter(state=model.State.QUEUED).count())
+    return found
 
 
 def _heartbeats() -> GaugeMetricFamily:

@@ -13,7 +13,7 @@ import structlog
 
 from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
 from exchange.ports import FlowReport, StreamGap, StreamOpen, UserEvent
-from portfolio.trader import notes, records
+from portfolio.trader import metrics, notes, records
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.session import Session
 from trading.orders import FINAL_STATUSES, OrderReport, TradeReport
@@ -48,6 +48,7 @@ class Intake:
                 await self._after_opening()
             elif isinstance(event, StreamGap):
                 log.warning("stream.gap", account=self._session.account_id, reason=event.reason[:200])
+                metrics.count_disconnect("user")
                 self._session.is_stream_open = False
                 self._owed.clear()
             else:

@@ -18,6 +18,8 @@ _ROUND_TRIP: Final = Histogram(
 )
 _RECONCILIATIONS: Final = Counter("tradeapp_reconciliations_total", "Comparisons with the exchange", ["outcome"])
 
+_DISCONNECTS: Final = Counter("tradeapp_ws_disconnects_total", "Streams that were cut, or told less than there was", ["stream"])
+
 
 def serve_on(port: int) -> bool:
     """Serve what this process counts at `/metrics` of a port of loopback alone; 0 is none, and one that is taken ends nothing."""
@@ -45,3 +47,8 @@ def observe_round_trip(seconds: float) -> None:
 def count_reconciliation(outcome: str) -> None:
     """Count a comparison."""
     _RECONCILIATIONS.labels(outcome).inc()
+
+
+def count_disconnect(stream: str) -> None:
+    """Count a cut of a stream."""
+    _DISCONNECTS.labels(stream).inc()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import urllib.request
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -12,10 +13,10 @@ from django.core.exceptions import ImproperlyConfigured
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from portfolio.models import Heartbeat
+from portfolio.models import EquityPoint, Heartbeat
 from portfolio.trader import metrics as counted
 from tests.portfolio.world import NOW, World, build
-from tradeapp import environment, metrics
+from tradeapp import counting, environment, metrics
 
 D = Decimal
 
@@ -47,11 +48,58 @@ def test_figures_are_those_of_the_books(world: World, figures: metrics.Figures) 
     world.compare()
     found = scraped()
     account, book = str(world.account_id), str(world.books[0].pk)
-    assert found["tradeapp_equity_quote", (("account", account), ("book", ""))] == 9882.31
-    assert found["tradeapp_capital_reserved_quote", (("account", account), ("book", book))] == 45
+    assert found["tradeapp_equity_quote", (("account", account), ("bot", ""))] == 9882.31
+    assert found["tradeapp_capital_reserved_quote", (("account", account), ("bot", book))] == 45
     assert found["tradeapp_reconcile_residual", (("account", account), ("asset", "ETH"))] == 1
     assert found["tradeapp_heartbeat_timestamp_seconds", (("process", "trader 1"),)] == NOW.timestamp()
     assert found["tradeapp_alarms_unacknowledged", (("is_critical", "true"),)] == 1
+    assert found["tradeapp_queue_waiting", (("queue", "orders"),)] == 1
+    assert found["tradeapp_queue_waiting", (("queue", "backtests"),)] == 0
+
+
+def test_refusals_are_counted_by_code_and_counted_on(world: World, figures: metrics.Figures) -> None:
+    name = ("tradeapp_order_denied_total", (("code", "RISK_ORDER_VALUE"),))
+    for expected in (1, 2):
+        world.decide(world.propose("place", side="buy", lots=90_000, limit_price=D("45000")))
+        assert scraped()[name] == expected
+    assert scraped()[name] == 2
+
+
+def test_a_refusal_that_is_too_young_is_counted_later(
+    world: World, figures: metrics.Figures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that took its number earlier may end later: it must not be passed over."""
+    world.decide(world.propose("place", side="buy", lots=90_000, limit_price=D("45000")))
+    with monkeypatch.context() as patched:
+        patched.setattr(counting.timezone, "now", lambda: NOW)
+        assert not [name for name, _ in scraped() if name == "tradeapp_order_denied_total"]
+    assert scraped()["tradeapp_order_denied_total", (("code", "RISK_ORDER_VALUE"),)] == 1
+
+
+def test_a_drawdown_is_measured_from_the_best_gain_whatever_was_paid_in(world: World, figures: metrics.Figures) -> None:
+    account, bot = str(world.account_id), str(world.books[0].pk)
+
+    def ratio(whose: str) -> float:
+        return scraped()["tradeapp_drawdown_ratio", (("account", account), ("bot", whose))]
+
+    assert (ratio(""), ratio(bot)) == (0, 0)
+    # The account gained 117.69 once, and 1,000 of its money came since.
+    for at, equity, flows in ((1, "9000", "8882.31"), (2, "9882.31", "9882.31")):
+        EquityPoint.objects.create(
+            account_id=world.account_id, market_at=NOW + timedelta(minutes=at), equity=D(equity), net_flows=D(flows),
+            realised=0, unrealised=0, fees=0,
+        )  # fmt: skip
+    assert ratio("") == pytest.approx(117.69 / 10_000)
+    assert ratio(bot) == 0
+
+
+def test_a_cut_of_the_users_stream_is_counted() -> None:
+    def cuts() -> float:
+        return scraped().get(("tradeapp_ws_disconnects_total", (("stream", "user"),)), 0)
+
+    before = cuts()
+    counted.count_disconnect("user")
+    assert cuts() == before + 1
 
 
 def test_it_is_served_on_loopback_alone_and_a_port_that_is_taken_ends_nothing() -> None:
