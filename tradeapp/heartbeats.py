@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.utils import timezone
 
+from portfolio import running
 from portfolio.models import Heartbeat
 
 PERIOD_SECONDS = 5.0
@@ -24,7 +25,8 @@ _ended = threading.Event()
 def record(*, process: str, facts: Mapping[str, Any] | None = None) -> None:
     """Write this process's sign of life, with what it has to say of itself."""
     said = {"pid": os.getpid(), **(facts or {})}
-    Heartbeat.objects.update_or_create(process=process, defaults={"beat_at": timezone.now(), "facts": said})
+    defaults = {"beat_at": timezone.now(), "facts": said, "code_hash": running.fingerprint()}
+    Heartbeat.objects.update_or_create(process=process, defaults=defaults)
 
 
 def keep_recording(*, process: str) -> None:

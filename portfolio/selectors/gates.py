@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from portfolio.models import Account, Book, Heartbeat
+from portfolio.running import CODE_DIFFERS
 from portfolio.selectors.modes import stance_of
 from portfolio.selectors.numbers import AccountOverview, BookNumbers
 from trading.handover import EXCLUSIVE, Phase, Stance
@@ -191,6 +192,8 @@ def state_remedy(account: Account) -> str:
             "The exchange began anew, as testnets do every month. Close these books and open new ones for what it holds now: "
             f"`manage.py reopen {named} --confirm '{account.name}'`."
         )
+    if account.state_reason == CODE_DIFFERS:
+        return "Processes run different code or settings: restart them all with the same; this then passes by itself."
     if account.state_reason == "RESTORED":
         return f"Compare the restored books with the exchange: `manage.py reopen {named} --confirm '{account.name}'`."
     return f"Explain what is unexplained, or let the account go on: `manage.py resume {named}`."

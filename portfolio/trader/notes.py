@@ -9,6 +9,7 @@ from typing import Any
 from exchange.ports import Listing
 from marketdata import writers as market_writers
 from marketdata.models import Instrument
+from portfolio import running
 from portfolio.jobs import alarms, fee_settlement
 from portfolio.models import Account, Heartbeat, HistoryCursor
 from portfolio.trader import records
@@ -67,7 +68,8 @@ def watch(account_id: int, epoch: int, *, now: datetime) -> None:
 
 def beat(process: str, facts: Mapping[str, Any], *, now: datetime) -> None:
     """Give a sign of life."""
-    Heartbeat.objects.update_or_create(process=process, defaults={"beat_at": now, "facts": dict(facts)})
+    said = {"beat_at": now, "facts": dict(facts), "code_hash": running.fingerprint()}
+    Heartbeat.objects.update_or_create(process=process, defaults=said)
 
 
 def pools_running_low(account_id: int) -> list[str]:

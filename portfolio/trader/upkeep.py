@@ -9,7 +9,9 @@ import structlog
 
 from exchange import clock
 from exchange.errors import ExchangeTrouble
+from portfolio import running
 from portfolio.jobs import checkpoints
+from portfolio.running import CODE_DIFFERS
 from portfolio.trader import life, notes
 from portfolio.trader.session import Session
 
@@ -23,6 +25,7 @@ _LISTING_SECONDS_MAX: Final = 24 * 3600.0
 VERIFY_SECONDS: Final = 30.0
 FEE_SECONDS: Final = 20.0
 ALARM_SECONDS: Final = 5.0
+CODE_SECONDS: Final = 5.0
 # More refusals of our clock than this in five minutes stop entries (E16).
 _TIME_REFUSALS_MAX: Final = 3
 _TIME_REFUSAL_SECONDS: Final = 300.0
@@ -40,6 +43,7 @@ class Upkeep:
         self._due: dict[str, float] = {}
         self._listed_at = session.monotonic()
         self._refused_at = 0.0
+        self._has_minded_code = False
 
     async def run(self) -> None:
         """Do what is due, for ever."""
@@ -50,6 +54,7 @@ class Upkeep:
             ("verify", VERIFY_SECONDS, self._verify),
             ("fees", FEE_SECONDS, self._settle_fees),
             ("alarms", ALARM_SECONDS, self._watch),
+            ("code", CODE_SECONDS, self.mind_code),
         )
         while True:
             await self._session.wait(ear, 1.0)
@@ -82,6 +87,20 @@ class Upkeep:
         session.entry_stops.discard(FILTERS_OLD)
         if session.blocked:
             log.warning("symbols.blocked", account=session.account_id, symbols=sorted(session.blocked))
+
+    async def mind_code(self) -> None:
+        """Stop entries while another process decides by other code or settings than this one sends by (O08)."""
+        session = self._session
+        strangers = await session.database.run(running.strangers, now=session.clock())
+        if strangers and CODE_DIFFERS not in session.entry_stops:
+            log.error("code.differs", account=session.account_id, processes=strangers)
+            session.entry_stops.add(CODE_DIFFERS)
+            await session.halt(CODE_DIFFERS)
+        elif not strangers and (CODE_DIFFERS in session.entry_stops or not self._has_minded_code):
+            # The first time: the halt may be of an earlier life, ended because it was the one that differed.
+            session.entry_stops.discard(CODE_DIFFERS)
+            await session.lift(CODE_DIFFERS)
+        self._has_minded_code = True
 
     async def _mind_clock(self) -> None:
         await self.measure_clock()

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from exchange.errors import ExchangeTrouble, Outcome
 from exchange.profiles import BINANCE
-from portfolio import services
-from portfolio.models import Account, Intent, Order, TraderStart
+from portfolio import running, services
+from portfolio.models import Account, Heartbeat, Intent, Order, TraderStart
+from portfolio.running import CODE_DIFFERS
 from portfolio.trader import life
 from portfolio.trader.session import AccountHalted
 from portfolio.trader.upkeep import CLOCK_OFF, Upkeep
@@ -111,6 +113,57 @@ def test_lifting_one_halt_lifts_no_other(world: World) -> None:
         assert (await account_of_async(opened, world)).state_reason == "ORDER_ADOPTED"
 
     run(world, story)
+
+
+@pytest.mark.fault("O08")
+def test_entries_stop_while_another_process_runs_other_code(world: World) -> None:
+    """New code on one of two workers: what it decides is not what this one sends by (Knight). Exits go on."""
+    sale, entry = hold(world), enter(world, book=1)
+
+    async def story(opened: Bench) -> None:
+        database, now = opened.session.database, opened.session.clock()
+        upkeep = Upkeep(opened.session)
+
+        async def beats(process: str, code_hash: str, seconds_ago: int = 1) -> None:
+            defaults = {"beat_at": now - timedelta(seconds=seconds_ago), "code_hash": code_hash}
+            await database.run(Heartbeat.objects.update_or_create, process=process, defaults=defaults)
+
+        await beats("worker trading 1", running.fingerprint())
+        # Who is gone, and who says nothing of what it runs, is not judged.
+        await beats("worker trading 2", "older", seconds_ago=60)
+        await beats("worker trading 3", "")
+        await upkeep.mind_code()
+        assert (await account_of_async(opened, world)).state == Account.State.ACTIVE
+        await beats("worker trading 2", "other")
+        for _ in range(2):
+            await upkeep.mind_code()
+        await opened.send()
+        assert (await account_of_async(opened, world)).state_reason == CODE_DIFFERS
+        await beats("worker trading 2", running.fingerprint())
+        # The trader itself may have been the one that was behind: its next life lifts what the one before has set.
+        opened.session.entry_stops.clear()
+        await Upkeep(opened.session).mind_code()
+        assert opened.session.entry_stops == set()
+        assert (await account_of_async(opened, world)).state == Account.State.ACTIVE
+
+    run(world, story)
+    assert fate(entry) == ("withdrawn", CODE_DIFFERS)
+    assert fate(sale)[0] == "open"
+    assert world.verify() == []
+
+
+@pytest.mark.fault("O08")
+def test_a_fingerprint_is_of_the_sources_that_decide_and_of_the_mode(tmp_path: Path) -> None:
+    (tmp_path / "trading").mkdir()
+    (tmp_path / "templates").mkdir()
+    told = {running.fingerprint_of(tmp_path, {"mode": mode}) for mode in ("paper", "live")}
+    (tmp_path / "templates" / "page.py").write_text("1")
+    assert running.fingerprint_of(tmp_path, {"mode": "live"}) in told
+    for text in ("1", "2"):
+        (tmp_path / "trading" / "risk.py").write_text(text)
+        told.add(running.fingerprint_of(tmp_path, {"mode": "live"}))
+    assert len(told) == 4
+    assert running.fingerprint() == running.fingerprint()
 
 
 @pytest.mark.fault("E16")
