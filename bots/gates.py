@@ -18,9 +18,11 @@ from portfolio.risk_view import risk_view
 from portfolio.selectors import BookNumbers, account_overview
 from portfolio.selectors.gates import Gate, account_gates, book_gates
 from portfolio.selectors.lists import latest_decisions
+from portfolio.selectors.risk import day_volumes
 from strategies import registry
 from trading.bars import interval_milliseconds
 from trading.ledger import exactly, plain
+from trading.risk import LIQUIDITY
 
 _SIGNAL: Final = "signal"
 _HOLDS: Final = ("POSITION_HELD", "ENTRY_PENDING", "GRID_WAITING")
@@ -65,6 +67,9 @@ def checklists(account_id: int, *, now: datetime) -> list[Checklist]:
     risk_rows = {row["book"]: row for row in (view["total"], *view["books"])}
     shared = account_gates(account, now=now)
     money = book_gates(account, overview, risk_rows)
+    market_at = account.synced_through_at or account.market.market_time_at or now
+    is_floored = any(row["limits"]["volume_day_min"] for row in risk_rows.values())
+    volumes = day_volumes(account, market_at) if is_floored else {}
     quotes = prices(account.market_id, now=now)
     decisions = latest_decisions(account_id)
     numbers = {book.book_id: book for book in overview.books}
@@ -78,6 +83,7 @@ def checklists(account_id: int, *, now: datetime) -> list[Checklist]:
                 *money[bot.book_id],
                 _data(bot, account),
                 _prices(markets[bot.pk], quotes),
+                _liquidity(markets[bot.pk], volumes, risk_rows[bot.book_id]["limits"]["volume_day_min"]),
                 _filters(markets[bot.pk], numbers[bot.book_id], bot),
                 _signal(bot, decisions.get(bot.book_id)),
             ],
@@ -153,6 +159,23 @@ def _prices(markets: Sequence[Instrument], quotes: Mapping[int, Price]) -> Gate:
     remedy = "" if not troubles else "Prices must be there and agree before money follows them: look at the feed."
     return Gate(
         name="prices", is_open=is_open, code="" if is_open else "DATA_STALE", facts=troubles, remedy=remedy, link="/system/"
+    )
+
+
+def _liquidity(markets: Sequence[Instrument], volumes: Mapping[int, Decimal], least: Decimal) -> Gate:
+    """Say in which of its markets enough is traded to buy there."""
+    traded = {instrument.symbol: volumes.get(instrument.pk) for instrument in markets}
+    is_open = not least or not markets or any(volume is not None and volume >= least for volume in traded.values())
+    facts = {symbol: "unknown" if volume is None else plain(volume) for symbol, volume in traded.items()} if least else {}
+    return Gate(
+        name="liquidity",
+        is_open=is_open,
+        code="" if is_open else LIQUIDITY,
+        facts=facts | ({"least_traded_a_day": plain(least)} if least else {}),
+        remedy=""
+        if is_open
+        else "Too little was traded in 24 hours, or nobody knows: wait, or an administrator lowers the limit.",
+        link="/risk/",
     )
 
 

@@ -319,7 +319,8 @@ class RiskLimitsAdmin(ReadOnlyAdmin):
 
     list_display = (
         "account", "book", "version", "soft_loss_percent", "hard_loss_percent", "fall_percent", "collar_percent",
-        "order_value_max", "orders_per_minute", "repeats_max", "opposite_positions", "set_at", "set_by", "reason",
+        "order_value_max", "orders_per_minute", "repeats_max", "opposite_positions", "volume_day_min", "set_at",
+        "set_by", "reason",
     )  # fmt: skip
     list_select_related = ("account", "book", "set_by")
     ordering = ("-id",)

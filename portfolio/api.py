@@ -28,6 +28,8 @@ from portfolio.schemas import (
     KillOut,
     LedgerOut,
     LimitsIn,
+    LimitsPreviewIn,
+    LimitsPreviewOut,
     OrderOut,
     PageOut,
     PnlOut,
@@ -281,6 +283,14 @@ def set_limits(request: HttpRequest, payload: LimitsIn) -> dict[str, Any]:
         **_asked(request),
     )
     return risk_view(account.pk, now=timezone.now())
+
+
+@router.post("/risk/limits/preview", response=LimitsPreviewOut)
+def preview_limits(request: HttpRequest, payload: LimitsPreviewIn) -> dict[str, Any]:
+    """Say which bots could not enter any more with these limits, and what would be sold; nothing is set."""
+    changes = {row.book: row.dict(exclude={"book"}, exclude_none=True) for row in payload.changes}
+    found = services.preview_limits(account_id=_account(payload.account).pk, changes=changes, now=timezone.now())
+    return {"raised": sorted({name for names in found.raised.values() for name in names}), "rows": found.rows}
 
 
 @router.post("/risk/release", response=RiskOut)

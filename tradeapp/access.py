@@ -148,6 +148,7 @@ OPERATIONS: Final[dict[str, Access]] = {
     "POST kill": Access("risk"),
     "POST kill/release": Access("admin", Confirm.ASKED),
     "POST risk/limits": Access("risk"),
+    "POST risk/limits/preview": Access("risk"),
     "POST alarms/{alarm_id}/acknowledge": Access("risk"),
     "POST risk/release": Access("admin", Confirm.ASKED),
     "POST bots/{bot_id}/start": Access("bots:write"),

@@ -16,6 +16,7 @@ from exchange.ports import KeyPermissions
 from exchange.rights import trouble_with
 from exchange.secrets import MasterKeyMissing, SealBroken, credential_context, unseal
 from portfolio.models import Account, Credential
+from portfolio.selectors.risk import limits_in_force
 from tradeapp import environment, exposure, second_factor
 
 # A right that was asked about earlier may have been changed since.
@@ -45,6 +46,7 @@ def standings(*, now: datetime) -> list[Standing]:
         Standing("S03", "keys are sealed", _sealed()),
         Standing("S04", "keys are in the store and nowhere else", _no_key_in_the_environment()),
         Standing("S05", "secrets are masked", _redacted()),
+        Standing("S06", "nobody buys where too little is traded", _thin_markets()),
         Standing("S10", "the dashboard is local, or protected", _exposure()),
         Standing("S11", "nobody has a password that everybody tries", _no_default_account()),
         Standing("S12", "servers are local, or ask for a password", _servers()),
@@ -117,6 +119,15 @@ def _no_key_in_the_environment() -> str:
 def _redacted() -> str:
     redaction.remember(_CANARY)
     return "" if _CANARY not in redaction.redact(f"key={_CANARY}") else "secrets are not masked in logs."
+
+
+def _thin_markets() -> str:
+    names = []
+    for account in Account.objects.filter(is_enabled=True, mode=Account.Mode.LIVE).order_by("name"):
+        limits, of_books = limits_in_force(account.pk)
+        if limits is None or not all(row.volume_day_min for row in (limits, *of_books.values())):
+            names.append(account.name)
+    return f"Set the least traded a day on the Risk page for: {', '.join(names)}." if names else ""
 
 
 def _exposure() -> str:

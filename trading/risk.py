@@ -16,6 +16,7 @@ HUNDREDTH: Final = Decimal("0.01")
 NEVER_PERCENT: Final = Decimal(10)
 _OPENING_SHARE: Final = Decimal("0.25")
 _OPENING_VALUE_MIN: Final = Decimal(10)
+_REAL_VOLUME_DAY_MIN: Final = Decimal(1_000_000)
 
 DAILY_LOSS_CAP: Final = "RISK_DAILY_LOSS_CAP"
 HARD_STOP: Final = "RISK_HARD_STOP"
@@ -25,6 +26,7 @@ REPEATED_EXECUTION: Final = "RISK_REPEATED_EXECUTION"
 PRICE_COLLAR: Final = "FILTER_PRICE_COLLAR"
 LIMITS_MISSING: Final = "RISK_LIMITS_MISSING"
 UNPRICED: Final = "DATA_STALE"
+LIQUIDITY: Final = "RISK_LIQUIDITY"
 OPPOSITE_POSITION: Final = "CONFLICT_OPPOSITE_POSITION"
 
 
@@ -48,6 +50,8 @@ class Limits:
     orders_per_minute: int = 600
     repeats_max: int = 10
     opposite_positions: str = ALLOW
+    # The least that a market must trade in quote in 24 hours before anybody buys there; zero is any.
+    volume_day_min: Decimal = ZERO
 
     def __post_init__(self) -> None:
         """Refuse what is no limit."""
@@ -67,11 +71,19 @@ class Limits:
             raise LimitsInvalid("repeats_max", "At least one attempt must be allowed.")
         if self.opposite_positions not in (ALLOW, REFUSE):
             raise LimitsInvalid("opposite_positions", f"Opposite positions are {ALLOW} or {REFUSE}.")
+        if self.volume_day_min < ZERO:
+            raise LimitsInvalid("volume_day_min", "A day's volume cannot be below zero.")
 
 
-def opening_limits(equity: Decimal) -> Limits:
-    """Derive the limits of a new account: no order above a quarter of what it opens with."""
-    return Limits(order_value_max=max(floor_to(max(equity, ZERO) * _OPENING_SHARE, HUNDREDTH), _OPENING_VALUE_MIN))
+def opening_limits(equity: Decimal, *, is_real: bool = False) -> Limits:
+    """Derive the limits of a new account: no order above a quarter of what it opens with.
+
+    With real money nobody buys in a thin market: a stolen key that may trade is worth something only there (S06).
+    """
+    return Limits(
+        order_value_max=max(floor_to(max(equity, ZERO) * _OPENING_SHARE, HUNDREDTH), _OPENING_VALUE_MIN),
+        volume_day_min=_REAL_VOLUME_DAY_MIN if is_real else ZERO,
+    )
 
 
 def overlay(limits: Limits, changes: Mapping[str, Any]) -> Limits:
@@ -79,17 +91,17 @@ def overlay(limits: Limits, changes: Mapping[str, Any]) -> Limits:
     return replace(limits, **{name: value for name, value in changes.items() if value not in (None, "")})
 
 
-# More of these is more risk; less of `fall_percent` is more risk, for less is assumed to be lost.
+# More of these is more risk. Less of the others is: less is assumed to be lost, and thinner markets are bought in.
 _MORE_IS_RISKIER: Final = (
     "order_value_max", "soft_loss_percent", "hard_loss_percent", "collar_percent", "orders_per_minute", "repeats_max",
 )  # fmt: skip
+_LESS_IS_RISKIER: Final = ("fall_percent", "volume_day_min")
 
 
 def raised(before: Limits, after: Limits) -> list[str]:
     """Name the limits that allow more than before."""
     names = [name for name in _MORE_IS_RISKIER if getattr(after, name) > getattr(before, name)]
-    if after.fall_percent < before.fall_percent:
-        names.append("fall_percent")
+    names += [name for name in _LESS_IS_RISKIER if getattr(after, name) < getattr(before, name)]
     if (before.opposite_positions, after.opposite_positions) == (REFUSE, ALLOW):
         names.append("opposite_positions")
     return names
@@ -207,6 +219,8 @@ class RiskRoom:
     # Newest prices in quote by asset, and the close of the last candle by instrument.
     prices: Mapping[str, Decimal]
     closes: Mapping[int, Decimal] = field(default_factory=dict)
+    # What each instrument has traded in quote in the last 24 hours, as far as it is known; asked for only where a limit wants it.
+    volumes: Mapping[int, Decimal] = field(default_factory=dict)
     # Codes of open latches; the key None shuts the whole account.
     latches: Mapping[int | None, str] = field(default_factory=dict)
     # How many entries in a row gave no position, by book and instrument.

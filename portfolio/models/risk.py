@@ -34,6 +34,7 @@ class RiskLimits(models.Model):
     orders_per_minute = models.PositiveIntegerField(null=True, help_text="Entries accepted per minute of market time")
     repeats_max = models.PositiveSmallIntegerField(null=True, help_text="Entries in a row that may bring nothing")
     opposite_positions = models.CharField(max_length=8, blank=True, choices=Opposite.choices)
+    volume_day_min = MoneyField(null=True, help_text="Least traded in quote in 24 hours where anybody buys; 0: any")
     set_at = models.DateTimeField(help_text="Wall time")
     set_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT)
     reason = models.CharField(max_length=200, blank=True)

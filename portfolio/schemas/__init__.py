@@ -34,7 +34,7 @@ from portfolio.schemas.orders import (
     ReservationOut,
     TradeOut,
 )
-from portfolio.schemas.risk import LimitsIn, ReleaseIn, RiskOut
+from portfolio.schemas.risk import LimitsIn, LimitsPreviewIn, LimitsPreviewOut, ReleaseIn, RiskOut
 
 __all__ = [
     "AccountOut",
@@ -53,6 +53,8 @@ __all__ = [
     "KillOut",
     "LedgerOut",
     "LimitsIn",
+    "LimitsPreviewIn",
+    "LimitsPreviewOut",
     "LineOut",
     "OrderOut",
     "PageOut",

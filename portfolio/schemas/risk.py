@@ -24,6 +24,7 @@ class LimitsOut(Schema):
     orders_per_minute: int
     repeats_max: int
     opposite_positions: str
+    volume_day_min: Amount
 
 
 class StandingOut(Schema):
@@ -87,6 +88,52 @@ class LimitsIn(Payload):
     orders_per_minute: Count | None = None
     repeats_max: Annotated[int, Field(ge=1, le=1000)] | None = None
     opposite_positions: Literal["allow", "refuse"] | None = None
+    volume_day_min: AmountIn | None = None
+
+
+class LimitChangeIn(Payload):
+    """Limits of a book, or without one of the account, as they might be."""
+
+    book: RowId | None = None
+    soft_loss_percent: AmountIn | None = None
+    hard_loss_percent: AmountIn | None = None
+    fall_percent: AmountIn | None = None
+    collar_percent: AmountIn | None = None
+    order_value_max: AmountIn | None = None
+    orders_per_minute: Count | None = None
+    repeats_max: Annotated[int, Field(ge=1, le=1000)] | None = None
+    opposite_positions: Literal["allow", "refuse"] | None = None
+    volume_day_min: AmountIn | None = None
+
+
+class LimitsPreviewIn(Payload):
+    """What might be changed, all of it at once."""
+
+    model_config = shown({"changes": [{"soft_loss_percent": "2"}, {"book": 1, "order_value_max": "100"}]})
+
+    account: RowId | None = None
+    changes: Annotated[list[LimitChangeIn], Field(min_length=1, max_length=200)]
+
+
+class ForeseenOut(Schema):
+    """What would become of an account (without book) or a book; codes by market say why its smallest entry is refused."""
+
+    book_id: int | None
+    name: str
+    sentence: str
+    refused_now: dict[str, str]
+    refused_then: dict[str, str]
+    is_sold_now: bool
+    is_sold_then: bool
+    left_now: Amount
+    left_then: Amount
+
+
+class LimitsPreviewOut(Schema):
+    """What limits would do now; nothing is set."""
+
+    raised: list[str]
+    rows: list[ForeseenOut]
 
 
 class ReleaseIn(Payload):

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 
 from django.db import connection
 
 from marketdata.models import Candle, Mark
 from portfolio.models import Account, Fill, RiskDay, RiskLatch, RiskLimits
+from trading.bars import interval_milliseconds
+from trading.ledger import CENT, ZERO
 from trading.risk import REPEATED_EXECUTION, DayStart, Limits, overlay
 
 LIMIT_NAMES: Final = (
     "soft_loss_percent", "hard_loss_percent", "fall_percent", "collar_percent", "order_value_max", "orders_per_minute",
-    "repeats_max", "opposite_positions",
+    "repeats_max", "opposite_positions", "volume_day_min",
 )  # fmt: skip
 _CLOSES_INTERVAL: Final = "5m"
 _CLOSES_AGE_MAX: Final = timedelta(hours=1)
+_VOLUME_DAY: Final = timedelta(days=1)
+_VOLUMES: Final = """
+SELECT c.instrument_id, c.interval, sum(c.volume * c.close)
+  FROM marketdata_candle c JOIN marketdata_instrument i ON i.id = c.instrument_id
+ WHERE i.market_id = %s AND c.open_at >= %s AND c.open_at < %s
+ GROUP BY c.instrument_id, c.interval
+"""
 _SOLD_LATELY: Final = timedelta(seconds=60)
 # Of each book the newest entries that have ended. A taker that gave nothing is barren; a buy that rests is often cancelled
 # unfilled by its own bot, so only one that never came to rest is. What never left tells nothing.
@@ -57,7 +66,8 @@ def limits_in_force(account_id: int) -> tuple[Limits | None, dict[int, Limits]]:
     own = rows.pop(None, None)
     if own is None:
         return None, {}
-    limits = Limits(**values_of(own))
+    # A limit that is younger than the row is what it is by default.
+    limits = overlay(Limits(order_value_max=own.order_value_max or ZERO), values_of(own))
     return limits, {book_id: overlay(limits, values_of(row)) for book_id, row in rows.items() if book_id is not None}
 
 
@@ -105,6 +115,26 @@ def closes(account: Account, market_at: datetime) -> dict[int, Decimal]:
     newest = rows.order_by("instrument", "-open_at").distinct("instrument")
     # A candle is a float; its shortest text is the price that was traded.
     return {instrument_id: Decimal(repr(close)) for instrument_id, close in newest.values_list("instrument_id", "close")}
+
+
+def volumes_wanted(account: Account, market_at: datetime, limits: Iterable[Limits | None]) -> dict[int, Decimal]:
+    """Return the day's volumes if any of these limits asks for one."""
+    is_wanted = any(row is not None and row.volume_day_min > ZERO for row in limits)
+    return day_volumes(account, market_at) if is_wanted else {}
+
+
+def day_volumes(account: Account, market_at: datetime) -> dict[int, Decimal]:
+    """Return what each instrument has traded in quote in the 24 hours before a market time, by its finest candles.
+
+    What no candle of this time tells is not known. Hours that are missing count as nothing.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_VOLUMES, [account.market_id, market_at - _VOLUME_DAY, market_at])
+        found: dict[int, dict[str, float]] = {}
+        for instrument_id, interval, volume in cursor.fetchall():
+            found.setdefault(instrument_id, {})[interval] = volume
+    finest = {pk: volumes[min(volumes, key=interval_milliseconds)] for pk, volumes in found.items()}
+    return {pk: Decimal(repr(volume)).quantize(CENT, ROUND_FLOOR) for pk, volume in finest.items()}
 
 
 def sold_lately(account_id: int, market_at: datetime) -> frozenset[tuple[int, int]]:

@@ -12,7 +12,7 @@ from portfolio.services.allocations import (
 from portfolio.services.fee_pool import UnableToFund, fund_fee_pool
 from portfolio.services.rebalancing import execute_proposals, propose_transfers, set_targets
 from portfolio.services.recovery import UnableToResume, resume_trading
-from portfolio.services.risk import UnableToLimit, release_latches, set_limits
+from portfolio.services.risk import UnableToLimit, preview_limits, release_latches, set_limits
 from portfolio.services.sub_accounts import UnableToOpen, open_sub_account
 from portfolio.services.suspense import UnableToExplain, explain_suspense
 from portfolio.services.transfers import (
@@ -39,6 +39,7 @@ __all__ = [
     "open_account",
     "open_sub_account",
     "preview_allocations",
+    "preview_limits",
     "preview_rollback",
     "preview_transfer",
     "propose_transfers",

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from portfolio import asking
 from portfolio.jobs import risk as risk_jobs
+from portfolio.jobs.risk_preview import Forecast, foresee
 from portfolio.models import Book, RiskLimits
 from portfolio.selectors.risk import LIMIT_NAMES, latched_codes, limits_in_force, newest_limits, values_of
 from portfolio.writers import accounts, audit, risk
@@ -76,6 +77,18 @@ def set_limits(
         )
         accounts.changed(account)
         return row
+
+
+def preview_limits(*, account_id: int, changes: Mapping[int | None, Mapping[str, Any]], now: datetime) -> Forecast:
+    """Say what these limits would do now; nothing is set, and nobody needs to be allowed to set them."""
+    for book_id in changes:
+        if book_id is not None and not Book.objects.filter(account=account_id, id=book_id).exists():
+            raise UnableToLimit("BOOK_UNKNOWN", f"The account has no book {book_id}.")
+    _before(account_id, None)
+    try:
+        return foresee(account_id, changes, now=now)
+    except LimitsInvalid as error:
+        raise UnableToLimit("LIMIT_INVALID", str(error)) from error
 
 
 def release_latches(

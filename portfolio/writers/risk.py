@@ -56,7 +56,7 @@ def open_day(account: Account, *, market_at: datetime, now: datetime) -> dict[in
 def open_limits(account: Account, *, equity: Decimal, now: datetime) -> None:
     """Give a new account its limits: there is none without a largest order (G11)."""
     if not RiskLimits.objects.filter(account=account, book=None).exists():
-        limits = opening_limits(equity)
+        limits = opening_limits(equity, is_real=account.mode == Account.Mode.LIVE)
         values = {name: getattr(limits, name) for name in limits.__dataclass_fields__}
         RiskLimits.objects.create(account=account, version=1, set_at=now, reason="opening", **values)
 

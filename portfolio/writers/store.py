@@ -139,6 +139,7 @@ class PostgresStore:
             net_flows={None: account.net_flows} | {book.pk: book.net_flows for book in books},
             prices=reading.prices(account),
             closes=reading.closes(account, self.market_at),
+            volumes=reading.volumes_wanted(account, self.market_at, (limits, *book_limits.values())),
             latches=latches if limits is not None else {None: LIMITS_MISSING},
             barren=reading.barren_entries(account.pk),
             sold_lately=reading.sold_lately(account.pk, self.market_at) if refuses else frozenset(),

@@ -58,3 +58,23 @@ def test_a_latch_is_let_go_of_by_an_administrator_with_a_reason(admin: User, wor
     assert administrator.post("risk/release", {"book": world.books[2].pk, "reason": ""}).status_code == 422
     released = administrator.post("risk/release", body)
     assert released.json()["books"][2]["shut_by"] == ""
+
+
+def test_limits_are_looked_at_before_they_are_set(admin: User, world: World) -> None:
+    operator = token_for(admin, "risk")
+    book = world.books[0].pk
+    wish = {"changes": [{"book": book, "order_value_max": "4"}, {"orders_per_minute": 599}]}
+    answer = operator.post("risk/limits/preview", wish).json()
+    assert [row["sentence"] for row in answer["rows"] if row["sentence"]] == ["Book 1 could not enter (RISK_ORDER_VALUE)."]
+    assert answer["raised"] == []
+    assert RiskLimits.objects.count() == 1
+    assert operator.post("risk/limits/preview", {"changes": [{"order_value_max": "99999"}]}).json()["raised"] == [
+        "order_value_max"
+    ]
+    for body, code in (
+        ({"changes": [{"hard_loss_percent": "10"}]}, "LIMIT_INVALID"),
+        ({"changes": [{"book": 999999, "repeats_max": 3}]}, "BOOK_UNKNOWN"),
+    ):
+        assert operator.post("risk/limits/preview", body).json()["code"] == code
+    assert operator.post("risk/limits/preview", {"changes": []}).status_code == 422
+    assert token_for(admin, "read").post("risk/limits/preview", wish).status_code == 403

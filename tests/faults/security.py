@@ -10,6 +10,7 @@ SECURITY: Final = {
     "S03": "Keys are sealed for their account, and the master key can be changed",
     "S04": "Keys go in and never come out",
     "S05": "No secret in any log, row, message or page",
+    "S06": "Nothing is bought around the gate, nor where too little is traded",
     "S10": "Loopback by default; exposed only with TLS, second factors and strong settings",
     "S11": "No default account and no default password",
     "S12": "Servers are local, or ask for a password",

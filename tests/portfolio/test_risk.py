@@ -16,6 +16,7 @@ from portfolio.jobs.risk import RiskLook
 from portfolio.models import Account, AuditEntry, Book, EquityPoint, Order, Position, RiskDay, RiskLatch, RiskLimits
 from portfolio.services import UnableToLimit
 from portfolio.writers import flows, orders
+from portfolio.writers import risk as risk_writers
 from tests.portfolio.test_coordinate import codes, enter
 from tests.portfolio.world import BAR, NOW, World
 from trading.orders import ExchangeStatus
@@ -150,6 +151,37 @@ def test_a_price_is_held_against_mark_and_last_close(world: World) -> None:
     Mark.objects.all().delete()
     Candle.objects.all().delete()
     assert enter(world, 1) == "DATA_STALE"
+
+
+@pytest.mark.fault("S06")
+def test_nobody_buys_where_too_little_was_traded_in_a_day(world: World) -> None:
+    """S06: the finest candles of the last 24 hours of market time count, and what they do not tell is not known."""
+    limit(world, volume_day_min=D(1_000_000))
+    assert enter(world) == "RISK_LIQUIDITY"
+    hours = [(hour, "1h", 10) for hour in range(30)] + [(24, "1d", 900)]
+    for ago, interval, volume in hours:
+        Candle.objects.create(
+            instrument=world.instruments["BTC/USDT"], interval=interval, open_at=world.market_at - timedelta(hours=ago),
+            open=4000, high=4000, low=4000, close=4000, volume=volume,
+        )  # fmt: skip
+    # Twenty-four of the thirty, and not the day's candle as well: 960,000.
+    assert enter(world) == "RISK_LIQUIDITY"
+    limit(world, volume_day_min=D(950_000))
+    hold(world, lots=100)
+    limit(world, volume_day_min=D(2_000_000))
+    (outcome,) = world.decide(world.propose("exit"))
+    assert outcome.is_accepted
+    note = AuditEntry.objects.filter(action="risk.raise_limits").get()
+    assert (note.before, note.after["volume_day_min"]) == ({"volume_day_min": "1000000"}, "950000")
+
+
+def test_an_account_with_real_money_opens_with_a_floor_and_others_without(world: World) -> None:
+    account = world.account()
+    assert RiskLimits.objects.get(account=account).volume_day_min == 0
+    RiskLimits.objects.all().delete()
+    account.mode = Account.Mode.LIVE
+    risk_writers.open_limits(account, equity=D(1000), now=NOW)
+    assert RiskLimits.objects.get(account=account).volume_day_min == 1_000_000
 
 
 def test_entries_that_never_give_a_position_stop_their_book_until_a_person_lets_go(world: World) -> None:

@@ -19,6 +19,7 @@ _LIMITS: Final = (
     ("order_value_max", "Largest order"),
     ("orders_per_minute", "Entries a minute"),
     ("repeats_max", "Barren repeats"),
+    ("volume_day_min", "Least traded a day"),
 )
 _ROUNDED: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
 

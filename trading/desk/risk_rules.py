@@ -25,6 +25,7 @@ def risk_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
         return None
     return (
         _latch_refusal(room, intent)
+        or _liquidity_refusal(room, intent)
         or _rate_refusal(desk, room, intent)
         or _value_refusal(desk, room, intent)
         or _collar_refusal(desk, room, intent)
@@ -106,6 +107,15 @@ def _latch_refusal(room: RiskRoom, intent: IntentRow) -> Refusal | None:
         if key in room.latches:
             return Refusal(room.latches[key], {"latched": whose, "released_by": "an administrator, with a reason"})
     return None
+
+
+def _liquidity_refusal(room: RiskRoom, intent: IntentRow) -> Refusal | None:
+    """Refuse to buy where too little is traded, or nobody knows how much (S06)."""
+    limit = limits_of(room, intent.book_id).volume_day_min
+    volume = room.volumes.get(intent.instrument_id)
+    if limit == ZERO or (volume is not None and volume >= limit):
+        return None
+    return Refusal(risk.LIQUIDITY, {"volume_day": "unknown" if volume is None else plain(volume), "limit": plain(limit)})
 
 
 def _rate_refusal(desk: Desk, room: RiskRoom, intent: IntentRow) -> Refusal | None:

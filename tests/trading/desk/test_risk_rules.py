@@ -382,3 +382,29 @@ def test_a_holding_without_a_mark_is_no_exposure(world: World) -> None:
 def filters(**more: Any) -> dict[str, Any]:
     """Return an instrument's filters with these beside them."""
     return {"SELF_TRADE_PREVENTION": {"modes": []}, **more}
+
+
+@pytest.mark.parametrize(
+    ("volume", "facts"),
+    [
+        ("999999.99", {"volume_day": "999999.99", "limit": "1000000"}),
+        (None, {"volume_day": "unknown", "limit": "1000000"}),
+        ("1000000", None),
+    ],
+)
+def test_nobody_buys_where_too_little_is_traded(world: World, volume: str | None, facts: dict[str, str] | None) -> None:
+    """S06: a pair that nobody watches is where a stolen key makes its money."""
+    volumes = {} if volume is None else {1: D(volume)}
+    room(world, limits=replace(LIMITS, volume_day_min=D(1_000_000)), volumes=volumes)
+    outcome = enter(world)
+    assert outcome.is_accepted if facts is None else told(outcome) == ("RISK_LIQUIDITY", facts)
+
+
+def test_a_book_may_have_a_floor_of_its_own_and_a_holding_is_always_sold(world: World) -> None:
+    hold(world)
+    hold(world, 2)
+    room(world, book_limits={1: replace(LIMITS, volume_day_min=D(5))}, volumes={1: D(4)})
+    assert told(enter(world)) == ("RISK_LIQUIDITY", {"volume_day": "4", "limit": "5"})
+    assert enter(world, 2).is_accepted
+    (outcome,) = world.decide(world.propose("exit"))
+    assert outcome.is_accepted
