@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from portfolio.models import EquityPoint, Heartbeat
 from portfolio.trader import metrics as counted
 from tests.portfolio.world import NOW, World, build
-from tradeapp import counting, environment, metrics
+from tradeapp import environment, metrics
 
 D = Decimal
 
@@ -71,7 +71,7 @@ def test_a_refusal_that_is_too_young_is_counted_later(
     """A transaction that took its number earlier may end later: it must not be passed over."""
     world.decide(world.propose("place", side="buy", lots=90_000, limit_price=D("45000")))
     with monkeypatch.context() as patched:
-        patched.setattr(counting.timezone, "now", lambda: NOW)
+        patched.setattr("tradeapp.counting.timezone.now", lambda: NOW)
         assert not [name for name, _ in scraped() if name == "tradeapp_order_denied_total"]
     assert scraped()["tradeapp_order_denied_total", (("code", "RISK_ORDER_VALUE"),)] == 1
 
