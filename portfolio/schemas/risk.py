@@ -94,6 +94,8 @@ class LimitsIn(Payload):
 class LimitChangeIn(Payload):
     """Limits of a book, or without one of the account, as they might be."""
 
+    model_config = shown({"book": 1, "order_value_max": "100"})
+
     book: RowId | None = None
     soft_loss_percent: AmountIn | None = None
     hard_loss_percent: AmountIn | None = None
