@@ -124,9 +124,13 @@ def dust(held: Sequence[PositionNumbers]) -> list[PositionNumbers]:
     return [
         row
         for row in held
-        if row.position.quantity < row.position.instrument.lot_size
-        or row.position.quantity < row.position.instrument.quantity_min
-        or (row.mark is not None and row.value < row.position.instrument.notional_min)
+        # What is below zero is owed, and told as a deficit.
+        if row.position.quantity > ZERO
+        and (
+            row.position.quantity < row.position.instrument.lot_size
+            or row.position.quantity < row.position.instrument.quantity_min
+            or (row.mark is not None and row.value < row.position.instrument.notional_min)
+        )
     ]
 
 

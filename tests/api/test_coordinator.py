@@ -169,6 +169,7 @@ def test_a_deficit_is_shown_and_can_be_covered_once(api: Api, db: None) -> None:
     world.fill(oversold(world), "0.0038", "50200")
     (row,) = api.get("coordinator").json()["orphans"]["deficits"]
     assert (row["bot"], row["amount"], row["cost"], row["sources"][0]["most"]) == ("Book 1", "0.0038", "190", "0.0038")
+    assert api.get("coordinator").json()["dust"] == []
 
     wish = {"book": row["book_id"], "asset": "BTC", "reason": "sold twice"}
     answer = api.post("deficits/cover", wish)
