@@ -241,6 +241,7 @@ ADMIN: Final[dict[str, dict[str, Role]]] = {
             "portfolio.RiskLatch",
             "portfolio.Alarm",
             "django_celery_beat.PeriodicTask",
+            "trials.TrialLeg",
         ),
         _SHOWN,
     ),
@@ -248,6 +249,7 @@ ADMIN: Final[dict[str, dict[str, Role]]] = {
     "portfolio.AccountTransfer": _SHOWN | {"add": Role.OPERATOR},
     "portfolio.Account": _SHOWN | {"change": Role.OPERATOR, "kill": Role.OPERATOR, "release_kill": Role.ADMIN},
     "bots.Bot": _SHOWN | dict.fromkeys(("start", "stop", "pause", "resume", "flatten"), Role.OPERATOR),
+    "trials.Trial": _SHOWN | dict.fromkeys(("cancel", "resume", "apply"), Role.OPERATOR),
     "auth.User": {"view": Role.ADMIN, "disable": Role.ADMIN, "enable": Role.ADMIN},
 }
 

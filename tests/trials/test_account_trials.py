@@ -8,8 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import DataError, IntegrityError, OperationalError, transaction
+from django.test import Client
+from django.urls import reverse
 
 from bots import jobs as bot_jobs
 from bots.models import Bot
@@ -23,6 +26,8 @@ from portfolio.services.allocations import UnableToAllocate
 from portfolio.services.modes import UnableToSwitch
 from portfolio.writers.books import open_book
 from tests.bots.conftest import NOW, Desk, clock, desk, quiet
+from tradeapp import roles
+from tradeapp.access import Role
 from trials import jobs, selectors, services
 from trials.models import Trial, TrialLeg
 from trials.spec import AccountTrial, UnableToTry
@@ -266,6 +271,44 @@ def test_a_proposal_without_grounds_is_applied_only_by_somebody_who_says_so(pair
     entry = AuditEntry.objects.get(action="trial.apply")
     assert "TRIAL_TRADES_FEW" in entry.after["doubts"]
     set_allocations(account_id=pair.account.pk, percents={Bot.objects.get(key="FIRST").book_id: D(10)}, by=None, now=NOW)
+
+
+def test_the_admin_shows_ends_and_applies_one_through_the_services(pair: Desk) -> None:
+    operator = User.objects.create(username="op", **roles.flags_of(Role.OPERATOR))
+    client = Client()
+    client.force_login(operator)
+    place = reverse("admin:trials_trial_changelist")
+    trial = begin(pair)
+    step(pair)
+
+    def act(action: str, **more: str) -> str:
+        posted = client.post(place, {"action": action, "_selected_action": [trial.pk], **more}, follow=True)
+        return " ".join(str(message) for message in posted.context["messages"])
+
+    assert "is not over" in act("apply")
+    assert act("cancel") == f"Trial {trial.pk} ends."
+    step(pair)
+    assert selectors.trial(trial.pk).state == Trial.State.CANCELLED
+    assert "already" in act("cancel")
+    assert "nothing to go by" in act("apply")
+    assert act("resume") == f"Trial {trial.pk} goes on."
+    step(pair)
+    go_on(pair, 12)
+    go_on(pair, 12)
+    assert "The sample supports no choice" in act("apply")
+    assert act("apply", despite_doubts="on") == f"Trial {trial.pk} is applied."
+
+    found = selectors.trial(trial.pk)
+    shares = newest_shares(pair.account.pk)
+    assert shares is not None
+    assert found.applied_version == shares.number
+    actors = AuditEntry.objects.filter(subject=f"trial:{trial.pk}", actor_name="op").order_by("id")
+    assert [entry.action for entry in actors] == ["trial.cancel", "trial.resume", "trial.apply"]
+    for name, row in (("trial", found), ("trialleg", found.legs.first())):
+        assert row is not None
+        assert client.get(reverse(f"admin:trials_{name}_change", args=[row.pk])).status_code == 200
+        assert client.get(reverse(f"admin:trials_{name}_changelist")).status_code == 200
+        assert client.get(reverse(f"admin:trials_{name}_delete", args=[row.pk])).status_code == 403
 
 
 def test_the_command_begins_shows_and_ends_one(pair: Desk, capsys: pytest.CaptureFixture[str]) -> None:
