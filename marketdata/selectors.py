@@ -184,6 +184,11 @@ def candles(*, instrument_id: int, interval: str, end_at: datetime | None = None
     return list(found.order_by("-open_at")[:bars])[::-1]
 
 
+def first_candle_at(*, instrument_id: int, interval: str) -> datetime | None:
+    """Answer when the oldest stored candle of an instrument opened."""
+    return _opens(instrument_id, interval).first()
+
+
 def gaps(*, instrument_id: int, interval: str, since: datetime, until: datetime) -> list[Gap]:
     """Find the missing candles between the first and the last one there is."""
     length = moment(interval_milliseconds(interval)) - moment(0)
@@ -220,7 +225,7 @@ def coverage() -> list[Coverage]:
 
 def _coverage(subscription: Subscription) -> Coverage:
     stream: dict[str, Any] = {"instrument_id": subscription.instrument_id, "interval": subscription.interval}
-    opens = Candle.objects.filter(**stream).order_by("open_at").values_list("open_at", flat=True)
+    opens = _opens(**stream)
     # Both ends are one look into the index each.
     first, last = opens.first(), opens.last()
     until = subscription.synced_through_at
@@ -240,6 +245,15 @@ def _coverage(subscription: Subscription) -> Coverage:
         last_at=last,
         synced_through_at=until,
         gaps=missing,
+    )
+
+
+def _opens(instrument_id: int, interval: str) -> QuerySet[Candle, datetime]:
+    """Answer when the stored candles opened, oldest first."""
+    return (
+        Candle.objects.filter(instrument_id=instrument_id, interval=interval)
+        .order_by("open_at")
+        .values_list("open_at", flat=True)
     )
 
 

@@ -43,6 +43,7 @@ function startMap() {
   element.dataset.started = "yes";
   const lines = document.getElementById("sweep-lines");
   const choices = ["x", "y", "figure", "kind"].map((name) => document.getElementById(`map-${name}`));
+  keepApart(choices[0], choices[1]);
   choices.forEach((choice) => choice.addEventListener("change", draw));
   document.addEventListener("themechange", draw);
   document.body.addEventListener("htmx:afterSwap", (event) => event.detail.target.id === "sweep-progress" && draw());
@@ -58,9 +59,23 @@ function startMap() {
       drawMap(element, map, kind);
       drawLines(lines, trials);
     } catch {
-      for (const chart of [element, lines]) empty(chart, "The first chunk of trials is not done yet.");
+      for (const chart of [element, lines]) {
+        Plotly.purge(chart);
+        empty(chart, "The first chunk of trials is not done yet.");
+      }
     }
   }
+}
+
+// A map has two different parameters: whoever chooses the other one gets them the other way round.
+function keepApart(across, up) {
+  let shown = [across.value, up.value];
+  const swap = (other, before) => {
+    if (across.value === up.value) other.value = before;
+    shown = [across.value, up.value];
+  };
+  across.addEventListener("change", () => swap(up, shown[0]));
+  up.addEventListener("change", () => swap(across, shown[1]));
 }
 
 function drawMap(element, map, kind) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -14,6 +14,7 @@ from django.core.management import call_command
 
 from backtests import runs
 from backtests.selectors.runs import load_candles
+from bots.models import Bot
 from marketdata.selectors import filters_of
 from tests.bots.conftest import FIVE_MINUTES, MARKET_START, NOW, Desk, clock, desk
 from trading.metrics import max_drawdown
@@ -116,6 +117,21 @@ def test_without_candles_a_trial_fails_and_says_which(pair: Desk) -> None:
     trial = ask(pair, begin_at=FROM - timedelta(days=30), end_at=FROM - timedelta(days=29))
     assert finish(trial).state == Trial.State.FAILED
     assert "No 5m candles" in selectors.trial(trial.pk).error
+
+    # Some of the stretch is there, its begin is not.
+    trial = ask(pair, begin_at=FROM - timedelta(days=2))
+    assert finish(trial).state == Trial.State.FAILED
+    assert "fetch more on the page History" in selectors.trial(trial.pk).error
+
+
+def test_the_earliest_begin_is_a_midnight_from_which_every_turn_can_be_simulated(pair: Desk) -> None:
+    begin = selectors.earliest_begin(list(Bot.objects.all()))
+    assert begin is not None
+    assert begin.time() == time(0)
+    assert finish(ask(pair, begin_at=begin, end_at=begin + timedelta(days=1))).state == Trial.State.DONE
+    assert finish(ask(pair, begin_at=begin - timedelta(days=1), end_at=begin + timedelta(days=1))).state == Trial.State.FAILED
+    Bot.objects.filter(key="SECOND").update(interval="1d")
+    assert selectors.earliest_begin(list(Bot.objects.all())) is None, "a bot whose candles nobody stored"
 
 
 def test_progress_has_a_rate_and_a_rest(pair: Desk) -> None:

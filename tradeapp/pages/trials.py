@@ -43,7 +43,7 @@ def trial_list(request: HttpRequest) -> HttpResponse:
         context |= {
             "obstacles": selectors.obstacles(account, bots),
             "trials": [trial_view(found, now=now) for found in selectors.newest_trials(limit=LISTED, account_id=account.pk)],
-            "begin": market_at - timedelta(days=30),
+            "begin": max(filter(None, (market_at - timedelta(days=30), selectors.earliest_begin(bots)))),
             "end": market_at,
         }
     return render(request, "pages/trials.html", context)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 import structlog
@@ -17,8 +16,7 @@ from backtests.selectors.runs import load_candles
 from backtests.spec import BacktestSpec, milliseconds
 from marketdata.models import Instrument as StoredInstrument
 from marketdata.selectors import filters_of
-from strategies import registry
-from trading.bars import Candles, interval_milliseconds
+from trading.bars import Candles, Times, interval_milliseconds
 from trading.compilation import sources_hash
 from trading.instruments import Instrument
 from trading.strategy import CLOSE
@@ -28,6 +26,7 @@ from trials.models import Trial, TrialLeg
 from trials.outcomes import TurnOutcome
 from trials.selectors.measuring import closes_between
 from trials.selectors.rows import trial as find_trial
+from trials.selectors.stretches import warm_up
 from trials.writers import Asked
 
 log = structlog.get_logger(__name__)
@@ -63,10 +62,7 @@ def _run(legs: Sequence[TrialLeg]) -> list[TurnOutcome]:
         raise ValueError("The code changed since the trial was asked for; ask for it again")
     stored = StoredInstrument.objects.in_bulk(setup["instruments"])
     instruments = [filters_of(stored[number]) for number in setup["instruments"]]
-    params: Any = registry.make_params(setup["strategy"], setup["params"], setup["interval"])
-    warmup = timedelta(milliseconds=interval_milliseconds(setup["interval"])) * (
-        registry.definition(setup["strategy"]).warmup_bars(params) + 1
-    )
+    warmup = warm_up(setup["strategy"], setup["params"], setup["interval"])
     begins, ends = [_moment(leg.begin_at) for leg in legs], [_moment(leg.end_at) for leg in legs]
     candles = [
         load_candles(
@@ -83,11 +79,13 @@ def _run(legs: Sequence[TrialLeg]) -> list[TurnOutcome]:
 
 def _turn(spec: BacktestSpec, candles: Sequence[Candles], instruments: Sequence[Instrument], warmup: timedelta) -> TurnOutcome:
     begin, end = _milliseconds(spec.trade_from_at), _milliseconds(spec.end_at)
-    cut = [_between(part, begin - int(warmup.total_seconds() * 1000), end) for part in candles]
-    if any(not len(part) or int(part.times[-1]) < begin or int(part.times[0]) >= begin for part in cut):
+    first = begin - int(warmup.total_seconds() * 1000)
+    if any(not _reaches(part.times, first, begin, end) for part in candles):
         raise NoCandles(
-            f"No candles of {', '.join(spec.symbols)} around {spec.trade_from_at:%Y-%m-%d %H:%M} with enough before it"
+            f"No candles of {', '.join(spec.symbols)} around {spec.trade_from_at:%Y-%m-%d %H:%M} with enough before it: "
+            "fetch more on the page History, or choose another stretch"
         )
+    cut = [_between(part, first, end) for part in candles]
     outcome = runs.run(replace(spec, anchor_at=None), candles=cut, instruments=instruments)
     result = outcome.result
     length = interval_milliseconds(spec.interval)
@@ -128,6 +126,12 @@ def _spec(leg: TrialLeg, instruments: Sequence[Instrument]) -> BacktestSpec:
         half_spread=trial.half_spread,
         slippage=trial.slippage,
     )
+
+
+def _reaches(times: Times, first: int, begin: int, end: int) -> bool:
+    """Say whether there are candles before the begin of a turn, to warm up, and in it."""
+    cut = times[(times >= first) & (times < end)]
+    return len(cut) > 0 and int(cut[0]) < begin <= int(cut[-1])
 
 
 def _between(candles: Candles, begin: int, end: int) -> Candles:

@@ -13,6 +13,7 @@ from trials.selectors.rows import (
     trading_apart,
     trial,
 )
+from trials.selectors.stretches import earliest_begin, warm_up
 
 __all__ = [
     "Comparison",
@@ -20,6 +21,7 @@ __all__ = [
     "Progress",
     "Row",
     "compare",
+    "earliest_begin",
     "holding",
     "is_due",
     "newest_trials",
@@ -28,4 +30,5 @@ __all__ = [
     "simulated_waiting",
     "trading_apart",
     "trial",
+    "warm_up",
 ]
