@@ -206,7 +206,7 @@ def record_cancels_sent(account_id: int, epoch: int, order_ids: Sequence[int], *
     The lease is part of each claim, so that no cancel waits for the account's lock while answers are being recorded.
     """
     with transaction.atomic():
-        return {order_id for order_id in order_ids if orders.mark_canceling(order_id, now=now, epoch=epoch)}
+        return orders.mark_canceling_many(order_ids, now=now, epoch=epoch)
 
 
 def record_events(

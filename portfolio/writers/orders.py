@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import cast
 
 from portfolio.models import Account, Order
-from portfolio.writers.store import claim_order, open_desk
+from portfolio.writers.store import claim_order, claim_orders, open_desk
 from trading.desk import claims, reports
 from trading.desk.reports import ORDER_ADOPTED
 from trading.orders import OrderReport
 
 __all__ = [
-    "ORDER_ADOPTED", "apply_report", "mark_absent", "mark_canceling", "mark_open", "mark_rejected", "mark_sending",
-    "mark_unknown", "request_cancels", "withdraw",
+    "ORDER_ADOPTED", "apply_report", "mark_absent", "mark_canceling", "mark_canceling_many", "mark_open", "mark_rejected",
+    "mark_sending", "mark_unknown", "request_cancels", "withdraw",
 ]  # fmt: skip
 
 
@@ -35,6 +35,11 @@ def mark_unknown(order_id: int, code: str, message: str, *, now: datetime) -> bo
 def mark_canceling(order_id: int, *, now: datetime, epoch: int | None = None) -> bool:
     """Note that a cancel is about to be sent; with an epoch only by the trader that holds the lease."""
     return claim_order(order_id, claims.cancelling(now=now, epoch=epoch))
+
+
+def mark_canceling_many(order_ids: Collection[int], *, now: datetime, epoch: int) -> set[int]:
+    """Note that cancels of these are about to be sent; answer which may be. Runs inside the caller's transaction."""
+    return claim_orders(order_ids, claims.cancelling(now=now, epoch=epoch))
 
 
 def mark_rejected(account: Account, order_id: int, code: str, message: str, *, now: datetime) -> Order:

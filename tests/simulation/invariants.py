@@ -92,10 +92,11 @@ class Checker:
         ours = {asset: total for asset, total in held.items() if total}
         require("I-02", ours == exchange.totals(), f"the ledger holds {ours}, the exchange {exchange.totals()}")
         self._check_against_venue(tables)
-        # Nobody's order cost more than was held for it, unless a person's hand or an exchange that hid one had a part in it.
+        # No order cost more than was held for it and its fee, unless a person's hand or an exchange that hid one had a part.
         fired = self._world.faults.fired
-        excuses = [name for name in ("hand_trade", "flows", "lag_long", "fees_switch") if fired[name]]
-        require("I-08", not self.shortfalls or excuses, f"{self.shortfalls} trades cost more than was held for them")
+        excuses = [name for name in ("hand_trade", "flows", "lag_long") if fired[name]]
+        is_held = not self.shortfalls or excuses or not self._world.exchange.fees_in_quote
+        require("I-08", is_held, f"{self.shortfalls} trades cost more than was held for them")
         # Reads hid an order for longer than an exchange may: nothing else makes us take a living order for dead.
         adopted = [row.client_order_id for row in tables.orders.values() if row.reason == "ORDER_ADOPTED"]
         require("I-13", not adopted or self._world.faults.fired["lag_long"], f"{adopted} were taken for dead")
