@@ -20,6 +20,7 @@ from trading.accounts.result import AccountResult, BotResult
 from trading.accounts.simulation import simulate
 from trading.allocations import PlanRefused
 from trading.bars import Candles, Floats, Times, interval_milliseconds
+from trading.benchmarks import hold
 from trading.instruments import Instrument
 from trading.ledger import plain
 from trading.metrics import (
@@ -31,7 +32,6 @@ from trading.metrics import (
     wilson_interval,
 )
 from trading.round_trips import RoundTrip, matched_pairs, round_trips
-from trading.strategy import CLOSE
 
 # A plot of more points shows nothing more.
 POINTS_MAX: Final = 800
@@ -125,15 +125,8 @@ def curve(times: Times, worths: Floats) -> dict[str, list[float]]:
 def benchmark(plan: AccountPlan, times: Times) -> dict[str, Any]:
     """Buy all markets of a plan in equal parts at the beginning, at its costs, and hold them."""
     markets = {bot.instrument.symbol: bot.candles for bot in plan.bots}
-    part = float(plan.capital) / len(markets)
     kept = (1.0 - float(plan.costs.taker_fee)) / (1.0 + float(plan.costs.half_spread) + float(plan.costs.slippage))
-    worths = np.zeros(len(times))
-    for candles in markets.values():
-        first = min(int(np.searchsorted(candles.times, times[0])), len(candles) - 1)
-        bought = part * kept / float(candles.values[0, first])
-        closed = np.maximum(np.searchsorted(candles.times, times) - 1, 0)
-        worths += bought * candles.values[CLOSE, closed]
-    worths[0] = float(plan.capital)
+    worths = hold(list(markets.values()), times, capital=float(plan.capital), cost_rate=1.0 - kept)
     return {
         "symbols": sorted(markets),
         "total_return": float(worths[-1] / worths[0]) - 1.0,

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -17,8 +18,18 @@ from trading.round_trips import ZERO, RoundTrip
 
 DAY_MS: Final = 86_400_000
 WEEK_MS: Final = 7 * DAY_MS
+YEAR_MS: Final = int(365.25 * DAY_MS)
 DAYS_PER_YEAR: Final = 365
+# Days on which shares are traded: the other convention of a yearly figure.
+SESSIONS_PER_YEAR: Final = 252
 OBSERVATIONS_MIN: Final = 30
+# A shorter stretch is not scaled up to a year.
+ANNUAL_FROM_MS: Final = 90 * DAY_MS
+# Returns that differ by no more than floats do are equal.
+NOISE: Final = 1e-12
+# From this correlation of one day with the next on, the yearly Sharpe ratio is corrected for it.
+CORRELATION_MIN: Final = 0.1
+EULER_GAMMA: Final = 0.5772156649015329
 Z_95: Final = 1.959963984540054
 
 
@@ -99,12 +110,57 @@ def max_drawdown(equity: Floats) -> float:
     return float(np.min(equity / np.maximum.accumulate(equity) - 1.0))
 
 
-def sharpe(returns: Floats, periods: int = DAYS_PER_YEAR) -> float | None:
-    """Answer the yearly Sharpe ratio of returns, daily ones unless told otherwise, or None if they are too few or all equal."""
-    sigma = volatility(returns, periods)
-    if sigma is None or sigma == 0.0:
+def annual_growth(total_return: float, elapsed_ms: int) -> float | None:
+    """Answer the yearly growth rate that leads to a return in the time that passed; None under 90 days or when all is lost."""
+    if elapsed_ms < ANNUAL_FROM_MS or total_return <= -1.0:
         return None
-    return float(np.mean(returns)) * periods / sigma
+    return float((1.0 + total_return) ** (YEAR_MS / elapsed_ms) - 1.0)
+
+
+def calmar(growth: float | None, deepest: float) -> float | None:
+    """Answer the yearly growth over the deepest fall; None without either."""
+    return None if growth is None or deepest == 0.0 else growth / abs(deepest)
+
+
+def sharpe(returns: Floats, periods: int = DAYS_PER_YEAR, *, risk_free: float = 0.0) -> float | None:
+    """Answer the yearly Sharpe ratio of returns, daily ones unless told otherwise, or None if they are too few or all equal.
+
+    `risk_free` is what a year without risk would have brought.
+    """
+    sigma = volatility(returns, periods)
+    mean = 0.0 if sigma is None else float(np.mean(returns))
+    if sigma is None or sigma <= abs(mean) * NOISE:
+        return None
+    if risk_free:
+        mean -= (1.0 + risk_free) ** (1.0 / periods) - 1.0
+    return mean * periods / sigma
+
+
+def in_sessions(ratio: float | None) -> float | None:
+    """Answer a yearly ratio as it would be quoted for shares, which are traded on 252 days."""
+    return None if ratio is None else ratio * math.sqrt(SESSIONS_PER_YEAR / DAYS_PER_YEAR)
+
+
+def autocorrelation(returns: Floats) -> float | None:
+    """Answer how far a day's return goes with that of the day before; None if they are too few or all equal."""
+    sigma = volatility(returns, 1)
+    if sigma is None or sigma <= abs(float(np.mean(returns))) * NOISE:
+        return None
+    away = returns - np.mean(returns)
+    return float(np.sum(away[1:] * away[:-1]) / np.sum(away**2))
+
+
+def correlated_sharpe(returns: Floats, periods: int = DAYS_PER_YEAR) -> float | None:
+    """Answer the yearly Sharpe ratio corrected as Lo does it, where days depend on the day before by more than 0.1.
+
+    The correlation is taken to fade by its own factor with every further day.
+    """
+    ratio, rho = sharpe(returns, periods), autocorrelation(returns)
+    if ratio is None or rho is None or abs(rho) <= CORRELATION_MIN:
+        return None
+    lags = np.arange(1, periods)
+    spread = periods + 2.0 * float(np.sum((periods - lags) * rho**lags))
+    return ratio / math.sqrt(periods) * periods / math.sqrt(spread)
 
 
 def sharpe_interval(returns: Floats, periods: int = DAYS_PER_YEAR) -> tuple[float | None, float | None]:
@@ -112,22 +168,62 @@ def sharpe_interval(returns: Floats, periods: int = DAYS_PER_YEAR) -> tuple[floa
     ratio = sharpe(returns, periods)
     if ratio is None:
         return None, None
-    one = ratio / math.sqrt(periods)
-    scores = (returns - np.mean(returns)) / np.std(returns)
-    skew, kurtosis = float(np.mean(scores**3)), float(np.mean(scores**4))
-    square = (1 - skew * one + (kurtosis - 1) / 4 * one**2) / (len(returns) - 1)
-    reach = Z_95 * math.sqrt(max(square, 0.0) * periods)
+    reach = Z_95 * _sharpe_error(returns, ratio / math.sqrt(periods)) * math.sqrt(periods)
     return ratio - reach, ratio + reach
 
 
-def sortino(returns: Floats) -> float | None:
-    """Answer the yearly Sortino ratio; the denominator counts every day."""
+def probabilistic_sharpe(returns: Floats, bar: float = 0.0) -> float | None:
+    """Answer how likely the true ratio of one period is above `bar`, the ratio of one period to beat."""
+    ratio = sharpe(returns, 1)
+    if ratio is None:
+        return None
+    error = _sharpe_error(returns, ratio)
+    return NormalDist().cdf((ratio - bar) / error) if error > 0.0 else None
+
+
+def luckiest_sharpe(trials: int, variance: float) -> float:
+    """Answer the ratio of one period that the best of so many trials without any skill is expected to show."""
+    if trials < 2:
+        return 0.0
+    normal = NormalDist()
+    high, higher = normal.inv_cdf(1.0 - 1.0 / trials), normal.inv_cdf(1.0 - 1.0 / (trials * math.e))
+    return math.sqrt(variance) * ((1.0 - EULER_GAMMA) * high + EULER_GAMMA * higher)
+
+
+def deflated_sharpe(returns: Floats, *, trials: int, variance: float) -> float | None:
+    """Answer how likely the ratio is more than the luck of so many trials, whose ratios of one period vary so much."""
+    return probabilistic_sharpe(returns, luckiest_sharpe(trials, variance))
+
+
+def _sharpe_error(returns: Floats, one: float) -> float:
+    """Answer the standard error of a ratio of one period; skew and fat tails make it larger."""
+    scores = (returns - np.mean(returns)) / np.std(returns)
+    skew, kurtosis = float(np.mean(scores**3)), float(np.mean(scores**4))
+    square = (1 - skew * one + (kurtosis - 1) / 4 * one**2) / (len(returns) - 1)
+    return math.sqrt(max(square, 0.0))
+
+
+def sortino(returns: Floats, least: float = 0.0) -> float | None:
+    """Answer the yearly Sortino ratio over the least acceptable return of a day; the denominator counts every day."""
     if len(returns) < OBSERVATIONS_MIN:
         return None
-    downside = math.sqrt(float(np.mean(np.minimum(returns, 0.0) ** 2)))
+    downside = math.sqrt(float(np.mean(np.minimum(returns - least, 0.0) ** 2)))
     if downside == 0.0:
         return None
-    return float(np.mean(returns)) / downside * math.sqrt(DAYS_PER_YEAR)
+    return (float(np.mean(returns)) - least) / downside * math.sqrt(DAYS_PER_YEAR)
+
+
+def value_at_risk(returns: Floats, share: float = 0.05) -> float | None:
+    """Answer the daily return that the worst share of days stayed at or below, as it was; None if they are too few."""
+    if len(returns) < OBSERVATIONS_MIN:
+        return None
+    return float(np.quantile(returns, share, method="inverted_cdf"))
+
+
+def expected_shortfall(returns: Floats, share: float = 0.05) -> float | None:
+    """Answer the mean daily return of the worst share of days."""
+    worst = value_at_risk(returns, share)
+    return None if worst is None else float(np.mean(returns[returns <= worst]))
 
 
 def volatility(returns: Floats, periods: int = DAYS_PER_YEAR) -> float | None:

@@ -49,6 +49,19 @@ class RoundTrip(NamedTuple):
     cost: Decimal
     profit: Decimal
     reason: str
+    # What was bought in all, before fees, and where.
+    quantity: Decimal = ZERO
+    symbol: str = ""
+
+    @property
+    def entry_price(self) -> Decimal:
+        """Answer the mean price of what was bought."""
+        return self.cost / self.quantity
+
+    @property
+    def part(self) -> float:
+        """Answer the profit as a part of what was paid."""
+        return float(self.profit / self.cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +78,28 @@ class _Lot(NamedTuple):
     # What is left of the buy: base after the fee, and what was paid for it.
     base: Decimal
     paid: Decimal
+    # The same before the fee.
+    quantity: Decimal
 
 
 def round_trips(fills: Iterable[FillLike], lot_size: Decimal) -> list[RoundTrip]:
     """Follow one position from flat to flat; flat means less than a lot."""
     trips: list[RoundTrip] = []
-    owned = spent = earned = ZERO
+    owned = spent = earned = bought = ZERO
     opened: int | None = None
     for fill in fills:
         amount = fill.quantity * fill.price
         if fill.side == "buy":
             opened = fill.time if opened is None else opened
             owned += fill.quantity - fill.fee
+            bought += fill.quantity
             spent += amount
             continue
         owned -= fill.quantity
         earned += amount - fill.fee
         if owned < lot_size and opened is not None:
-            trips.append(RoundTrip(opened, fill.time, spent, earned - spent, fill.reason))
-            spent = earned = ZERO
+            trips.append(RoundTrip(opened, fill.time, spent, earned - spent, fill.reason, bought))
+            spent = earned = bought = ZERO
             opened = None
     return trips
 
@@ -99,7 +115,7 @@ def matched_pairs(fills: Iterable[FillLike]) -> list[RoundTrip]:
         if fill.slot < 0:
             continue
         if fill.side == "buy":
-            lot = _Lot(fill.time, fill.quantity - fill.fee, fill.quantity * fill.price)
+            lot = _Lot(fill.time, fill.quantity - fill.fee, fill.quantity * fill.price, fill.quantity)
             waiting[fill.slot].append(lot)
         else:
             trip = _match(fill, waiting[fill.slot])
@@ -116,18 +132,19 @@ def split_grid_result(fills: Iterable[FillLike], *, equity_change: Decimal) -> G
 
 
 def _match(sell: FillLike, lots: deque[_Lot]) -> RoundTrip | None:
-    remaining, paid, opened = sell.quantity, ZERO, None
+    remaining, paid, bought, opened = sell.quantity, ZERO, ZERO, None
     while remaining > 0 and lots:
         lot = lots.popleft()
         part = min(remaining, lot.base)
-        share = lot.paid * part / lot.base
+        share, quantity = lot.paid * part / lot.base, lot.quantity * part / lot.base
         opened = lot.time if opened is None else opened
         paid += share
+        bought += quantity
         remaining -= part
         if part < lot.base:
-            lots.appendleft(_Lot(lot.time, lot.base - part, lot.paid - share))
+            lots.appendleft(_Lot(lot.time, lot.base - part, lot.paid - share, lot.quantity - quantity))
     if opened is None:
         return None
     matched = sell.quantity - remaining
     proceeds = (sell.quantity * sell.price - sell.fee) * matched / sell.quantity
-    return RoundTrip(opened, sell.time, paid, proceeds - paid, sell.reason)
+    return RoundTrip(opened, sell.time, paid, proceeds - paid, sell.reason, bought)
