@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, DecimalException
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from backtests import selectors
 from backtests.account_spec import AccountAsked, PlanFile, account_plan, first_candle, intervals, plan_of, the_symbol
 from backtests.comparison_spec import BadComparison, ComparisonSpec, source_of
+from backtests.curves import curve
 from strategies import registry
 from trading.accounts.plan import AccountPlan
 from trading.accounts.result import AccountResult, BotResult
@@ -32,9 +33,6 @@ from trading.metrics import (
     wilson_interval,
 )
 from trading.round_trips import RoundTrip, matched_pairs, round_trips
-
-# A plot of more points shows nothing more.
-POINTS_MAX: Final = 800
 
 
 def run(
@@ -106,19 +104,6 @@ def report(result: AccountResult) -> dict[str, Any]:
         "time_in_market": float(result.is_in_market.mean()),
         "invested": float(np.mean(result.invested / result.worths)),
         "bots": [_bot_report(bot) for bot in result.bots],
-    }
-
-
-def curve(times: Times, worths: Floats) -> dict[str, list[float]]:
-    """Return points to plot: equity, and the deepest fall since the point before, so that no fall is lost between two."""
-    falls = worths / np.maximum.accumulate(worths) - 1.0
-    step = -(-len(times) // POINTS_MAX)
-    starts = np.arange(0, len(times), step)
-    last = np.append(starts[1:], len(times)) - 1
-    return {
-        "times": [int(at) for at in times[last]],
-        "equity": [round(float(worth), 2) for worth in worths[last]],
-        "drawdown": [round(float(fall), 6) for fall in np.minimum.reduceat(falls, starts)],
     }
 
 

@@ -10,9 +10,12 @@ import structlog
 from django.db import transaction
 
 from backtests import account_runs, runs, selectors, sweep_runs, writers
+from backtests.curves import curve
 from backtests.models import ComparedPlan, Sweep, SweepChunk
+from backtests.reports.content import report
 from backtests.selectors import comparisons, sweeps
 from backtests.writers import comparisons as comparison_writers
+from backtests.writers import reports as report_writers
 from trading.accounts.simulation import AccountSimulation
 from trading.compilation import sources_hash
 
@@ -29,7 +32,10 @@ def run_backtest(*, run_id: int, clock: Callable[[], datetime]) -> bool:
     spec = selectors.spec_of(found)
     try:
         instruments = [selectors.known_instrument(symbol) for symbol in spec.symbols]
-        outcome = runs.run(spec, candles=selectors.candles(spec), instruments=instruments)
+        candles = selectors.candles(spec)
+        outcome = runs.run(spec, candles=candles, instruments=instruments)
+        content = report(spec, outcome, candles=candles, instruments=instruments)
+        data_hash = sweep_runs.data_fingerprint(*candles)
     except ValueError as error:
         writers.fail_run(run_id=run_id, message=str(error), now=clock())
         log.warning("backtest.failed", run=run_id, error=str(error))
@@ -37,6 +43,7 @@ def run_backtest(*, run_id: int, clock: Callable[[], datetime]) -> bool:
     with transaction.atomic():
         result = outcome.result
         writers.finish_run(run=found, fills=result.fills, metrics=outcome.metrics, reasons=result.reasons, now=clock())
+        report_writers.keep_report(run=found, content=content, data_hash=data_hash, now=clock())
     log.info("backtest.done", run=run_id, fills=len(outcome.result.fills))
     return True
 
@@ -110,7 +117,7 @@ def _simulate_plan(plan: ComparedPlan, clock: Callable[[], datetime]) -> bool:
     result = simulation.result()
     found = {
         "report": account_runs.report(result),
-        "curve": account_runs.curve(result.times, result.worths),
+        "curve": curve(result.times, result.worths),
         "benchmark": account_runs.benchmark(asked, result.times),
         "data_hash": account_runs.data_fingerprint(asked),
     }

@@ -79,6 +79,18 @@ class BacktestFill(models.Model):
         return f"{self.side} {self.quantity} at {self.price}"
 
 
+class BacktestReport(models.Model):
+    """What a finished backtest's report shows: measured when it ran, on the candles it ran on."""
+
+    run = models.OneToOneField(BacktestRun, on_delete=models.CASCADE, related_name="report")
+    content = models.JSONField()
+    data_hash = models.CharField(max_length=64, help_text="SHA-256 of the candles")
+    made_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"report of backtest {self.run_id}"
+
+
 class Study(models.Model):
     """What every job over a stretch of candles that workers share has: its costs, its fingerprints and how far it is."""
 

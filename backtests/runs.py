@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+
 from backtests.spec import BacktestSpec, milliseconds
 from strategies import registry
-from trading.bars import Candles, interval_milliseconds
+from trading.bars import Candles, Floats, interval_milliseconds
 from trading.instruments import Instrument
 from trading.kernels.backtest import BacktestResult, Costs, run_backtest
 from trading.kernels.panel_backtest import PanelResult, run_panel_backtest
@@ -59,7 +61,16 @@ def run_definition(
     else:
         result = run_panel_backtest(candles=candles, instruments=instruments, **asked)
     trips = _trips(result, instruments, is_grid=definition.is_grid)
-    return Outcome(result, tuple(trips), _figures(result, trips, definition.is_grid))
+    return Outcome(result, tuple(trips), _figures(result, trips, instruments, definition.is_grid))
+
+
+def held_lots(result: BacktestResult | PanelResult, instruments: Sequence[Instrument]) -> Floats:
+    """Answer what was held per bar, of the largest position in lots: what a fee left behind, and nobody can sell, is none."""
+    rows = result.positions if isinstance(result, PanelResult) else result.position[np.newaxis]
+    # A position is a float of an exact amount: a lot may lie a last bit below one.
+    lots = [np.floor(row / float(one.lot_size) + 1e-6) for row, one in zip(rows, instruments, strict=True)]
+    largest: Floats = np.max(lots, axis=0)
+    return largest
 
 
 def _trips(result: BacktestResult | PanelResult, instruments: Sequence[Instrument], *, is_grid: bool) -> list[RoundTrip]:
@@ -67,15 +78,18 @@ def _trips(result: BacktestResult | PanelResult, instruments: Sequence[Instrumen
     trips: list[RoundTrip] = []
     for instrument in instruments:
         fills = [fill for fill in result.fills if fill.symbol == instrument.symbol]
-        trips += matched_pairs(fills) if is_grid else round_trips(fills, instrument.lot_size)
+        closed = matched_pairs(fills) if is_grid else round_trips(fills, instrument.lot_size)
+        trips += [trip._replace(symbol=instrument.symbol) for trip in closed]
     return sorted(trips, key=lambda trip: trip.closed)
 
 
-def _figures(result: BacktestResult | PanelResult, trips: list[RoundTrip], is_grid: bool) -> dict[str, Any]:
+def _figures(
+    result: BacktestResult | PanelResult, trips: list[RoundTrip], instruments: Sequence[Instrument], is_grid: bool
+) -> dict[str, Any]:
     metrics = measure(
         times=result.times[:-1],
         equity=result.equity[:-1],
-        position=result.position[:-1],
+        position=held_lots(result, instruments)[:-1],
         starting_equity=float(result.allocation),
         trips=trips,
         fees=fees_in_quote(result),

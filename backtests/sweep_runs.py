@@ -49,10 +49,12 @@ def run_trials(spec: SweepSpec, *, begin: int, end: int, candles: Candles, instr
     return _table(spec, combinations, {name: np.array([one[name] for one in figures], dtype=np.float64) for name in FIGURES})
 
 
-def data_fingerprint(candles: Candles) -> str:
-    """Identify the candles that a sweep was run on."""
-    digest = hashlib.sha256(candles.times.tobytes())
-    digest.update(candles.values.tobytes())
+def data_fingerprint(*markets: Candles) -> str:
+    """Identify the candles that something was run on, one market after the other."""
+    digest = hashlib.sha256()
+    for candles in markets:
+        digest.update(candles.times.tobytes())
+        digest.update(candles.values.tobytes())
     return digest.hexdigest()
 
 

@@ -11,7 +11,8 @@ from django.utils import timezone
 from ninja import Router, Status
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from backtests.api import router as backtests_router
+from backtests.api import router as sweeps_router
+from backtests.backtests_api import router as backtests_router
 from backtests.comparisons_api import router as comparisons_router
 from backtests.services import UnableToSteer
 from bots.api import router as bots_router
@@ -144,6 +145,7 @@ api.add_router("", families_router)
 api.add_router("", lineups_router)
 api.add_router("", bots_router)
 api.add_router("", modes_router)
+api.add_router("", sweeps_router)
 api.add_router("", backtests_router)
 api.add_router("", comparisons_router)
 api.add_router("", trials_router)

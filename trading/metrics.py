@@ -168,7 +168,7 @@ def sharpe_interval(returns: Floats, periods: int = DAYS_PER_YEAR) -> tuple[floa
     ratio = sharpe(returns, periods)
     if ratio is None:
         return None, None
-    reach = Z_95 * _sharpe_error(returns, ratio / math.sqrt(periods)) * math.sqrt(periods)
+    reach = Z_95 * sharpe_error(returns, ratio / math.sqrt(periods)) * math.sqrt(periods)
     return ratio - reach, ratio + reach
 
 
@@ -177,7 +177,7 @@ def probabilistic_sharpe(returns: Floats, bar: float = 0.0) -> float | None:
     ratio = sharpe(returns, 1)
     if ratio is None:
         return None
-    error = _sharpe_error(returns, ratio)
+    error = sharpe_error(returns, ratio)
     return NormalDist().cdf((ratio - bar) / error) if error > 0.0 else None
 
 
@@ -190,12 +190,12 @@ def luckiest_sharpe(trials: int, variance: float) -> float:
     return math.sqrt(variance) * ((1.0 - EULER_GAMMA) * high + EULER_GAMMA * higher)
 
 
-def deflated_sharpe(returns: Floats, *, trials: int, variance: float) -> float | None:
-    """Answer how likely the ratio is more than the luck of so many trials, whose ratios of one period vary so much."""
-    return probabilistic_sharpe(returns, luckiest_sharpe(trials, variance))
+def deflated_sharpe(one: float, error: float, *, trials: int, variance: float) -> float:
+    """Answer how likely a ratio of one period is more than the luck of so many trials, whose ratios vary so much."""
+    return NormalDist().cdf((one - luckiest_sharpe(trials, variance)) / error)
 
 
-def _sharpe_error(returns: Floats, one: float) -> float:
+def sharpe_error(returns: Floats, one: float) -> float:
     """Answer the standard error of a ratio of one period; skew and fat tails make it larger."""
     scores = (returns - np.mean(returns)) / np.std(returns)
     skew, kurtosis = float(np.mean(scores**3)), float(np.mean(scores**4))

@@ -17,9 +17,10 @@ class YearOfMonths(NamedTuple):
 
 
 def monthly_returns(times: Times, equity: Floats) -> list[YearOfMonths]:
-    """Cut equity at the ends of months; the first month begins with the first point."""
+    """Cut equity at the ends of months; the first month begins with the first point, and midnight ends the month before."""
     if not len(times):
         return []
+    times = times - 1
     stamps = times.astype("datetime64[ms]").astype("datetime64[M]")
     # The last point of each month that has one.
     lasts = np.flatnonzero(np.append(stamps[1:] != stamps[:-1], True))

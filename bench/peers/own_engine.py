@@ -29,7 +29,8 @@ FAST_MAX, SLOW_MAX = 50, 400
 STATE = record_dtype(
     [("fast", "f8", (SMA_RING + FAST_MAX,)), ("slow", "f8", (SMA_RING + SLOW_MAX,)), ("above", "i8"), ("seen", "i8")]
 )
-PARAMS = record_dtype([("fast", "i8"), ("slow", "i8")])
+# The share of the allocation that an entry buys for, and how far below the close its stop lies; 0 for none.
+PARAMS = record_dtype([("fast", "i8"), ("slow", "i8"), ("share", "f8"), ("stop", "f8")])
 
 
 def sweep_pairs(market: SweepMarket, pairs: Times, *, fee: float, threads: int) -> Figures:
@@ -58,23 +59,45 @@ def event_engine(candles: Candles, fast: int, slow: int) -> BacktestResult:
     return simulation.result()
 
 
+def free_of_costs(
+    candles: Candles, instrument: Instrument, fast: int, slow: int, *, share: float, stop: float, allocation: Decimal
+) -> BacktestResult:
+    """Run the cross without fees and spread, with a stop: what is left is when it trades, at which price, how much."""
+    simulation = prepare_backtest(
+        definition=CROSS,
+        params=_params(fast, slow, share=share, stop=stop),
+        candles=candles,
+        interval_ms=candles.interval_ms,
+        instrument=instrument,
+        costs=Costs(*(Decimal(0),) * 4),
+        allocation=allocation,
+    )
+    simulation.run()
+    return simulation.result()
+
+
 def event_loop(candles: Candles, fast: int, slow: int) -> Callable[[], None]:
     """Prepare the same; the answer runs its loop."""
     return _simulation(candles, fast, slow).run
 
 
 def _simulation(candles: Candles, fast: int, slow: int) -> Simulation:
-    params = np.zeros(1, dtype=PARAMS)
-    params[0].fast, params[0].slow = fast, slow
     return prepare_backtest(
         definition=CROSS,
-        params=params,
+        params=_params(fast, slow),
         candles=candles,
         interval_ms=candles.interval_ms,
         instrument=BTC,
         costs=Costs(),
         allocation=Decimal(1_000_000),
     )
+
+
+def _params(fast: int, slow: int, *, share: float = 0.9, stop: float = 0.0) -> Record:
+    params = np.zeros(1, dtype=PARAMS)
+    row = params[0]
+    row.fast, row.slow, row.share, row.stop = fast, slow, share, stop
+    return params
 
 
 @compiled
@@ -97,7 +120,7 @@ def step(state: Record, panel: Floats, i: int, book: Record, params: Record, dec
             return answers.leave(decisions, Reason.SIGNAL_EXIT_CROSS.value, close, quick, calm, 0.0)
     elif me.above == 0 and quick > calm:
         me.above = 1
-        terms = (0.9, 0.0, 0.0)
+        terms = (p.share, 0.0, close * (1.0 - p.stop) if p.stop > 0.0 else 0.0)
         return answers.enter(decisions, Reason.SIGNAL_ENTRY_ALIGNMENT.value, terms, close, quick, calm, 0.0)
     return answers.hold(decisions, Reason.SIGNAL_NO_OPINION.value, close, quick, calm, 0.0)
 

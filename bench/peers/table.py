@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.peers import event_engines, market, own_engine, vectorbt_engine
+from bench.peers import event_engines, market, oracle, own_engine, vectorbt_engine
 from trading.bars import Candles, Floats, Times
 from trading.sweeps.figures import Figures
 from trading.sweeps.market import lay_market
@@ -185,7 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--bars", type=int, default=YEAR)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=("compare", "sweeps", "singles"))
+    parser.add_argument("--only", choices=("oracle", "compare", "sweeps", "singles"))
     options = parser.parse_args()
     candles = market.random_walk(bars=options.bars)
     model = [
@@ -193,6 +193,8 @@ def main() -> None:
     ]
     print(f"{platform.machine()}, {model[0] if model else 'unknown'}, {len(model)} cores, Python {platform.python_version()}")
     print(", ".join(f"{package} {version(package)}" for package in PACKAGES))
+    if options.only in (None, "oracle"):
+        oracle.show()
     if options.only in (None, "compare"):
         compare(min(options.bars, 20_003))
     if options.only in (None, "sweeps"):

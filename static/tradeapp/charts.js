@@ -1,6 +1,9 @@
 // Charts: one Plotly template; history comes from the API, the newest point from the stream.
+import { colour, empty, show, template } from "./chart_tools.js";
 import { exposure } from "./exposure.js";
 import { gauge } from "./gauge.js";
+
+export { colour, empty, template };
 
 const DRAW_MS = 1500;
 const FETCH_MS = 3000;
@@ -237,13 +240,12 @@ function isMinuteFive(at, points) {
 }
 
 function plot(element, traces, layout) {
-  element.querySelector(".chart-empty")?.remove();
   const range = element.dataset.hours ? since(traces, Number(element.dataset.hours)) : null;
   if (range && layout.xaxis) {
     layout.xaxis.range = range;
     for (const axis of ["yaxis", "yaxis2"]) if (layout[axis]) layout[axis].range = heights(traces, axis.replace("axis", ""), range);
   }
-  Plotly.react(element, traces, layout, { displayModeBar: false, responsive: true, displaylogo: false });
+  show(element, traces, layout);
 }
 
 function since(traces, hours) {
@@ -273,18 +275,6 @@ function choose(ranges, button) {
   const chart = charts.find((one) => one.element.id === ranges.dataset.for);
   chart.element.dataset.hours = button.dataset.hours;
   chart.draw();
-}
-
-export function template(element) {
-  const axis = { gridcolor: colour("--grid"), zeroline: false, linecolor: colour("--line"), tickfont: { color: colour("--faint"), size: 11 }, automargin: true };
-  return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "Inter, sans-serif", size: 12, color: colour("--text") },
-    margin: { l: 56, r: 12, t: 8, b: 28 }, hovermode: "x unified", dragmode: "pan", uirevision: element.dataset.hours ?? "",
-    hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--line"), font: { color: colour("--text"), size: 12 } },
-    showlegend: false,
-    xaxis: { ...axis, type: "date", showspikes: true, spikemode: "across", spikethickness: 1, spikedash: "solid", spikecolor: colour("--faint") },
-    yaxis: { ...axis, side: "left" },
-  };
 }
 
 // Legends are ours: Plotly's cover the plot when the page is narrow. A chart's hidden lines are remembered.
@@ -322,20 +312,6 @@ function toggle(element, name) {
   const names = hidden(element);
   if (!names.delete(name)) names.add(name);
   localStorage.setItem(`hidden:${element.id}`, JSON.stringify([...names]));
-}
-
-export function empty(element, words) {
-  let note = element.querySelector(".chart-empty");
-  if (!note) {
-    note = document.createElement("p");
-    note.className = "chart-empty";
-    element.append(note);
-  }
-  note.textContent = words;
-}
-
-export function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
 export async function get(address) {

@@ -1,4 +1,5 @@
 // Comparisons of plans: the form that asks for one, and the plot of equity and drawdown.
+import { show } from "./chart_tools.js";
 import { colour, empty, get, template } from "./charts.js";
 import { attempt, send, toast } from "./commands.js";
 
@@ -113,6 +114,5 @@ function drawCurves(element, items) {
   layout.yaxis = { ...layout.yaxis, domain: [0.36, 1], tickformat: ",.0f" };
   layout.yaxis2 = { ...layout.yaxis, domain: [0, 0.28], ticksuffix: " %", tickformat: ",.0f" };
   layout.xaxis.anchor = "y2";
-  element.querySelector(".chart-empty")?.remove();
-  Plotly.react(element, traces, layout, { displayModeBar: false, responsive: true });
+  show(element, traces, layout);
 }

@@ -1,4 +1,5 @@
 // Sweeps: the form that asks for one, its heat-map and its parallel coordinates.
+import { show } from "./chart_tools.js";
 import { colour, empty, get, template } from "./charts.js";
 import { attempt, send, toast } from "./commands.js";
 
@@ -142,9 +143,4 @@ function axisOf(values) {
   }
   const words = [...new Set(values)].sort();
   return { words: `${words.length} values`, at: (value) => words.length > 1 ? words.indexOf(value) / (words.length - 1) : 0.5 };
-}
-
-function show(element, traces, layout) {
-  element.querySelector(".chart-empty")?.remove();
-  Plotly.react(element, traces, layout, { displayModeBar: false, responsive: true });
 }

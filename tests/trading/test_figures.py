@@ -6,6 +6,7 @@ import itertools
 import math
 import statistics
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,8 +51,12 @@ from trading.trade_figures import (
 BEGIN = 1_704_067_200_000  # The first of January 2024.
 RETURNS = np.random.default_rng(5).standard_t(4, 400) * 0.01 + 0.0004
 MARKET = np.random.default_rng(6).standard_t(4, 400) * 0.012 + RETURNS * 0.5
-CLOSE_TO = {"rel": 1e-9}
 equities = st.lists(st.floats(1.0, 1e6), min_size=2, max_size=60).map(np.array)
+
+
+def near(value: Any) -> Any:
+    """Accept what is equal to a millionth of a thousandth."""
+    return pytest.approx(value, rel=1e-9)
 
 
 def persistent(rho: float) -> Floats:
@@ -63,10 +68,10 @@ def persistent(rho: float) -> Floats:
 
 
 def test_growth_is_by_the_seconds_that_passed_and_never_of_less_than_ninety_days() -> None:
-    assert annual_growth(0.21, int(2 * 365.25 * DAY_MS)) == pytest.approx(0.1, **CLOSE_TO)
+    assert annual_growth(0.21, int(2 * 365.25 * DAY_MS)) == near(0.1)
     assert annual_growth(0.05, 90 * DAY_MS - 1) is None
     assert annual_growth(-1.0, 400 * DAY_MS) is None
-    assert calmar(0.3, -0.2) == pytest.approx(1.5, **CLOSE_TO)
+    assert calmar(0.3, -0.2) == near(1.5)
     assert calmar(None, -0.2) is calmar(0.3, 0.0) is None
 
 
@@ -75,13 +80,13 @@ def test_ratios_agree_with_the_statistics_module() -> None:
     mean, sigma = statistics.fmean(days), statistics.stdev(days)
     free = 1.04 ** (1 / 365) - 1
 
-    assert sharpe(RETURNS, risk_free=0.04) == pytest.approx((mean - free) / sigma * math.sqrt(365), **CLOSE_TO)
+    assert sharpe(RETURNS, risk_free=0.04) == near((mean - free) / sigma * math.sqrt(365))
     downside = math.sqrt(statistics.fmean(min(one - 0.001, 0.0) ** 2 for one in days))
-    assert sortino(RETURNS, 0.001) == pytest.approx((mean - 0.001) / downside * math.sqrt(365), **CLOSE_TO)
+    assert sortino(RETURNS, 0.001) == near((mean - 0.001) / downside * math.sqrt(365))
     # 0.831 of it, as shares are quoted.
-    assert in_sessions(sharpe(RETURNS)) == pytest.approx(mean / sigma * math.sqrt(252), **CLOSE_TO)
+    assert in_sessions(sharpe(RETURNS)) == near(mean / sigma * math.sqrt(252))
     assert value_at_risk(RETURNS) == sorted(days)[19]
-    assert expected_shortfall(RETURNS) == pytest.approx(statistics.fmean(sorted(days)[:20]), **CLOSE_TO)
+    assert expected_shortfall(RETURNS) == near(statistics.fmean(sorted(days)[:20]))
 
 
 def test_returns_that_are_equal_have_no_ratio_even_where_floats_differ() -> None:
@@ -100,8 +105,8 @@ def test_the_error_of_a_ratio_knows_skew_and_tails() -> None:
     low, high = sharpe_interval(RETURNS)
     assert low is not None
     assert high is not None
-    assert (high - low) / 2 == pytest.approx(stats.norm.ppf(0.975) * error * math.sqrt(365), **CLOSE_TO)
-    assert probabilistic_sharpe(RETURNS, 0.02) == pytest.approx(stats.norm.cdf((one - 0.02) / error), **CLOSE_TO)
+    assert (high - low) / 2 == near(stats.norm.ppf(0.975) * error * math.sqrt(365))
+    assert probabilistic_sharpe(RETURNS, 0.02) == near(stats.norm.cdf((one - 0.02) / error))
 
 
 def test_many_trials_without_skill_show_the_luck_that_is_taken_off() -> None:
@@ -110,9 +115,8 @@ def test_many_trials_without_skill_show_the_luck_that_is_taken_off() -> None:
 
     assert luckiest_sharpe(1000, 0.05**2) == pytest.approx(best, rel=0.005)
     assert luckiest_sharpe(1, 0.05**2) == 0.0
-    ratio = float(np.mean(RETURNS) / np.std(RETURNS, ddof=1))
-    even = deflated_sharpe(RETURNS, trials=1000, variance=(ratio / luckiest_sharpe(1000, 1.0)) ** 2)
-    assert even == pytest.approx(0.5, **CLOSE_TO)
+    assert deflated_sharpe(luckiest_sharpe(1000, 0.05**2), 0.02, trials=1000, variance=0.05**2) == near(0.5)
+    assert deflated_sharpe(0.1, 0.05, trials=1, variance=0.05**2) == near(stats.norm.cdf(2.0))
 
 
 @pytest.mark.parametrize(("rho", "is_smaller"), [(0.3, True), (-0.3, False)])
@@ -126,7 +130,7 @@ def test_days_that_depend_on_each_other_correct_the_ratio(rho: float, is_smaller
     assert corrected is not None
     assert plain is not None
     spread = 365 + 2 * sum((365 - lag) * found**lag for lag in range(1, 365))
-    assert corrected == pytest.approx(plain * math.sqrt(365) / math.sqrt(spread), **CLOSE_TO)
+    assert corrected == near(plain * math.sqrt(365) / math.sqrt(spread))
     assert (corrected < plain) is is_smaller
     assert correlated_sharpe(persistent(0.0)) is None
 
@@ -153,8 +157,8 @@ def test_falls_cover_exactly_what_lies_below_a_peak(equity: Floats) -> None:
     below = [one / peak - 1 for one, peak in zip(equity.tolist(), itertools.accumulate(equity.tolist(), max), strict=True)]
 
     assert max_drawdown(equity) == min((one.depth for one in found), default=0.0)
-    assert underwater(equity) == pytest.approx(below, **CLOSE_TO)
-    assert ulcer_index(equity) == pytest.approx(math.sqrt(statistics.fmean(one**2 for one in below)), **CLOSE_TO)
+    assert underwater(equity) == near(below)
+    assert ulcer_index(equity) == near(math.sqrt(statistics.fmean(one**2 for one in below)))
     covered = [
         at for one in found for at in range(one.peak_at + 1, len(equity) if one.recovered_at is None else one.recovered_at)
     ]
@@ -166,8 +170,8 @@ def test_a_line_through_the_market_agrees_with_scipy_and_its_errors_with_the_sum
     line = stats.linregress(MARKET, RETURNS)
 
     assert found is not None
-    assert found.beta == pytest.approx(line.slope, **CLOSE_TO)
-    assert found.alpha == pytest.approx(line.intercept * 365, **CLOSE_TO)
+    assert found.beta == near(line.slope)
+    assert found.alpha == near(line.intercept * 365)
     count, lags = len(RETURNS), newey_west_lags(len(RETURNS))
     assert lags == 5
     columns = [[1.0, float(one)] for one in MARKET]
@@ -179,8 +183,8 @@ def test_a_line_through_the_market_agrees_with_scipy_and_its_errors_with_the_sum
             middle += weight * left[s] * left[t] * np.outer(columns[s], columns[t])
     inverse = np.linalg.inv(np.array(columns).T @ np.array(columns))
     errors = np.sqrt(np.diag(inverse @ middle @ inverse)) * stats.norm.ppf(0.975)
-    assert (found.beta_high - found.beta_low) / 2 == pytest.approx(errors[1], **CLOSE_TO)
-    assert (found.alpha_high - found.alpha_low) / 2 == pytest.approx(errors[0] * 365, **CLOSE_TO)
+    assert (found.beta_high - found.beta_low) / 2 == near(errors[1])
+    assert (found.alpha_high - found.alpha_low) / 2 == near(errors[0] * 365)
 
 
 def test_a_market_that_stands_still_or_too_few_days_explain_nothing() -> None:
@@ -194,9 +198,9 @@ def test_what_is_earned_beside_the_market() -> None:
     beyond = (RETURNS - MARKET).tolist()
     expected = statistics.fmean(beyond) / statistics.stdev(beyond) * math.sqrt(365)
 
-    assert information_ratio(RETURNS, MARKET) == pytest.approx(expected, **CLOSE_TO)
+    assert information_ratio(RETURNS, MARKET) == near(expected)
     rising = MARKET > 0
-    assert capture(RETURNS, MARKET, is_up=True) == pytest.approx(RETURNS[rising].mean() / MARKET[rising].mean(), **CLOSE_TO)
+    assert capture(RETURNS, MARKET, is_up=True) == near(RETURNS[rising].mean() / MARKET[rising].mean())
     assert capture(MARKET * 0.5, MARKET, is_up=False) == pytest.approx(0.5)
 
 
@@ -220,13 +224,13 @@ def test_trades_are_measured_by_hand() -> None:
     found = trade_figures([trip(one) for one in ("30", "-10", "0", "20", "-20")])
 
     assert (found.mean_win, found.mean_loss, found.expectancy) == (Decimal(25), Decimal(10), Decimal(4))
-    assert (found.payoff, found.payoff_break_even) == (2.5, pytest.approx(1.5))
+    assert [found.payoff, found.payoff_break_even] == near([2.5, 1.5])
     assert found.kelly == pytest.approx(0.4 - 0.6 / 2.5)
     assert (found.best, found.worst, found.losses_in_a_row) == (Decimal(30), Decimal(-20), 2)
     assert found.mean_part == pytest.approx(0.04)
     values = [30.0, -10, 0, 20, -20]
     low, high = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
-    assert (found.expectancy_low, found.expectancy_high) == (pytest.approx(low, **CLOSE_TO), pytest.approx(high, **CLOSE_TO))
+    assert [found.expectancy_low, found.expectancy_high] == near([low, high])
     assert cost_share(Decimal(5), [trip("30"), trip("-10"), trip("20")]) == 0.1
 
 
@@ -283,17 +287,17 @@ def test_a_fill_is_compared_with_the_last_price_that_was_known() -> None:
 
 def test_months_multiply_to_the_whole() -> None:
     times = BEGIN - 40 * DAY_MS + DAY_MS * np.arange(120)
-    equity = 100.0 * np.cumprod(1 + RETURNS[:120])
+    equity: Floats = 100.0 * np.cumprod(1 + RETURNS[:120], dtype=np.float64)
 
     years = monthly_returns(times, equity)
 
     assert [one.year for one in years] == [2023, 2024]
     assert [month is not None for month in years[0].months] == [False] * 10 + [True, True]
     whole = np.prod([1 + month for one in years for month in one.months if month is not None])
-    assert whole == pytest.approx(equity[-1] / equity[0], **CLOSE_TO)
-    # The last points of December and January are 39 and 70 days after the first.
-    assert years[1].months[0] == pytest.approx(equity[70] / equity[39] - 1, **CLOSE_TO)
-    assert np.prod([1 + one.whole for one in years]) == pytest.approx(whole, **CLOSE_TO)
+    assert whole == near(equity[-1] / equity[0])
+    # The midnights that end December and January are 40 and 71 days after the first.
+    assert years[1].months[0] == near(equity[71] / equity[40] - 1)
+    assert np.prod([1 + one.whole for one in years]) == near(whole)
     assert monthly_returns(times[:0], equity[:0]) == []
 
 

@@ -18,6 +18,9 @@ from django.utils import timezone
 from backtests import candle_files, jobs, runs, selectors, services, user_strategies
 from backtests.account_command import add_account_arguments, compare_accounts
 from backtests.models import BacktestRun
+from backtests.reports import document
+from backtests.reports.view import report_view
+from backtests.selectors import reports
 from backtests.spec import BacktestSpec, milliseconds
 from backtests.words import decimal_of, described_instrument, moment_of
 from trading.allocations import PlanRefused
@@ -56,6 +59,10 @@ class Command(BaseCommand):
         run.add_argument("--no-store", action="store_true", help="keep nothing in the database")
         run.add_argument("--json", action="store_true")
         add_account_arguments(actions.add_parser("account", help="simulate whole accounts and compare plans"))
+        report = actions.add_parser("report", help="write the report of a stored backtest as one file of HTML")
+        report.add_argument("run_id", type=int)
+        report.add_argument("--to", default="", metavar="FILE", help="default: backtest-ID-STRATEGY.html")
+        report.add_argument("--json", action="store_true", help="everything the report shows, as JSON")
         show = actions.add_parser("show", help="show a stored backtest")
         show.add_argument("run_id", type=int)
         show.add_argument("--json", action="store_true")
@@ -65,6 +72,9 @@ class Command(BaseCommand):
         try:
             if options["action"] == "account":
                 self.stdout.write(compare_accounts(options))
+                return
+            if options["action"] == "report":
+                self.stdout.write(_write_report(options["run_id"], options["to"], is_json=options["json"]))
                 return
             report = _show(options["run_id"]) if options["action"] == "show" else _run(options)
         except (ValueError, LookupError, InvalidOperation, OSError, PlanRefused) as error:
@@ -85,6 +95,18 @@ def _run(options: dict[str, Any]) -> dict[str, Any]:
     run = services.record_backtest(spec=spec, by=None, now=timezone.now())
     jobs.run_backtest(run_id=run.id, clock=timezone.now)
     return _show(run.id)
+
+
+def _write_report(run_id: int, target: str, *, is_json: bool) -> str:
+    run = selectors.run(run_id)
+    kept = reports.report(run)
+    if kept is None:
+        raise ValueError(run.error or f"Backtest {run.id} is {run.state} and has no report: run it again to get one")
+    if is_json:
+        return json.dumps(report_view(run, kept), indent=2, default=str)
+    path = Path(target or f"backtest-{run.id}-{run.strategy}.html")
+    path.write_text(document.backtest_document(run, kept, now=timezone.now()), encoding="utf-8")
+    return f"Wrote {path.resolve()}"
 
 
 def _run_own(path: Path, spec: BacktestSpec, instruments: Sequence[Instrument]) -> dict[str, Any]:

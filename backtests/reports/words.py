@@ -1,0 +1,79 @@
+"""Write figures as people read them: a true minus, thousands apart, a dash for what is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+MINUS: Final = "\N{MINUS SIGN}"
+NONE: Final = "\N{EN DASH}"
+_SPANS: Final = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
+
+
+def figure(value: float | None, digits: int = 2) -> str:
+    """Write a figure: 1,234.50."""
+    return NONE if value is None else _minus(f"{value:,.{digits}f}")
+
+
+def share(value: float | None, digits: int = 1) -> str:
+    """Write a share as a percentage, without its sign of gain: 12.5 %."""
+    return NONE if value is None else f"{_minus(f'{value * 100:,.{digits}f}')} %"
+
+
+def change(value: float | None, digits: int = 1) -> str:
+    """Write a share that was gained or lost: +12.5 %."""
+    return NONE if value is None else f"{_minus(f'{value * 100:+,.{digits}f}')} %"
+
+
+def amount(value: str | Decimal | float | None) -> str:
+    """Write an amount of quote: 9,882.31."""
+    return NONE if value is None else _minus(f"{Decimal(value):,.2f}")
+
+
+def gain(value: str | Decimal | float | None) -> str:
+    """Write what was gained or lost: +12.30."""
+    return NONE if value is None else _minus(f"{Decimal(value):+,.2f}")
+
+
+def interval(low: float | None, high: float | None, write: Callable[[float], str]) -> str:
+    """Write an interval: 0.21 to 0.93; nothing where there is none."""
+    return "" if low is None or high is None else f"{write(low)} to {write(high)}"
+
+
+def span(milliseconds: float | None) -> str:
+    """Write how long something took, in its two largest units: 3 d 4 h."""
+    if milliseconds is None:
+        return NONE
+    rest, parts = int(milliseconds), []
+    for unit, length in _SPANS:
+        count, rest = divmod(rest, length)
+        if count:
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2]) or "0 s"
+
+
+def day(at: int | None) -> str:
+    """Write the day of a moment: 2024-03-01."""
+    return NONE if at is None else _moment(at).strftime("%Y-%m-%d")
+
+
+def minute(at: int | None) -> str:
+    """Write a moment, always UTC: 2024-03-01 12:05."""
+    return NONE if at is None else _moment(at).strftime("%Y-%m-%d %H:%M")
+
+
+def tone(value: float | None) -> str:
+    """Name the colour that supports a gain or loss; the sign says it too."""
+    return "" if not value else "gain" if value > 0 else "loss"
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1000, tz=UTC)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", MINUS)

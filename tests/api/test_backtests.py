@@ -1,0 +1,121 @@
+"""Backtests through the API: asked for, run, and read as report, candles and file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.utils import timezone
+
+from backtests import jobs
+from backtests.models import BacktestRun
+from marketdata.models import Instrument
+from portfolio.models import AuditEntry
+from tests.api.conftest import Api, token_for
+from tests.backtests.test_backtest_command import folder, instrument
+from tradeapp import tokens
+
+__all__ = ["folder", "instrument"]
+STRETCH = {"begin_at": "2024-01-03T00:00:00Z", "end_at": "2024-01-03T12:00:00Z", "symbol": "ETH/USDT"}
+
+
+def body(folder: Path, **changes: Any) -> dict[str, Any]:
+    return {
+        "strategy": "triple_ema",
+        "params": {"cost_gate": "0"},
+        "symbol": "ETH/USDT",
+        "interval": "5m",
+        "folder": str(folder),
+        "begin_at": "2024-01-01T00:00:00Z",
+        "end_at": "2024-01-11T00:00:00Z",
+        "allocation": "1976.46",
+        **changes,
+    }
+
+
+@pytest.fixture
+def asked(api: Api, folder: Path, instrument: Instrument) -> dict[str, Any]:
+    """Return a backtest that no worker has taken."""
+    answer = api.post("backtests", body(folder))
+    assert answer.status_code == 201, answer.content
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_backtest_is_asked_for_run_and_read(api: Api, asked: dict[str, Any]) -> None:
+    address = f"backtests/{asked['id']}"
+    assert (asked["state"], asked["params"]["cost_gate"], asked["base_interval"]) == ("queued", 0.0, "5m")
+    early = api.get(f"{address}/report")
+    assert (early.status_code, early.json()["title"]) == (404, f"Backtest {asked['id']} has no report: it is queued")
+    assert AuditEntry.objects.filter(action="api.request", subject__contains="backtests").exists()
+
+    assert jobs.run_backtest(run_id=asked["id"], clock=timezone.now)
+
+    after = api.get(address).json()
+    assert (after["state"], after["metrics"]["trades"] > 10) == ("done", True)
+    assert api.get("backtests").json()["items"] == [after]
+    report = api.get(f"{address}/report").json()
+    assert report["run"] == after
+    assert len(report["data_hash"]) == 64
+    assert (report["backtests_tried"], report["luck"], report["is_synthetic"]) == (1, None, False)
+
+    some = api.get(f"{address}/candles", **STRETCH).json()
+    assert (some["interval_ms"], len(some["times"])) == (300_000, 144)
+    first, last = some["times"][0], some["times"][-1] + 300_000
+    fills = BacktestRun.objects.get().fills.all()
+    there = [fill for fill in fills if first <= fill.filled_at.timestamp() * 1000 < last]
+    assert [fill["price"] for fill in some["fills"]] == [float(fill.price) for fill in there]
+    assert there
+
+    file = api.get(f"{address}/file")
+    assert file["Content-Type"] == "text/html; charset=utf-8"
+    assert file["Content-Disposition"] == f'attachment; filename="backtest-{asked["id"]}-triple_ema.html"'
+    # The product's own policy stays as it is; the file brings a stricter one along.
+    assert "'unsafe-inline'" not in file["Content-Security-Policy"]
+    assert b"default-src 'none'" in file.content
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"strategy": "triple_emma"}, "Did you mean"),
+        ({"params": {"cost_gate": 99}}, "from 0 to 5"),
+        ({"params": {"nothing": 1}}, "nothing"),
+        ({"params": {"cost_gate": {}}}, "params"),
+        ({"interval": "7m"}, "Unknown interval"),
+        ({"symbol": "NOPE/USDT"}, "NOPE"),
+        ({"others": ["BTC/USDT"]}, "one of the markets"),
+        ({"end_at": "2020-01-01T00:00:00Z"}, "must be after"),
+        ({"allocation": "0"}, "greater than 0"),
+        ({"taker_fee": "0.00000001"}, "taker_fee"),
+    ],
+)
+def test_a_bad_backtest_is_refused_with_the_reason(
+    api: Api, folder: Path, instrument: Instrument, changes: dict[str, Any], words: str
+) -> None:
+    answer = api.post("backtests", body(folder, **changes))
+
+    assert answer.status_code == 422, answer.content
+    assert words in answer.content.decode()
+    assert not BacktestRun.objects.exists()
+
+
+def test_candles_of_another_time_or_market_are_refused(api: Api, asked: dict[str, Any]) -> None:
+    address = f"backtests/{asked['id']}/candles"
+
+    assert api.get(address, **{**STRETCH, "symbol": "BTC/USDT"}).status_code == 422
+    assert (
+        api.get(address, **{**STRETCH, "begin_at": "2025-01-03T00:00:00Z", "end_at": "2025-01-04T00:00:00Z"}).status_code == 422
+    )
+    assert api.get("backtests/4711").status_code == api.get("backtests/4711/file").status_code == 404
+
+
+def test_only_an_administrator_names_a_folder(folder: Path, instrument: Instrument) -> None:
+    operator = User.objects.create_user("operator", password="a long enough password")
+    operator.groups.set(Group.objects.all())
+    script = token_for(operator, *sorted(tokens.scopes_of(operator)))
+
+    assert script.post("backtests", body(folder)).status_code == 403
+    assert not BacktestRun.objects.exists()
