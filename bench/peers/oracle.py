@@ -89,9 +89,8 @@ class _Cross(Strategy):
 def show() -> None:
     """Print how far both agree; end with an error where they do not."""
     print("\nAgreement with backtesting.py on its candles of GOOG, by average and stop\n")
-    print(
-        "| averages | stop | trades | of them stopped | that differ | equity, largest relative difference |\n|---|---|---|---|---|---|"
-    )
+    print("| averages | stop | trades | of them stopped | that differ | equity, largest relative difference |")
+    print("|---|---|---|---|---|---|")
     wrong = 0
     for fast, slow, stop in CASES:
         ours, theirs = our_telling(fast, slow, stop), their_telling(fast, slow, stop)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.journeys import parity
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.slow, pytest.mark.parity("P1")]
 
 
 # A few hundred real candles each; `make parity` runs all five over as many as twenty trades need.

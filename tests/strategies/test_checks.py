@@ -20,6 +20,7 @@ def panel(definition: StrategyDefinition, bars: int = 620) -> Floats:
     return np.ascontiguousarray(np.concatenate([to_panel(market) for market in markets], axis=1))
 
 
+@pytest.mark.parity("P3")
 @pytest.mark.parametrize("name", registry.names())
 def test_every_shipped_strategy_keeps_every_promise(name: str) -> None:
     definition = registry.definition(name)

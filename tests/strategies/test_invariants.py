@@ -35,6 +35,7 @@ def test_it_trades_on_a_wild_market(case: str) -> None:
     assert sum(fill.side == "sell" for fill in fills) >= 5
 
 
+@pytest.mark.parity("P8")
 @pytest.mark.parametrize("case", CASES)
 def test_its_fills_explain_its_money_to_the_last_unit(case: str) -> None:
     result = outcome(case)
@@ -64,6 +65,7 @@ def test_its_position_keeps_to_its_share(case: str) -> None:
             assert spent <= ALLOCATION * share * Decimal("1.03")
 
 
+@pytest.mark.parity("P3")
 @pytest.mark.parametrize("case", CASES)
 def test_the_future_cannot_change_the_past(case: str) -> None:
     whole = outcome(case)
@@ -78,6 +80,7 @@ def test_the_future_cannot_change_the_past(case: str) -> None:
         assert all(fill.time > prefix.times[-1] for fill in whole.fills[len(fills) : len(fills) + 1])
 
 
+@pytest.mark.parity("P4")
 @pytest.mark.parametrize("case", CASES)
 def test_a_restart_in_the_middle_changes_nothing(case: str) -> None:
     straight = simulation(case)
@@ -94,6 +97,7 @@ def test_a_restart_in_the_middle_changes_nothing(case: str) -> None:
     assert fingerprint(restarted) == fingerprint(straight)
 
 
+@pytest.mark.parity("P6")
 @pytest.mark.parametrize("case", CASES)
 def test_the_live_path_decides_what_the_compiled_loop_decides(case: str) -> None:
     straight, live = simulation(case), simulation(case)
@@ -123,6 +127,7 @@ def step_by_step(prepared: Simulation) -> None:
     prepared.state = live_step.state_from_bytes(definition, stored)
 
 
+@pytest.mark.parity("P6")
 def test_the_compiled_and_the_interpreted_step_agree_to_the_last_bit() -> None:
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(PROJECT)}
     program = [sys.executable, "-m", "tests.strategies.interpreted_fingerprints", str(INTERPRETED_BARS)]

@@ -52,6 +52,7 @@ def test_it_trades_in_every_market(case: str) -> None:
     assert set(sells) == {instrument.symbol for instrument in MARKETS[case == "hedge diversifier" :]}
 
 
+@pytest.mark.parity("P8")
 @pytest.mark.parametrize("case", PANELS)
 def test_one_purse_pays_for_all_to_the_last_unit(case: str) -> None:
     result = panel_outcome(case)
@@ -69,6 +70,7 @@ def test_one_purse_pays_for_all_to_the_last_unit(case: str) -> None:
     assert (cash, tuple(base.values())) == (result.cash, result.base)
 
 
+@pytest.mark.parity("P3")
 @pytest.mark.parametrize("case", PANELS)
 def test_the_future_of_any_market_cannot_change_the_past(case: str) -> None:
     whole = panel_outcome(case)
@@ -83,6 +85,7 @@ def test_the_future_of_any_market_cannot_change_the_past(case: str) -> None:
         assert all(fill.time >= end for fill in whole.fills[len(fills) : len(fills) + 1])
 
 
+@pytest.mark.parity("P4")
 @pytest.mark.parametrize("case", PANELS)
 def test_a_restart_in_the_middle_changes_nothing_in_any_market(case: str) -> None:
     straight, restarted = panel_simulation(case), panel_simulation(case)
@@ -97,6 +100,7 @@ def test_a_restart_in_the_middle_changes_nothing_in_any_market(case: str) -> Non
     assert panel_fingerprint(restarted) == panel_fingerprint(straight)
 
 
+@pytest.mark.parity("P6")
 @pytest.mark.parametrize("case", PANELS)
 def test_the_live_path_decides_over_a_panel_what_the_compiled_loop_decides(case: str) -> None:
     straight, live = panel_simulation(case), panel_simulation(case)

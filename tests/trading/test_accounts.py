@@ -148,6 +148,7 @@ def test_a_bot_alone_trades_as_in_its_backtest(case: str) -> None:
     check_books(result)
 
 
+@pytest.mark.parity("P8")
 def test_the_books_add_up_at_every_moment() -> None:
     simulation = AccountSimulation(changing())
     for hours in range(5, 24 * 9, 31):

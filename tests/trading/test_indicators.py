@@ -59,11 +59,13 @@ def agree(name: str, candles: Candles) -> None:
     assert np.nanmax(np.abs(mine - theirs) / scale) < 1e-9
 
 
+@pytest.mark.parity("P2")
 @pytest.mark.parametrize("name", ORACLES)
 def test_a_fold_agrees_with_talib_on_random_candles(name: str) -> None:
     agree(name, random_walk(seed=3, bars=1500))
 
 
+@pytest.mark.parity("P2")
 @pytest.mark.parametrize("name", ORACLES)
 def test_a_fold_agrees_with_talib_on_real_candles(name: str, shared_data: Path) -> None:
     agree(name, real_candles(shared_data, bars=3000))
@@ -83,6 +85,7 @@ def test_a_dead_market_has_no_strength_and_no_direction() -> None:
     assert np.nanmax(fold(indicators.rsi, [dead], 14)) == 0.0
 
 
+@pytest.mark.parity("P3")
 @pytest.mark.parametrize("name", ORACLES)
 def test_the_future_cannot_change_the_past(name: str) -> None:
     function, columns, terms, _ = ORACLES[name]

@@ -72,6 +72,7 @@ def check_reversals(candles: Candles, combinations: list[tuple[float, ...]], thr
     return int(figures.trades.sum())
 
 
+@pytest.mark.parity("P6")
 @settings(max_examples=40, deadline=None)
 @given(
     seed=some.integers(0, 10_000),
@@ -87,6 +88,7 @@ def test_crosses_agree_with_the_loop(
     check_crosses(market_of(seed, bars, tick), pairs, kind, threads)
 
 
+@pytest.mark.parity("P6")
 @settings(max_examples=40, deadline=None)
 @given(
     seed=some.integers(0, 10_000),
