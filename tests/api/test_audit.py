@@ -115,7 +115,17 @@ def test_nothing_that_is_refused_or_only_read_writes_anything(api: Api, world: W
     for name in access.OPERATIONS:
         method, _, template = name.partition(" ")
         address = template.replace("{account_id}", str(world.account_id)).replace("{role}", "trade").replace("{name}", "unknown")
-        for parameter in ("bot_id", "token_id", "user_id", "sweep_id", "comparison_id", "trial_id", "job_id", "order_id"):
+        for parameter in (
+            "bot_id",
+            "token_id",
+            "user_id",
+            "run_id",
+            "sweep_id",
+            "comparison_id",
+            "trial_id",
+            "job_id",
+            "order_id",
+        ):
             address = address.replace(f"{{{parameter}}}", "999999")
         request = f"look-{name}".replace(" ", "-")[:64]
         with writes() as written:

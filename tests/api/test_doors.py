@@ -21,6 +21,7 @@ OWN_DOOR = {"PUT password", "DELETE second-factor"}
 PARAMETERS: dict[str, dict[str, object]] = {
     "pages:bot": {"bot_id": 1},
     "pages:sweep": {"sweep_id": 1},
+    "pages:backtest": {"run_id": 1},
     "pages:comparison": {"comparison_id": 1},
     "pages:trial": {"trial_id": 1},
     "pages:part": {"name": "door"},
