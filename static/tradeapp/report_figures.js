@@ -46,12 +46,17 @@ function drawCurve(element, curve, isHeldShown) {
 function drawCandles(element, data, symbol, finer) {
   const whole = { ...data.candles[symbol], fills: data.fills.filter((fill) => fill.symbol === symbol) };
   const trades = data.trades;
-  element.removeAllListeners?.("plotly_relayout");
+  for (const event of ["plotly_relayout", "plotly_doubleclick"]) element.removeAllListeners?.(event);
   paintCandles(element, whole, symbol, trades);
   if (!finer) return;
   let asked = 0, range = "";
+  element.on("plotly_doubleclick", () => {
+    asked++;
+    range = "";
+    paintCandles(element, whole, symbol, trades, [date(whole.times[0]), date(whole.times.at(-1) + whole.interval_ms)]);
+  });
   element.on("plotly_relayout", async (change) => {
-    if (change["xaxis.autorange"]) { range = ""; return paintCandles(element, whole, symbol, trades); }
+    if (!Object.keys(change).some((name) => name.startsWith("xaxis.range"))) return;
     const [begin, end] = element.layout.xaxis.range.map((at) => Date.parse(String(at).replace(" ", "T").replace(/Z?$/, "Z")));
     const wanted = `${begin} ${end}`;
     if (wanted === range || !(end > begin)) return;
@@ -71,9 +76,10 @@ function paintCandles(element, bars, symbol, trades, range = null) {
   const layout = template(element);
   layout.xaxis.rangeslider = { visible: false };
   layout.hovermode = "closest";
+  layout.dragmode = "zoom";
+  layout.yaxis.fixedrange = true;
   if (range) layout.xaxis.range = range;
-  // What stands still while candles are exchanged for finer ones.
-  layout.uirevision = symbol;
+  layout.uirevision = `${symbol} ${range}`;
   const begin = bars.times[0], end = bars.times.at(-1) + bars.interval_ms;
   const marks = (side, mark, tone, word) => {
     const mine = bars.fills.filter((fill) => fill.side === side);
