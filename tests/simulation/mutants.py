@@ -121,7 +121,7 @@ def better_price_frees_nothing() -> list[Change]:
 
 def reserve_is_skipped() -> list[Change]:
     """An order holds nothing."""
-    return [(reservations, "opening", lambda instrument, *, side, quantity, price: (instrument.quote, TINY))]
+    return [(reservations, "opening", lambda instrument, **_values: (instrument.quote, TINY))]
 
 
 def capital_is_not_checked() -> list[Change]:
