@@ -9,15 +9,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from strategies import registry
 from tests.journeys.parity import BASE_MS, Story, Trade, in_order, shifted_by_a_tick, venue_candles
-from trading.accounts.plan import AccountBot, AccountPlan, Shares, Version
+from trading.accounts.plan import AccountBot, AccountPlan, Shares, Turns, Version, single
 from trading.accounts.simulation import simulate
 from trading.bars import Candles, interval_milliseconds
 from trading.risk import Limits
+
+if TYPE_CHECKING:
+    from bots.models import Bot
+    from bots.services import Wish
 
 Fills = dict[str, list[Trade]]
 
@@ -28,23 +33,24 @@ class AccountStory:
 
     capital: Decimal
     limits: Limits
-    # By key, in the order of the books: what the bot is told, its share and its position cap in percent.
-    bots: dict[str, tuple[Story, Decimal, Decimal]]
+    sharing: Shares | Turns
+    # By key, in the order of the books: what the bot is told, and its position cap in percent.
+    bots: dict[str, tuple[Story, Decimal]]
 
     @property
     def shifted(self) -> AccountStory:
         """Return the same story with every price one tick higher: its simulation must not agree."""
-        return replace(self, bots={key: (shifted_by_a_tick(one), share, cap) for key, (one, share, cap) in self.bots.items()})
+        return replace(self, bots={key: (shifted_by_a_tick(one), cap) for key, (one, cap) in self.bots.items()})
 
 
 def simulated(story: AccountStory) -> Fills:
     """Simulate the account of a story; called in a process of its own."""
-    first, _, _ = next(iter(story.bots.values()))
+    first, _ = next(iter(story.bots.values()))
     begin_at, end_at = (datetime.fromtimestamp(at / 1000, tz=UTC) for at in (first.start, first.until))
     plan = AccountPlan(
         name="parity",
-        bots=tuple(_bot(key, one, cap) for key, (one, _, cap) in story.bots.items()),
-        sharing=Shares(versions=(Version(at=begin_at, percents={key: share for key, (_, share, _) in story.bots.items()}),)),
+        bots=tuple(_bot(key, one, cap) for key, (one, cap) in story.bots.items()),
+        sharing=story.sharing,
         capital=story.capital,
         begin_at=begin_at,
         end_at=end_at,
@@ -68,11 +74,19 @@ def in_another_process(story: AccountStory) -> Fills:
         return pool.submit(simulated, story).result()
 
 
-def live_account(*, market: Sequence[str], bars: int, directory: Path, seconds: float) -> tuple[AccountStory, Fills]:
-    """Trade the shipped line-up over the real stack, and answer what the simulation must be told, and the fills of each bot."""
+def live_account(
+    *, wish: Wish | None = None, market: Sequence[str], bars: int, directory: Path, seconds: float
+) -> tuple[AccountStory, Fills]:
+    """Trade the shipped line-up over the real stack, and answer what the simulation must be told, and the fills of each bot.
+
+    The bots have their shares of the line-up, unless somebody wishes another mode from the first candle on.
+    """
+    from django.utils import timezone
+
     from bots import lineups
     from bots.models import Bot
     from bots.selectors import instruments_of
+    from bots.services import switch_mode
     from bots.services.demo import BALANCE
     from marketdata.candles import milliseconds, moment
     from marketdata.selectors import filters_of
@@ -87,6 +101,8 @@ def live_account(*, market: Sequence[str], bars: int, directory: Path, seconds: 
         start = {milliseconds(bot.bar_closed_at) for bot in bots if bot.bar_closed_at}
         assert len(start) == 1
         (start_ms,) = start
+        if wish is not None:
+            switch_mode(account_id=demo.account.pk, wish=wish, by=None, now=timezone.now(), market_at=moment(start_ms))
         stack.start_all()
         account = Account.objects.filter(pk=demo.account.pk)
         stack.wait_until(lambda: account.get().state == Account.State.ACTIVE, what="the trader recovers", seconds=120)
@@ -96,8 +112,7 @@ def live_account(*, market: Sequence[str], bars: int, directory: Path, seconds: 
         stack.wait_until(synced.exists, what="every fill is posted")
         bad = Reconciliation.objects.filter(account=demo.account.pk, outcome=Reconciliation.Outcome.RESIDUAL)
         assert not bad.exists(), "a reconciliation found a residual"
-        shares = {planned.name: planned.percent for planned in lineups.load().bots}
-        told: dict[str, tuple[Story, Decimal, Decimal]] = {}
+        told: dict[str, tuple[Story, Decimal]] = {}
         fills: Fills = {}
         for bot in bots:
             assert bot.anchor_at is not None
@@ -115,7 +130,7 @@ def live_account(*, market: Sequence[str], bars: int, directory: Path, seconds: 
                 start=start_ms,
                 until=until,
             )
-            told[bot.name] = story, shares[bot.name], bot.book.position_cap_percent
+            told[bot.name] = story, bot.book.position_cap_percent
             rows = Fill.objects.filter(book=bot.book, traded_at__lt=moment(until)).order_by("traded_at", "trade_id")
             fills[bot.name] = [
                 Trade(milliseconds(row.traded_at), row.side, row.quantity, row.price, row.fee, row.fee_asset, instrument.symbol)
@@ -124,7 +139,27 @@ def live_account(*, market: Sequence[str], bars: int, directory: Path, seconds: 
         limits, of_books = limits_in_force(demo.account.pk)
         assert limits is not None
         assert not of_books
-        return AccountStory(BALANCE, limits, told), fills
+        return AccountStory(BALANCE, limits, _sharing(demo.account.pk, bots, moment(start_ms)), told), fills
+
+
+def _sharing(account_id: int, bots: Sequence[Bot], begin_at: datetime) -> Shares | Turns:
+    """Return how the account is shared, as the simulation is told it."""
+    from bots import lineups
+    from portfolio.models import Account
+    from portfolio.selectors.modes import newest_version, rotation_of
+    from trading.handover import Mode
+
+    mode = Account.objects.get(pk=account_id).allocation_mode
+    if mode == Mode.PERCENTAGE:
+        return Shares(versions=(Version(at=begin_at, percents={row.name: row.percent for row in lineups.load().bots}),))
+    version = newest_version(account_id)
+    assert version is not None
+    names = {str(bot.book_id): bot.name for bot in bots}
+    if mode == Mode.SINGLE:
+        return single(names[str(version.book_id)], budget=version.budget)
+    rotation = rotation_of(version)
+    slots = tuple(replace(slot, bot=names.get(slot.bot, "")) for slot in rotation.slots)
+    return Turns(mode=Mode(mode), rotation=replace(rotation, slots=slots), budget=version.budget)
 
 
 def _bot(key: str, story: Story, cap: Decimal) -> AccountBot:
