@@ -141,13 +141,24 @@ def test_no_page_is_wider_than_its_screen(page: Page, system: System, width: int
     page.set_viewport_size({"width": 1440, "height": 900})
 
 
-def test_the_stop_dialog_opens_by_keys_asks_why_and_stops_everything(page: Page) -> None:
-    page.keyboard.press("Shift+Escape")
+SCREENS = pytest.mark.parametrize("width", [1440, 390])
+
+
+@SCREENS
+def test_the_stop_dialog_asks_why_and_stops_everything(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    if width > 720:
+        page.keyboard.press("Shift+Escape")
+    else:
+        page.locator(".health .stop").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_be_visible()
     dialog.get_by_label("Reason").fill("a drill")
+    began = time.monotonic()
     dialog.get_by_role("button", name="Stop everything").click()
-    expect(page.locator('[data-figure="health.state"]')).to_have_text("Stopped by kill switch")
+    wait_for(lambda: ask(page, "kill")["items"][0]["is_killed"], seconds=60)
+    print(f"\neverything stopped {time.monotonic() - began:.2f} s after the click at {width} px")
+    expect(page.locator('[data-figure="health.state"]')).to_have_text("Stopped by kill switch", timeout=60_000)
     assert ask(page, "kill")["items"][0]["killed_reason"] == "a drill"
 
     page.get_by_role("button", name="RELEASE").click()
@@ -156,28 +167,39 @@ def test_the_stop_dialog_opens_by_keys_asks_why_and_stops_everything(page: Page)
     expect(page.locator('[data-figure="health.state"]')).to_have_text("Active")
 
 
-def test_a_slot_is_dragged_and_then_a_bot_trades_alone(page: Page, system: System) -> None:
+@SCREENS
+def test_a_slot_is_dragged_and_then_a_bot_trades_alone(page: Page, system: System, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"http://127.0.0.1:{system.port}/modes/")
     page.get_by_label("Bots in turns").check()
     slots = page.locator("#week .slot")
     expect(slots).to_have_count(35)
-    first = slots.first.bounding_box()
-    assert first is not None
-    edge, middle = first["x"] + first["width"] - 3, first["y"] + first["height"] / 2
+    first = slots.first
+    first.scroll_into_view_if_needed()
+    # Where another drag has left it.
+    ends = re.compile(r"^daily 00:00-(\d\d:\d\d) ", re.MULTILINE)
+    text = page.locator("#week-text")
+    expect(text).to_have_value(ends)
+    (began_at,) = ends.findall(text.input_value())
+    box = first.bounding_box()
+    assert box is not None
+    edge, middle = box["x"] + box["width"] - 3, box["y"] + box["height"] / 2
     page.mouse.move(edge, middle)
     page.mouse.down()
-    page.mouse.move(edge + first["width"] / 2, middle, steps=8)
+    page.mouse.move(edge + box["width"] / 2, middle, steps=8)
     page.mouse.up()
-    expect(page.locator("#week-text")).to_have_value(
-        re.compile(r"daily 00:00-07:(00|15) MEAN_REVERSION flatten\ndaily 07:(00|15)-")
-    )
+    # The server has read what the drag wrote.
+    expect(text).to_have_value(re.compile(rf"^daily 00:00-(?!{began_at})", re.MULTILINE))
+    (ended_at,) = ends.findall(text.input_value())
+    assert ended_at > began_at
+    assert f"daily {ended_at}-" in text.input_value(), "the next slot begins where this one ends"
     page.locator("#mode-form").get_by_label("Reason").fill("a longer night")
     page.get_by_role("button", name="Preview and switch").click()
     expect(page.locator("#mode-dialog-who")).to_contain_text("may enter now")
     began = time.monotonic()
     switch(page)
     wait_for(lambda: ask(page, "mode")["mode"] == "rotation", seconds=30)
-    print(f"\nrotation in force {time.monotonic() - began:.2f} s after the click")
+    print(f"\nrotation in force {time.monotonic() - began:.2f} s after the click at {width} px")
     assert len(ask(page, "mode")["switches"]) == 5
 
     page.get_by_label("One bot alone").check()
@@ -186,9 +208,10 @@ def test_a_slot_is_dragged_and_then_a_bot_trades_alone(page: Page, system: Syste
     began = time.monotonic()
     switch(page)
     wait_for(lambda: ask(page, "mode")["active"] == ["GridTrading"], seconds=60)
-    print(f"one bot alone {time.monotonic() - began:.2f} s after the click")
+    print(f"one bot alone {time.monotonic() - began:.2f} s after the click at {width} px")
     page.goto(f"http://127.0.0.1:{system.port}/modes/")
     expect(page.locator("#mode-active")).to_have_text("GridTrading")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def expected(told: dict[str, Any]) -> dict[str, str]:
