@@ -23,6 +23,7 @@ from backtests import runs
 from backtests.spec import BacktestSpec
 from strategies import checks, registry
 from trading.bars import Candles
+from trading.frictions import read_frictions
 from trading.instruments import Instrument
 from trading.strategy import StrategyDefinition
 
@@ -81,8 +82,12 @@ def _backtest(definition: StrategyDefinition, request: dict[str, Any], arrays: A
     instruments = [_instrument(row) for row in request["instruments"]]
     length = request["base_interval_ms"]
     candles = [Candles(length, arrays[f"times{k}"], arrays[f"values{k}"]) for k in range(len(instruments))]
+    finer = request["detail_interval_ms"]
+    details = (
+        [Candles(finer, arrays[f"detail_times{k}"], arrays[f"detail_values{k}"]) for k in range(len(candles))] if finer else []
+    )
     params = registry.record_of(definition, values, spec.interval)
-    outcome = runs.run_definition(definition, params, spec, candles=candles, instruments=instruments)
+    outcome = runs.run_definition(definition, params, spec, candles=candles, instruments=instruments, details=details)
     return {
         "params": values,
         "metrics": outcome.metrics,
@@ -95,8 +100,9 @@ def _spec(asked: dict[str, Any]) -> BacktestSpec:
     told = dict(asked)
     for name in ("begin_at", "end_at", "anchor_at", "trade_from_at"):
         told[name] = datetime.fromisoformat(told[name]) if told[name] else None
-    for name in ("allocation", "taker_fee", "maker_fee", "half_spread", "slippage"):
+    for name in ("allocation", "taker_fee", "maker_fee", "half_spread", "slippage", "participation"):
         told[name] = Decimal(told[name])
+    told["frictions"] = read_frictions(told["frictions"])
     return BacktestSpec(**{**told, "others": tuple(told["others"])})
 
 

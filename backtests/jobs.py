@@ -32,10 +32,10 @@ def run_backtest(*, run_id: int, clock: Callable[[], datetime]) -> bool:
     spec = selectors.spec_of(found)
     try:
         instruments = [selectors.known_instrument(symbol) for symbol in spec.symbols]
-        candles = selectors.candles(spec)
-        outcome = runs.run(spec, candles=candles, instruments=instruments)
+        candles, details = selectors.candles(spec), selectors.details(spec)
+        outcome = runs.run(spec, candles=candles, instruments=instruments, details=details)
         content = report(spec, outcome, candles=candles, instruments=instruments)
-        data_hash = sweep_runs.data_fingerprint(*candles)
+        data_hash = sweep_runs.data_fingerprint(*candles, *details)
     except ValueError as error:
         writers.fail_run(run_id=run_id, message=str(error), now=clock())
         log.warning("backtest.failed", run=run_id, error=str(error))

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from backtests.spec import USUAL_PARTICIPATION
+
 
 class BacktestRun(models.Model):
     """One backtest, asked for once and run once."""
@@ -34,6 +36,9 @@ class BacktestRun(models.Model):
     maker_fee = models.DecimalField(max_digits=38, decimal_places=18)
     half_spread = models.DecimalField(max_digits=38, decimal_places=18)
     slippage = models.DecimalField(max_digits=38, decimal_places=18)
+    participation = models.DecimalField(max_digits=38, decimal_places=18, default=USUAL_PARTICIPATION)
+    detail_interval = models.CharField(max_length=4, blank=True, help_text="Candles that tell the order of ambiguous ones")
+    frictions = models.JSONField(default=dict, blank=True, help_text="Slippage models, fee tiers, latency; empty for none")
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of everything above")
     source_hash = models.CharField(max_length=64, help_text="SHA-256 of the code that decided")
     state = models.CharField(max_length=8, choices=State.choices, default=State.QUEUED)

@@ -17,7 +17,7 @@ from trading.instruments import Instrument
 from trading.kernels.backtest import BacktestResult, Costs, run_backtest
 from trading.kernels.panel_backtest import PanelResult, run_panel_backtest
 from trading.metrics import measure
-from trading.round_trips import ZERO, RoundTrip, matched_pairs, round_trips, split_grid_result
+from trading.round_trips import ZERO, RoundTrip, fee_in_quote, matched_pairs, round_trips, split_grid_result
 from trading.strategy import Record, StrategyDefinition
 
 
@@ -31,10 +31,12 @@ class Outcome:
     metrics: dict[str, Any]
 
 
-def run(spec: BacktestSpec, *, candles: Sequence[Candles], instruments: Sequence[Instrument]) -> Outcome:
-    """Run the backtest that the spec asks for; candles and instruments in the order of its markets."""
-    params = registry.make_params(spec.strategy, spec.params, spec.interval)
-    return run_definition(registry.definition(spec.strategy), params, spec, candles=candles, instruments=instruments)
+def run(
+    spec: BacktestSpec, *, candles: Sequence[Candles], instruments: Sequence[Instrument], details: Sequence[Candles] = ()
+) -> Outcome:
+    """Run the backtest that the spec asks for; candles, details and instruments in the order of its markets."""
+    params, definition = registry.make_params(spec.strategy, spec.params, spec.interval), registry.definition(spec.strategy)
+    return run_definition(definition, params, spec, candles=candles, instruments=instruments, details=details)
 
 
 def run_definition(
@@ -44,22 +46,24 @@ def run_definition(
     *,
     candles: Sequence[Candles],
     instruments: Sequence[Instrument],
+    details: Sequence[Candles] = (),
 ) -> Outcome:
     """Run a strategy that the registry need not know."""
     asked: dict[str, Any] = {
         "definition": definition,
         "params": params,
         "interval_ms": interval_milliseconds(spec.interval),
-        "costs": Costs(spec.taker_fee, spec.maker_fee, spec.half_spread, spec.slippage),
+        "costs": Costs(spec.taker_fee, spec.maker_fee, spec.half_spread, spec.slippage, spec.participation, spec.frictions),
         "allocation": spec.allocation,
         "anchor": milliseconds(spec.anchor_at),
         "start": milliseconds(spec.trade_from_at),
     }
     result: BacktestResult | PanelResult
-    if len(instruments) == 1 and definition.run is not None:
+    is_plain = spec.frictions.is_none and not details
+    if len(instruments) == 1 and definition.run is not None and is_plain:
         result = run_backtest(candles=candles[0], instrument=instruments[0], **asked)
     else:
-        result = run_panel_backtest(candles=candles, instruments=instruments, **asked)
+        result = run_panel_backtest(candles=candles, instruments=instruments, details=details, **asked)
     trips = _trips(result, instruments, is_grid=definition.is_grid)
     return Outcome(result, tuple(trips), _figures(result, trips, instruments, definition.is_grid))
 
@@ -100,12 +104,14 @@ def _figures(
     if isinstance(result, PanelResult):
         owned = zip(result.symbols, result.base, strict=True)
         figures["open_quantity"] = {symbol: str(base) for symbol, base in owned}
+        figures["resolved_bars"] = result.resolved_bars
         figures["fills_per_symbol"] = dict(Counter(fill.symbol for fill in result.fills))
     else:
         figures["open_quantity"] = str(result.base)
     figures["fills"] = len(result.fills)
     figures["denials"] = result.denials
     figures["prices_off_grid"] = result.prices_off_grid
+    figures["ambiguous_bars"] = result.ambiguous_bars
     if is_grid:
         split = split_grid_result(result.fills, equity_change=result.final_equity - result.allocation)
         figures["grid_profit"] = str(split.grid_profit)
@@ -115,5 +121,4 @@ def _figures(
 
 def fees_in_quote(result: BacktestResult | PanelResult) -> Decimal:
     """Add up the fees; one taken in base counts at the price of its fill."""
-    fees = (fill.fee * fill.price if fill.side == "buy" else fill.fee for fill in result.fills)
-    return sum(fees, ZERO)
+    return sum((fee_in_quote(fill) for fill in result.fills), ZERO)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from strategies import registry
 from trading.bars import interval_milliseconds
 from trading.costs import rate_ppm
+from trading.frictions import NONE, Frictions
+
+USUAL_PARTICIPATION: Final = Decimal("0.1")
 
 
 class BadSpec(ValueError):
@@ -42,6 +45,11 @@ class BacktestSpec:
     maker_fee: Decimal
     half_spread: Decimal
     slippage: Decimal
+    # The share of a base candle's volume that its orders may have.
+    participation: Decimal = USUAL_PARTICIPATION
+    # Finer candles that tell in which order an ambiguous base candle went; empty for none.
+    detail_interval: str = ""
+    frictions: Frictions = NONE
 
     def checked(self) -> BacktestSpec:
         """Answer the same spec with its parameters complete, or raise what is wrong with it."""
@@ -53,9 +61,20 @@ class BacktestSpec:
         if not (self.allocation.is_finite() and self.allocation > 0):
             raise BadSpec(f"The allocation must be above zero, not {self.allocation}")
         self._check_markets()
-        for rate in (self.taker_fee, self.maker_fee, self.half_spread, self.slippage):
+        for rate in (self.taker_fee, self.maker_fee, self.half_spread, self.slippage, self.participation):
             rate_ppm(rate)
-        return BacktestSpec(**{**asdict(self), "params": params})
+        if self.participation == 0:
+            raise BadSpec("Orders need a share of the volume: a participation is above 0 and below 1")
+        self.frictions.checked(interval_ms=interval_milliseconds(self.interval))
+        self._check_details()
+        return replace(self, params=params)
+
+    def _check_details(self) -> None:
+        if not self.detail_interval:
+            return
+        base, detail = interval_milliseconds(self.base_interval), interval_milliseconds(self.detail_interval)
+        if detail >= base or base % detail:
+            raise BadSpec(f"Details of {self.detail_interval} do not make up base candles of {self.base_interval}")
 
     def _check_markets(self) -> None:
         strategy, count = registry.definition(self.strategy), len(self.symbols)
@@ -73,7 +92,14 @@ class BacktestSpec:
     @property
     def fingerprint(self) -> str:
         """Identify what was asked for, whoever asks."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
+        values = asdict(self)
+        # What is as it always was is left out, so that what was asked before has the same fingerprint still.
+        for name, usual in (("participation", USUAL_PARTICIPATION), ("detail_interval", ""), ("frictions", NONE)):
+            if getattr(self, name) == usual:
+                del values[name]
+        if "frictions" in values:
+            values["frictions"] = self.frictions.as_plain()
+        return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def milliseconds(at: datetime | None) -> int | None:

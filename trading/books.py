@@ -122,6 +122,15 @@ def add_fill(
 
 
 @compiled
+def charge_in_quote(book: Record, base_units: int, fee_units: int) -> None:
+    """Have the buy that was told last keep all of its base: its fee is in units of quote."""
+    b = book[0]
+    f = b.fills[b.fill_count - 1]
+    f.fee_quote = fee_units / 1e8
+    f.base_change = base_units / 1e8
+
+
+@compiled
 def add_order(
     book: Record,
     symbol: int,

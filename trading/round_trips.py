@@ -30,7 +30,15 @@ class FillLike(Protocol):
 
     @property
     def fee(self) -> Decimal:
-        """In the asset received."""
+        """In the asset received, or in quote."""
+
+    @property
+    def fee_asset(self) -> str:
+        """What the fee was taken in."""
+
+    @property
+    def symbol(self) -> str:
+        """The market, such as BTC/USDT."""
 
     @property
     def slot(self) -> int:
@@ -91,9 +99,9 @@ def round_trips(fills: Iterable[FillLike], lot_size: Decimal) -> list[RoundTrip]
         amount = fill.quantity * fill.price
         if fill.side == "buy":
             opened = fill.time if opened is None else opened
-            owned += fill.quantity - fill.fee
+            owned += fill.quantity - _fee_in_base(fill)
             bought += fill.quantity
-            spent += amount
+            spent += amount + _fee_on_top(fill)
             continue
         owned -= fill.quantity
         earned += amount - fill.fee
@@ -115,13 +123,32 @@ def matched_pairs(fills: Iterable[FillLike]) -> list[RoundTrip]:
         if fill.slot < 0:
             continue
         if fill.side == "buy":
-            lot = _Lot(fill.time, fill.quantity - fill.fee, fill.quantity * fill.price, fill.quantity)
+            paid = fill.quantity * fill.price + _fee_on_top(fill)
+            lot = _Lot(fill.time, fill.quantity - _fee_in_base(fill), paid, fill.quantity)
             waiting[fill.slot].append(lot)
         else:
             trip = _match(fill, waiting[fill.slot])
             if trip is not None:
                 trips.append(trip)
     return trips
+
+
+def fee_in_quote(fill: FillLike) -> Decimal:
+    """Answer a fill's fee in quote; one taken in base counts at the price of the fill."""
+    return _fee_in_base(fill) * fill.price + (_fee_on_top(fill) if fill.side == "buy" else fill.fee)
+
+
+def _fee_in_base(fill: FillLike) -> Decimal:
+    return ZERO if fill.side != "buy" or _is_in_quote(fill) else fill.fee
+
+
+def _fee_on_top(fill: FillLike) -> Decimal:
+    return fill.fee if _is_in_quote(fill) else ZERO
+
+
+def _is_in_quote(fill: FillLike) -> bool:
+    # BTC/USDT@kraken is paid in USDT too.
+    return fill.fee_asset == fill.symbol.partition("@")[0].partition("/")[2]
 
 
 def split_grid_result(fills: Iterable[FillLike], *, equity_change: Decimal) -> GridResult:

@@ -3,6 +3,7 @@
 from backtests.selectors.runs import (
     NoSuchRun,
     candles,
+    details,
     fills,
     known_instrument,
     load_candles,
@@ -11,4 +12,4 @@ from backtests.selectors.runs import (
     waiting_runs,
 )
 
-__all__ = ["NoSuchRun", "candles", "fills", "known_instrument", "load_candles", "run", "spec_of", "waiting_runs"]
+__all__ = ["NoSuchRun", "candles", "details", "fills", "known_instrument", "load_candles", "run", "spec_of", "waiting_runs"]

@@ -16,6 +16,7 @@ from marketdata.history.catalog import NoHistory
 from marketdata.history.columns import candle_columns
 from marketdata.models import Instrument as StoredInstrument
 from trading.bars import Candles, interval_milliseconds
+from trading.frictions import read_frictions
 from trading.instruments import Instrument, find_instrument
 
 ABANDONED_AFTER = timedelta(hours=1)
@@ -70,13 +71,25 @@ def spec_of(found: BacktestRun) -> BacktestSpec:
         maker_fee=found.maker_fee,
         half_spread=found.half_spread,
         slippage=found.slippage,
+        participation=found.participation,
+        detail_interval=found.detail_interval,
+        frictions=read_frictions(found.frictions),
     )
 
 
 def candles(spec: BacktestSpec) -> list[Candles]:
     """Load the base candles of a backtest, one market after the other."""
+    return _candles(spec, spec.base_interval)
+
+
+def details(spec: BacktestSpec) -> list[Candles]:
+    """Load the finer candles that tell in which order ambiguous base candles went, if they are asked for."""
+    return _candles(spec, spec.detail_interval) if spec.detail_interval else []
+
+
+def _candles(spec: BacktestSpec, interval: str) -> list[Candles]:
     return [
-        load_candles(folder=spec.folder, symbol=symbol, interval=spec.base_interval, begin_at=spec.begin_at, end_at=spec.end_at)
+        load_candles(folder=spec.folder, symbol=symbol, interval=interval, begin_at=spec.begin_at, end_at=spec.end_at)
         for symbol in spec.symbols
     ]
 

@@ -26,6 +26,7 @@ UNDER_WAY = (Sweep.State.QUEUED, Sweep.State.RUNNING)
 def add_run(*, spec: BacktestSpec, source_hash: str, by: User | None, now: datetime) -> BacktestRun:
     """Write down that a backtest was asked for."""
     values: dict[str, Any] = {**asdict(spec), "params": dict(spec.params), "others": list(spec.others)}
+    values["frictions"] = spec.frictions.as_plain()
     return BacktestRun.objects.create(
         **values, fingerprint=spec.fingerprint, source_hash=source_hash, requested_by=by, requested_at=now
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
@@ -21,6 +23,7 @@ from marketdata.models import Instrument, Market
 from tests.trading.markets import random_walk
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
+NEWER = ("participation", "detail_interval", "frictions")
 RUN = (
     "backtest",
     "run",
@@ -215,3 +218,55 @@ def test_the_same_question_has_the_same_fingerprint(folder: Path) -> None:
 
     assert make_spec(folder).checked().fingerprint == question.fingerprint
     assert make_spec(folder, params={"fast": 9}).checked().fingerprint != question.fingerprint
+
+
+def test_frictions_belong_to_the_question(folder: Path, instrument: Instrument) -> None:
+    plain = call(*RUN, "--data", str(folder), "--param", "cost_gate=0")
+    words = ("--slippage-volatility", "0.2", "--fee-tier", "5000=0.0009/0.0004", "--rest", "wait", "--latency-ms", "400")
+    rough = call(*RUN, "--data", str(folder), "--param", "cost_gate=0", *words, "--volume-percent", "2", "--fee-in", "quote")
+    first, second = BacktestRun.objects.order_by("id")
+
+    assert first.frictions == {}
+    assert second.frictions == {
+        "slippage_volatility": "0.2",
+        "fee_in": "quote",
+        "fee_tiers": [{"volume": "5000", "taker_fee": "0.0009", "maker_fee": "0.0004"}],
+        "rest": "wait",
+        "latency_ms": 400,
+    }
+    assert (second.participation, rough["frictions"]) == (Decimal("0.02"), second.frictions)
+    assert first.fingerprint != second.fingerprint == selectors.spec_of(second).fingerprint
+    assert {fill["fee_asset"] for fill in rough["fills"]} == {"USDT"}
+    # The decision arrives after its candle has opened, so it meets the next one.
+    assert rough["fills"][0]["time"] == plain["fills"][0]["time"] + 300_000
+
+
+def test_what_was_asked_before_frictions_has_its_fingerprint_still(folder: Path) -> None:
+    asked = {name: value for name, value in asdict(make_spec(Path("/somewhere"))).items() if name not in NEWER}
+
+    written = json.dumps(asked, sort_keys=True, default=str).encode()
+    assert make_spec(Path("/somewhere")).fingerprint == hashlib.sha256(written).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--latency-ms", "300001"), "from 0 to one candle"),
+        (("--latency-ms", "-1"), "from 0 to one candle"),
+        (("--slippage-volatility", "11"), "from 0 to 10"),
+        (("--slippage-impact", "0.0000001"), "in steps of"),
+        (("--slippage-impact", "NaN"), "from 0 to 100"),
+        (("--fee-tier", "5000"), "VOLUME=TAKER/MAKER"),
+        (("--fee-tier", "5000=x"), "VOLUME=TAKER/MAKER"),
+        (("--fee-tier", "0=0.1"), "begins above 0"),
+        (("--fee-tier", "9=0.1", "--fee-tier", "8=0.1"), "in order of their volume"),
+        (("--fee-tier", "9=2"), "A rate must be"),
+        (("--volume-percent", "0"), "above 0 and below 1"),
+        (("--volume-percent", "100"), "A rate must be"),
+        (("--detail-interval", "5m"), "do not make up"),
+        (("--detail-interval", "1m"), "No 1m candles"),
+    ],
+)
+def test_frictions_out_of_range_are_refused(folder: Path, instrument: Instrument, words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        call(*RUN, "--data", str(folder), *words)

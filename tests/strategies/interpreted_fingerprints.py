@@ -6,7 +6,7 @@ import json
 import sys
 
 from tests.strategies.cases import CASES, fingerprint, market, simulation
-from tests.strategies.panels import PANELS, panel_fingerprint, panel_market, panel_simulation
+from tests.strategies.panels import PANELS, ROUGH, panel_fingerprint, panel_market, panel_simulation, rough_simulation
 
 
 def main(bars: int) -> None:
@@ -20,6 +20,10 @@ def main(bars: int) -> None:
         together = panel_simulation(case, candles=panel_market(bars))
         together.run()
         prints[f"panel {case}"] = [panel_fingerprint(together), int(together.worlds[0].fill_count)]
+    for case in ROUGH:
+        rough = rough_simulation(case, bars=bars)
+        rough.run()
+        prints[f"rough {case}"] = [panel_fingerprint(rough), int(rough.worlds[0].fill_count)]
     json.dump(prints, sys.stdout)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from strategies import registry
-from tests.strategies.cases import ALLOCATION, COSTS
+from tests.strategies.cases import ALLOCATION, CASES, COSTS
 from tests.trading.markets import BTC, ETH, FIVE_MINUTES, random_walk, without
-from trading.bars import Candles
+from trading.bars import Candles, aggregate
+from trading.frictions import FeeIn, FeeTier, Frictions, Rest
 from trading.instruments import Instrument
+from trading.kernels.backtest import Costs
 from trading.kernels.panel_backtest import PanelResult, PanelSimulation, prepare_panel_backtest
 
 BNB = Instrument("BNB/USDT", "BNB", "USDT", Decimal("0.1"), Decimal("0.001"), Decimal("0.001"), Decimal(9000), Decimal(5))
@@ -31,6 +34,21 @@ PANELS: Mapping[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
+ROUGH: Mapping[str, tuple[str, Frictions]] = {
+    "wait": (
+        "scalping fade",
+        Frictions(
+            slippage_volatility=Decimal("0.1"),
+            slippage_impact=Decimal("0.5"),
+            rest=Rest.WAIT,
+            fee_tiers=(FeeTier(Decimal(50_000), Decimal("0.0009"), Decimal("0.0004")),),
+        ),
+    ),
+    "cancel": ("momentum donchian", Frictions(fee_in=FeeIn.QUOTE, rest=Rest.CANCEL, slippage_impact=Decimal(1))),
+    "late": ("momentum donchian", Frictions(latency_ms=FIVE_MINUTES, rest=Rest.WAIT)),
+    "details": ("grid", Frictions()),
+}
+
 
 @cache
 def panel_market(bars: int = 2500) -> tuple[Candles, ...]:
@@ -41,7 +59,13 @@ def panel_market(bars: int = 2500) -> tuple[Candles, ...]:
     return whole, holed, without(late, *range(200))
 
 
-def panel_simulation(case: str, *, candles: Sequence[Candles] | None = None) -> PanelSimulation:
+def panel_simulation(
+    case: str,
+    *,
+    candles: Sequence[Candles] | None = None,
+    costs: Costs = COSTS,
+    allocation: Decimal = ALLOCATION,
+) -> PanelSimulation:
     """Prepare a case, ready to run."""
     name, values = PANELS[case]
     return prepare_panel_backtest(
@@ -50,8 +74,36 @@ def panel_simulation(case: str, *, candles: Sequence[Candles] | None = None) -> 
         candles=panel_market() if candles is None else candles,
         interval_ms=FIVE_MINUTES,
         instruments=MARKETS,
+        costs=costs,
+        allocation=allocation,
+    )
+
+
+def rough_simulation(case: str, *, bars: int = 2500) -> PanelSimulation:
+    """Prepare a case with frictions, large enough for its candles to be too thin for it."""
+    if case == "details":
+        return _detailed(bars)
+    of, frictions = ROUGH[case]
+    costs = replace(COSTS, frictions=frictions)
+    return panel_simulation(of, candles=panel_market(bars), costs=costs, allocation=Decimal(400_000))
+
+
+def _detailed(bars: int) -> PanelSimulation:
+    """Prepare a grid, which has orders on both sides, on one market whose details are known."""
+    name, values = CASES["grid"]
+    fine = random_walk(seed=41, bars=5 * bars, interval_ms=60_000)
+    # Some details are missing, and some tell another story than their candle.
+    told = without(fine, *range(2000, 2600))
+    told.values[1, 3000:3400] *= 1.5
+    return prepare_panel_backtest(
+        definition=registry.definition(name),
+        params=registry.make_params(name, values),
+        candles=[aggregate(fine, FIVE_MINUTES)],
+        interval_ms=FIVE_MINUTES,
+        instruments=[ETH],
         costs=COSTS,
         allocation=ALLOCATION,
+        details=[told],
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from strategies import registry
 from tests.strategies.cases import ALLOCATION, CASES, fingerprint, market, outcome, simulation
-from tests.strategies.panels import PANELS, panel_fingerprint, panel_market, panel_simulation
+from tests.strategies.panels import PANELS, ROUGH, panel_fingerprint, panel_market, panel_simulation, rough_simulation
 from tests.trading.markets import ETH, FIVE_MINUTES, random_walk, without
 from trading import live_step
 from trading.bars import Candles, panel_with_gaps
@@ -143,6 +143,10 @@ def test_the_compiled_and_the_interpreted_step_agree_to_the_last_bit() -> None:
         together.run()
         told = [panel_fingerprint(together), int(together.worlds[0].fill_count)]
         assert interpreted[f"panel {case}"] == told, case
+    for case in ROUGH:
+        rough = rough_simulation(case, bars=INTERPRETED_BARS)
+        rough.run()
+        assert interpreted[f"rough {case}"] == [panel_fingerprint(rough), int(rough.worlds[0].fill_count)], case
     assert sum(fills for _, fills in interpreted.values()) > 100
 
 

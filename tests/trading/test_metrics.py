@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -18,7 +18,7 @@ from trading.metrics import (
     sortino,
     wilson_interval,
 )
-from trading.round_trips import RoundTrip, matched_pairs, round_trips, split_grid_result
+from trading.round_trips import RoundTrip, fee_in_quote, matched_pairs, round_trips, split_grid_result
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,14 @@ class Fill:
     fee: Decimal
     slot: int = -1
     reason: str = "TEST"
+    symbol: str = "ETH/USDT"
+    fee_asset: str = "ETH"
 
 
 def fill(time: int, side: str, quantity: str, price: str, *, slot: int = -1) -> Fill:
     amount = Decimal(quantity) if side == "buy" else Decimal(quantity) * Decimal(price)
-    return Fill(time, side, Decimal(quantity), Decimal(price), amount * Decimal("0.001"), slot)
+    asset = "ETH" if side == "buy" else "USDT"
+    return Fill(time, side, Decimal(quantity), Decimal(price), amount * Decimal("0.001"), slot, fee_asset=asset)
 
 
 def trip(profit: str) -> RoundTrip:
@@ -90,6 +93,18 @@ def test_a_round_trip_ends_when_less_than_a_lot_is_left() -> None:
 
     assert [(one.opened, one.closed) for one in trips] == [(1, 3)]
     assert trips[0].profit == Decimal(55) + Decimal(36) - Decimal("0.091") - Decimal(100)
+
+
+def test_a_fee_on_top_is_part_of_what_a_trade_cost() -> None:
+    bought = replace(fill(1, "buy", "1.0", "100"), fee=Decimal("0.1"), fee_asset="USDT", symbol="ETH/USDT@coinbase")
+    fills = [bought, fill(2, "sell", "1.0", "110")]
+
+    (trip,) = round_trips(fills, Decimal("0.1"))
+
+    assert trip.cost == Decimal("100.1")
+    assert trip.profit == Decimal(110) - Decimal("0.11") - trip.cost
+    assert [fee_in_quote(one) for one in fills] == [Decimal("0.1"), Decimal("0.11")]
+    assert fee_in_quote(fill(1, "buy", "1.0", "100")) == Decimal("0.1")
 
 
 def test_one_cycle_of_a_grid_earns_its_spacing_less_fees() -> None:

@@ -14,6 +14,7 @@ from trading.bars import Floats, Times
 from trading.handover import Mode
 from trading.kernels.backtest import Fill
 from trading.ledger import ZERO
+from trading.round_trips import fee_in_quote
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +49,7 @@ class BotResult:
     @property
     def fees(self) -> Decimal:
         """Add up its fees in quote; one taken in base counts at the price of its fill."""
-        return sum((fill.fee * fill.price if fill.side == "buy" else fill.fee for fill in self.fills), ZERO)
+        return sum((fee_in_quote(fill) for fill in self.fills), ZERO)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

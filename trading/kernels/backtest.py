@@ -10,7 +10,9 @@ import numpy as np
 from trading import live_step
 from trading.bars import Candles, Floats, Times, aggregate, to_panel
 from trading.costs import rate_ppm
+from trading.frictions import NONE, Frictions
 from trading.instruments import Instrument, amount, instrument_numbers, units
+from trading.kernels.roughness import equip
 from trading.kernels.runner import JOURNAL_FULL, JOURNAL_MARGIN, advance, answer
 from trading.kernels.world import JOURNAL_DTYPE, WORLD_DTYPE, Tape
 from trading.sizing import SIZED_DTYPE
@@ -43,6 +45,7 @@ class Costs:
     slippage: Decimal = Decimal(0)
     # The share of a base bar's volume that resting orders, or a taker at one depth, may have.
     participation: Decimal = Decimal("0.1")
+    frictions: Frictions = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class BacktestResult:
     reasons: dict[str, int]
     denials: dict[str, int]
     prices_off_grid: int
+    # Bars in which a falling and a rising price both met an order.
+    ambiguous_bars: int
 
     @property
     def final_equity(self) -> Decimal:
@@ -129,6 +134,7 @@ class Simulation:
             reasons=count_reasons(self.tape.reasons),
             denials=count_reasons(self.tape.denials),
             prices_off_grid=self.prices_off_grid,
+            ambiguous_bars=int(world.ambiguous),
         )
 
 
@@ -179,6 +185,9 @@ def prepare_backtest(
     """Warm the strategy up and lay out the tape, up to the first bar that may trade."""
     if not (allocation.is_finite() and allocation > 0):
         raise UnableToBacktest(f"The allocation must be above zero, not {allocation}")
+    if not costs.frictions.is_none:
+        # The loop of one market is kept lean; that of several knows frictions and takes one market as well.
+        raise UnableToBacktest("Frictions are simulated by the engine of several markets only")
     base = from_anchor(candles, interval_ms, anchor)
     bars = aggregate(base, interval_ms)
     first_bar = find_first_bar(bars.times, definition.warmup_bars(params), start)
@@ -258,6 +267,13 @@ def whole_candles(base: Candles, instrument: Instrument) -> tuple[Times, Times, 
     return ticks, volume_units // units(instrument.lot_size), off_grid
 
 
+def whole_details(base: Candles, detail: Candles, instrument: Instrument) -> Times:
+    """Turn detail candles into ticks, or refuse those that do not make up base candles."""
+    if detail.interval_ms >= base.interval_ms or base.interval_ms % detail.interval_ms:
+        raise UnableToBacktest(f"Details of {detail.interval_ms} ms do not make up base candles of {base.interval_ms} ms")
+    return whole_candles(detail, instrument)[0]
+
+
 def find_closes(base: Times, bars: Times) -> Times:
     """Answer, per base bar, the strategy bar that closes where it opens, or -1."""
     owner = np.searchsorted(bars, base, side="right") - 1
@@ -284,11 +300,12 @@ def new_world(instrument: Instrument, costs: Costs, allocation: Decimal, first_b
     w.min_notional = numbers.min_notional_units
     w.min_lots = numbers.min_lots
     w.next_id = 1
+    equip(world, costs.frictions, int(w.taker_ppm), int(w.maker_ppm))
     return world
 
 
-def readable_fill(row: Record, instrument: Instrument) -> Fill:
-    """Turn an entry of the journal into what the exchange would report."""
+def readable_fill(row: Record, instrument: Instrument, *, in_quote: bool = False) -> Fill:
+    """Turn an entry of the journal into what the exchange would report; fees of buys are in base, or all in quote."""
     bought = row["side"] == BUY
     return Fill(
         time=int(row["time"]),
@@ -296,7 +313,7 @@ def readable_fill(row: Record, instrument: Instrument) -> Fill:
         quantity=instrument.quantity(int(row["lots"])),
         price=instrument.price(int(row["ticks"])),
         fee=amount(int(row["fee"])),
-        fee_asset=instrument.base if bought else instrument.quote,
+        fee_asset=instrument.base if bought and not in_quote else instrument.quote,
         kind=OrderKind(int(row["kind"])).name,
         reason=Reason(int(row["reason"])).name,
         order_id=int(row["order_id"]),

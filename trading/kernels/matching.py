@@ -8,21 +8,71 @@ from typing import Any, Final
 
 from trading.compilation import compiled
 from trading.costs import taker_buy_ticks, taker_sell_ticks
+from trading.kernels.roughness import CANCEL, DEEPER, slippage_of
 from trading.kernels.world import (
     add_order,
+    buy_cost,
     cancel_sells,
     cancel_stops,
     fill_resting,
     free_lots,
     record_fill,
     remove_order,
+    stop_ticks,
 )
-from trading.paths import path_time
+from trading.paths import bar_path, path_time
 from trading.strategy import BUY, NO_SLOT, SELL, DecisionKind, OrderKind, Reason, Record
 
 AT_OPEN: Final = -1
+# Nobody sells for less than a millionth of the price.
+MOST_SPREAD: Final = 999_999
 
 _path_time = compiled(path_time)
+_bar_path = compiled(bar_path)
+
+
+@compiled
+def walk_candle(w: Any, journal: Record, candle: tuple[int, int, int, int]) -> None:
+    """Walk a candle (open, high, low, close) after its opening tick was matched."""
+    opened, high, low, close = candle
+    path = _bar_path(opened, high, low, close)
+    if low <= w.fall_ticks and high >= w.rise_ticks:
+        w.ambiguous += 1
+        if w.has_details == 1:
+            # Its details are missing, so nobody knows: the stop comes before the target.
+            path = (opened, low, high, close)
+    _walk_turns(w, journal, path)
+
+
+@compiled
+def walk_detail(w: Any, journal: Record, candle: tuple[int, int, int, int], at: int, length: int) -> None:
+    """Walk one of the finer candles of a base bar; the volume that orders share stays the bar's."""
+    began, whole = w.bar_time, w.bar_length
+    if at > began:
+        w.time_now = at
+        match_move(w, journal, candle[0], candle[0], AT_OPEN)
+    w.bar_time, w.bar_length = at, length
+    _walk_turns(w, journal, _bar_path(candle[0], candle[1], candle[2], candle[3]))
+    w.bar_time, w.bar_length = began, whole
+
+
+@compiled
+def has_told(w: Any, low: int, high: int, begin: int, end: int) -> bool:
+    """Count a bar whose order matters and is told by its details; false for all others."""
+    if end <= begin or low > w.fall_ticks or high < w.rise_ticks:
+        return False
+    w.ambiguous += 1
+    w.resolved += 1
+    return True
+
+
+@compiled
+def _walk_turns(w: Any, journal: Record, path: tuple[int, int, int, int]) -> None:
+    # What the price of now already meets comes before it moves: orders that were placed inside the spread.
+    match_move(w, journal, path[0], path[0], 0)
+    match_move(w, journal, path[0], path[1], 0)
+    match_move(w, journal, path[1], path[2], 1)
+    match_move(w, journal, path[2], path[3], 2)
 
 
 @compiled
@@ -95,6 +145,9 @@ def _trigger(w: Any, journal: Record, k: int) -> None:
     reason = w.orders[k].reason
     order_id = w.orders[k].id
     remove_order(w, k)
+    if w.rest_side == BUY:
+        # Whoever is stopped out does not go on buying.
+        w.rest_lots = 0
     _take(w, journal, SELL, OrderKind.STOP.value, lots, 0, reason, order_id)
 
 
@@ -108,9 +161,11 @@ def _take(w: Any, journal: Record, side: int, kind: int, lots: int, limit: int, 
     order.side = side
     order.kind = kind
     order.reason = reason
-    filled, depth = 0, 1
+    filled, depth, slippage = 0, 1, w.slippage_ppm
+    if w.is_rough == 1:
+        slippage = slippage_of(w, lots)
     while filled < lots:
-        spread = depth * w.half_spread_ppm + w.slippage_ppm
+        spread = min(depth * w.half_spread_ppm + slippage, MOST_SPREAD)
         if side == BUY:
             ticks = taker_buy_ticks(w.tick_now, spread)
             if ticks > limit:
@@ -118,12 +173,55 @@ def _take(w: Any, journal: Record, side: int, kind: int, lots: int, limit: int, 
         else:
             ticks = max(1, taker_sell_ticks(w.tick_now, spread))
         part = lots - filled
-        if w.depth_lots > 0:
+        if w.rest_rule != DEEPER:
+            part = min(part, w.budget_lots)
+            if part <= 0:
+                _leave_rest(w, order, lots - filled, limit)
+                break
+            w.budget_lots -= part
+            depth = 0
+        elif w.depth_lots > 0:
             part = min(part, w.depth_lots)
         record_fill(w, journal, order, part, ticks, w.taker_ppm)
         filled += part
         depth += 1
     return filled
+
+
+@compiled
+def _leave_rest(w: Any, order: Any, lots: int, limit: int) -> None:
+    """Have the rest of a market order wait for the volume of the next candle; what a stop has to sell always does."""
+    if w.rest_rule == CANCEL and order.kind != OrderKind.STOP:
+        return
+    if w.rest_side != order.side:
+        w.rest_lots = 0
+    w.rest_lots += lots
+    w.rest_side = order.side
+    w.rest_kind = order.kind
+    w.rest_limit = limit
+    w.rest_stop = 0
+    w.rest_reason = order.reason
+    w.rest_id = order.id
+
+
+@compiled
+def continue_rest(w: Any, journal: Record) -> None:
+    """Fill what waits as far as the volume of this candle goes; a buy's new lots come under the stop of the others."""
+    lots, stop = w.rest_lots, w.rest_stop
+    w.rest_lots = 0
+    if w.rest_side == SELL:
+        lots = min(lots, free_lots(w))
+    elif buy_cost(w, lots, w.rest_limit) > w.cash:
+        lots = w.cash // max(1, buy_cost(w, 1, w.rest_limit))
+    if lots <= 0:
+        return
+    filled = _take(w, journal, w.rest_side, w.rest_kind, lots, w.rest_limit, w.rest_reason, w.rest_id)
+    if w.rest_side == SELL:
+        return
+    w.rest_stop = stop
+    stop = max(stop_ticks(w), stop)
+    if filled > 0 and stop > 0:
+        _protect(w, stop, Reason.STOP_PROTECTIVE.value)
 
 
 @compiled
@@ -144,8 +242,9 @@ def execute(w: Any, journal: Record, order: Any) -> int:
 
 @compiled
 def _enter(w: Any, journal: Record, order: Any) -> int:
-    if order.lots * order.limit_ticks * w.quote_units_per_tick_lot > w.cash:
+    if buy_cost(w, order.lots, order.limit_ticks) > w.cash:
         return Reason.CAPITAL_INSUFFICIENT.value
+    w.rest_lots = 0
     w.next_id += 1
     filled = _take(
         w,
@@ -157,6 +256,10 @@ def _enter(w: Any, journal: Record, order: Any) -> int:
         order.reason,
         w.next_id - 1,
     )
+    if w.rest_lots > 0:
+        w.rest_stop = order.stop_ticks
+        if filled == 0:
+            return Reason.NONE.value
     if filled == 0:
         return Reason.ORDER_EXPIRED.value
     if order.stop_ticks > 0:
@@ -167,6 +270,7 @@ def _enter(w: Any, journal: Record, order: Any) -> int:
 @compiled
 def _leave(w: Any, journal: Record, order: Any) -> int:
     cancel_sells(w)
+    w.rest_lots = 0
     lots = min(order.lots, free_lots(w))
     if lots <= 0:
         return Reason.POSITION_EMPTY.value
@@ -181,6 +285,9 @@ def _leave(w: Any, journal: Record, order: Any) -> int:
 def _protect(w: Any, stop_ticks: int, reason: int) -> int:
     cancel_stops(w)
     lots = free_lots(w)
+    if w.rest_lots > 0 and w.rest_side == SELL:
+        # These are being sold already.
+        lots -= w.rest_lots
     if lots < w.min_lots or lots * stop_ticks * w.quote_units_per_tick_lot < w.min_notional:
         return Reason.FILTER_MIN_NOTIONAL.value
     if stop_ticks >= w.tick_now:
@@ -195,7 +302,7 @@ def _place(w: Any, order: Any) -> int:
     if order.side == BUY:
         if order.limit_ticks >= taker_buy_ticks(w.tick_now, w.half_spread_ppm):
             return Reason.ORDER_WOULD_TAKE.value
-        if order.lots * order.limit_ticks * w.quote_units_per_tick_lot > w.cash:
+        if buy_cost(w, order.lots, order.limit_ticks) > w.cash:
             return Reason.CAPITAL_INSUFFICIENT.value
     else:
         if order.limit_ticks <= taker_sell_ticks(w.tick_now, w.half_spread_ppm):

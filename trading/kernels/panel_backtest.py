@@ -9,6 +9,7 @@ import numpy as np
 
 from trading import live_step
 from trading.bars import Candles, Floats, Times, aggregate
+from trading.frictions import Frictions
 from trading.instruments import Instrument, amount, instrument_numbers
 from trading.kernels import panel_runner
 from trading.kernels.backtest import (
@@ -23,13 +24,14 @@ from trading.kernels.backtest import (
     new_world,
     readable_fill,
     whole_candles,
+    whole_details,
 )
 from trading.kernels.panel_world import PanelTape
+from trading.kernels.roughness import lay_ticks
 from trading.kernels.runner import JOURNAL_FULL
 from trading.kernels.world import JOURNAL_DTYPE
 from trading.sizing import SIZED_DTYPE
 from trading.strategy import (
-    CLOSE,
     FIELDS,
     MAX_DECISIONS,
     MAX_SYMBOLS,
@@ -58,6 +60,9 @@ class PanelResult:
     reasons: dict[str, int]
     denials: dict[str, int]
     prices_off_grid: int
+    # Bars in which a falling and a rising price both met an order, and those whose details told which came first.
+    ambiguous_bars: int
+    resolved_bars: int
 
     @property
     def position(self) -> Floats:
@@ -104,7 +109,9 @@ class PanelSimulation:
         ]
         return PanelResult(
             symbols=tuple(instrument.symbol for instrument in self.instruments),
-            fills=tuple(readable_fill(row, self.instruments[int(row["symbol"])]) for row in journal),
+            fills=tuple(
+                readable_fill(row, self.instruments[int(row["symbol"])], in_quote=bool(clock.fee_in_quote)) for row in journal
+            ),
             times=self.strategy_times[first:],
             equity=self.tape.equity[first:],
             positions=self.tape.position[:, first:],
@@ -115,6 +122,8 @@ class PanelSimulation:
             reasons=count_reasons(self.tape.reasons),
             denials=count_reasons(self.tape.denials),
             prices_off_grid=self.prices_off_grid,
+            ambiguous_bars=int(self.worlds["ambiguous"].sum()),
+            resolved_bars=int(self.worlds["resolved"].sum()),
         )
 
 
@@ -129,8 +138,9 @@ def run_panel_backtest(
     allocation: Decimal,
     anchor: int | None = None,
     start: int | None = None,
+    details: Sequence[Candles] = (),
 ) -> PanelResult:
-    """Run a strategy over the base candles of several markets; see `run_backtest` for anchor and start."""
+    """Run a strategy over the base candles of several markets; see `run_backtest` for anchor, start and details."""
     simulation = prepare_panel_backtest(
         definition=definition,
         params=params,
@@ -141,6 +151,7 @@ def run_panel_backtest(
         allocation=allocation,
         anchor=anchor,
         start=start,
+        details=details,
     )
     simulation.run()
     return simulation.result()
@@ -157,20 +168,23 @@ def prepare_panel_backtest(
     allocation: Decimal,
     anchor: int | None = None,
     start: int | None = None,
+    details: Sequence[Candles] = (),
 ) -> PanelSimulation:
     """Warm the strategy up and lay out the tape, up to the first bar that may trade."""
     _refuse_markets(definition, candles, instruments, allocation)
+    costs.frictions.checked(interval_ms=interval_ms)
     if anchor is None:
         anchor = -(-min(int(one.times[0]) for one in candles) // interval_ms) * interval_ms
     base = [from_anchor(one, interval_ms, anchor) for one in candles]
     times, panel = lay_panel([aggregate(one, interval_ms) for one in base])
     first_bar = find_first_bar(times, definition.warmup_bars(params), start)
     state = live_step.state_from_bytes(definition, live_step.warm(definition, params, panel, first_bar))
-    tape, off_grid = _lay_tape(base, times, panel, instruments)
+    tape, off_grid = _lay_tape(base, times, panel, instruments, costs.frictions, details)
     worlds = np.concatenate([new_world(instrument, costs, allocation, first_bar) for instrument in instruments])
     for symbol, world in enumerate(worlds):
         world.symbol = symbol
         world.bar_length = base[0].interval_ms
+        world.has_details = int(bool(details))
     worlds[0].cursor = int(np.argmax(tape.closes >= first_bar))
     return PanelSimulation(definition, params, tuple(instruments), state, worlds, tape, times, off_grid)
 
@@ -204,19 +218,30 @@ def _refuse_markets(
         raise UnableToBacktest(f"The allocation must be above zero, not {allocation}")
 
 
-def _lay_tape(base: Sequence[Candles], times: Times, panel: Floats, instruments: Sequence[Instrument]) -> tuple[PanelTape, int]:
+def _lay_tape(
+    base: Sequence[Candles],
+    times: Times,
+    panel: Floats,
+    instruments: Sequence[Instrument],
+    frictions: Frictions,
+    details: Sequence[Candles],
+) -> tuple[PanelTape, int]:
     grid = np.unique(np.concatenate([one.times for one in base]))
-    ticks = np.zeros((CLOSE + 1, len(base), len(grid)), dtype=np.int64)
     volume_lots = np.zeros((len(base), len(grid)), dtype=np.int64)
-    off_grid = 0
+    off_grid, rows = 0, []
     for symbol, (one, instrument) in enumerate(zip(base, instruments, strict=True)):
         there = np.searchsorted(grid, one.times)
-        ticks[:, symbol, there], volume_lots[symbol, there], off = whole_candles(one, instrument)
+        own_ticks, own_lots, off = whole_candles(one, instrument)
+        volume_lots[symbol, there] = own_lots
+        rows.append((one, own_ticks, own_lots))
         off_grid += off
+    finer = [
+        (detail, whole_details(one, detail, own)) for detail, one, own in zip(details, base, instruments, strict=bool(details))
+    ]
     tape = PanelTape(
         times=grid,
         closes=find_closes(grid, times),
-        ticks=ticks,
+        ticks=lay_ticks(rows, grid, frictions, finer),
         volume_lots=volume_lots,
         panel=panel,
         book=new_book(),

@@ -9,15 +9,13 @@ from typing import Any
 
 from trading import books
 from trading.compilation import compiled, spliced
-from trading.kernels.matching import AT_OPEN, execute, match_move
+from trading.kernels.matching import AT_OPEN, continue_rest, execute, has_told, match_move, walk_candle, walk_detail
 from trading.kernels.panel_world import PanelTape, give_back, lend, sort_fills
-from trading.kernels.runner import HOLD, JOURNAL_FULL, JOURNAL_MARGIN, WALKED, stop_ticks
-from trading.kernels.world import learn_levels
-from trading.paths import bar_path
+from trading.kernels.roughness import BEGIN, DETAIL_TIME, END, MEAN, SIGMA, meet_day
+from trading.kernels.runner import HOLD, JOURNAL_FULL, JOURNAL_MARGIN, WALKED
+from trading.kernels.world import learn_levels, stop_ticks
 from trading.sizing import size_decisions
-from trading.strategy import CLOSE, HIGH, LOW, OPEN, Reason, Record
-
-_bar_path = compiled(bar_path)
+from trading.strategy import BUY, CLOSE, HIGH, LOW, OPEN, Reason, Record
 
 
 @spliced
@@ -49,6 +47,16 @@ def answer(worlds: Record, tape: PanelTape, count: int) -> None:
 @compiled
 def _carry_out(worlds: Record, tape: PanelTape, count: int) -> None:
     size_decisions(tape.decisions, count, tape.book, tape.numbers, tape.sized)
+    clock = worlds[0]
+    if clock.latency_ms > 0:
+        clock.sent = count
+        clock.arrives_at = tape.times[clock.cursor] + clock.latency_ms
+        return
+    _execute_all(worlds, tape, count)
+
+
+@compiled
+def _execute_all(worlds: Record, tape: PanelTape, count: int) -> None:
     for k in range(count):
         order = tape.sized[k]
         tape.reasons[order.reason] += 1
@@ -74,7 +82,9 @@ def _execute(worlds: Record, tape: PanelTape, order: Any) -> int:
 
 @compiled
 def _open_bars(worlds: Record, tape: PanelTape) -> None:
-    b = worlds[0].cursor
+    clock = worlds[0]
+    b = clock.cursor
+    meet_day(clock, tape.times[b])
     for symbol in range(len(worlds)):
         w = worlds[symbol]
         opened = tape.ticks[OPEN, symbol, b]
@@ -85,11 +95,23 @@ def _open_bars(worlds: Record, tape: PanelTape) -> None:
         w.depth_lots = (tape.volume_lots[symbol, b] * w.participation_ppm) // 1_000_000
         w.budget_lots = w.depth_lots
         w.tick_now = opened
-        if _may_meet(w, opened, opened):
+        if w.is_rough == 1:
+            lend(worlds, symbol)
+            w.taker_ppm, w.maker_ppm = clock.taker_ppm, clock.maker_ppm
+            if w.reads_moves == 1:
+                w.sigma_ppm, w.mean_lots = tape.ticks[SIGMA, symbol, b], tape.ticks[MEAN, symbol, b]
+            if w.rest_lots > 0:
+                continue_rest(w, tape.journal)
+            match_move(w, tape.journal, opened, opened, AT_OPEN)
+            give_back(worlds, symbol)
+        elif _may_meet(w, opened, opened):
             lend(worlds, symbol)
             match_move(w, tape.journal, opened, opened, AT_OPEN)
             give_back(worlds, symbol)
-    worlds[0].opened = 1
+    clock.opened = 1
+    if clock.sent > 0 and tape.times[b] >= clock.arrives_at:
+        count, clock.sent = clock.sent, 0
+        _execute_all(worlds, tape, count)
 
 
 @compiled
@@ -121,11 +143,15 @@ def _may_meet(w: Any, low: int, high: int) -> bool:
 @compiled
 def _walk_path(w: Any, tape: PanelTape, symbol: int, b: int) -> None:
     ticks = tape.ticks
-    path = _bar_path(ticks[OPEN, symbol, b], ticks[HIGH, symbol, b], ticks[LOW, symbol, b], ticks[CLOSE, symbol, b])
-    match_move(w, tape.journal, path[0], path[0], 0)
-    match_move(w, tape.journal, path[0], path[1], 0)
-    match_move(w, tape.journal, path[1], path[2], 1)
-    match_move(w, tape.journal, path[2], path[3], 2)
+    candle = (ticks[OPEN, symbol, b], ticks[HIGH, symbol, b], ticks[LOW, symbol, b], ticks[CLOSE, symbol, b])
+    if w.has_details == 1:
+        begin, end = ticks[BEGIN, symbol, b], ticks[END, symbol, b]
+        if has_told(w, candle[2], candle[1], begin, end):
+            for k in range(begin, end):
+                detail = (ticks[OPEN, symbol, k], ticks[HIGH, symbol, k], ticks[LOW, symbol, k], ticks[CLOSE, symbol, k])
+                walk_detail(w, tape.journal, detail, ticks[DETAIL_TIME, symbol, k], w.bar_length // (end - begin))
+            return
+    walk_candle(w, tape.journal, candle)
 
 
 @compiled
@@ -169,4 +195,6 @@ def _tell_fills(worlds: Record, tape: PanelTape) -> None:
         # What does not fit is told at the next step.
         if not fits:
             return
+        if w.fee_in_quote == 1 and fill.side == BUY:
+            books.charge_in_quote(tape.book, base, fill.fee)
         clock.fills_told += 1

@@ -14,6 +14,7 @@ class PanelTape(NamedTuple):
     times: Times
     closes: Times
     # Open, high, low, close in ticks, volume in lots: `[field][symbol][bar]`; zero where a candle is missing.
+    # With frictions or details `ticks` has further rows, and columns beyond the bars: see `trading.kernels.roughness`.
     ticks: Times
     volume_lots: Times
     panel: Floats
@@ -49,6 +50,7 @@ def _hand_over(giver: Any, taker: Any) -> None:
     taker.cash_locked = giver.cash_locked
     taker.fill_count = giver.fill_count
     taker.next_id = giver.next_id
+    taker.volume_today = giver.volume_today
 
 
 @compiled

@@ -8,11 +8,10 @@ from typing import Any, Final
 
 from trading import books
 from trading.compilation import compiled, spliced
-from trading.kernels.matching import AT_OPEN, execute, match_move
-from trading.kernels.world import Tape, learn_levels
-from trading.paths import bar_path
+from trading.kernels.matching import AT_OPEN, execute, match_move, walk_candle
+from trading.kernels.world import Tape, learn_levels, stop_ticks
 from trading.sizing import size_decisions
-from trading.strategy import CLOSE, DecisionKind, OrderKind, Reason, Record
+from trading.strategy import CLOSE, DecisionKind, Reason, Record
 
 HOLD: Final = DecisionKind.HOLD.value
 WALKED: Final = 0
@@ -20,8 +19,6 @@ JOURNAL_FULL: Final = 1
 ASKED: Final = 2
 # More fills than one base bar can bring.
 JOURNAL_MARGIN: Final = 1024
-
-_bar_path = compiled(bar_path)
 
 
 @spliced
@@ -110,12 +107,7 @@ def _may_meet(w: Any, low: int, high: int) -> bool:
 @compiled
 def _walk_path(w: Any, tape: Tape) -> None:
     b = w.cursor
-    path = _bar_path(tape.ticks[0, b], tape.ticks[1, b], tape.ticks[2, b], tape.ticks[3, b])
-    # What the price of now already meets comes before it moves: orders that were placed inside the spread.
-    match_move(w, tape.journal, path[0], path[0], 0)
-    match_move(w, tape.journal, path[0], path[1], 0)
-    match_move(w, tape.journal, path[1], path[2], 1)
-    match_move(w, tape.journal, path[2], path[3], 2)
+    walk_candle(w, tape.journal, (tape.ticks[0, b], tape.ticks[1, b], tape.ticks[2, b], tape.ticks[3, b]))
 
 
 @spliced
@@ -182,12 +174,3 @@ def _tell_fills(w: Any, tape: Tape) -> None:
         if not fits:
             return
         w.fills_told += 1
-
-
-@compiled
-def stop_ticks(w: Any) -> int:
-    """Answer the price of the live stop, or zero."""
-    for k in range(w.order_count):
-        if w.orders[k].kind == OrderKind.STOP:
-            return int(w.orders[k].ticks)
-    return 0

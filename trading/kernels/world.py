@@ -8,11 +8,17 @@ from typing import Any, Final, NamedTuple
 from trading.bars import Floats, Times
 from trading.compilation import compiled
 from trading.costs import fee_units
+from trading.frictions import TIERS_MAX
 from trading.strategy import BUY, MAX_ORDERS, OrderKind, Record, record_dtype
 
 # Levels that no price meets.
 NEVER_FALLING: Final = -1
 NEVER_RISING: Final = 2**62
+
+# Whole days that a fee tier looks back on.
+DAYS: Final = 30
+
+TIER_DTYPE: Final = record_dtype([("volume", "i8"), ("taker_ppm", "i8"), ("maker_ppm", "i8")])
 
 ORDER_DTYPE: Final = record_dtype(
     [
@@ -77,6 +83,38 @@ WORLD_DTYPE: Final = record_dtype(
         # Whether decisions are left to a coordinator instead of carried out, and how many wait for it now.
         ("asks", "i8"),
         ("asked", "i8"),
+        # Bars in which a falling and a rising price both met an order, and those whose details told which came first.
+        ("ambiguous", "i8"),
+        ("resolved", "i8"),
+        ("has_details", "i8"),
+        # Frictions; whether there are any at all, then what `trading.frictions` calls them.
+        ("is_rough", "i8"),
+        ("reads_moves", "i8"),
+        ("volatility_ppm", "i8"),
+        ("impact_ppm", "i8"),
+        ("sigma_ppm", "i8"),
+        ("mean_lots", "i8"),
+        ("fee_in_quote", "i8"),
+        ("rest_rule", "i8"),
+        ("latency_ms", "i8"),
+        # The highest fee, which limit orders reserve where fees are taken in quote; quote traded per day, and the tiers.
+        ("lock_ppm", "i8"),
+        ("tier_count", "i8"),
+        ("tiers", TIER_DTYPE, (TIERS_MAX + 1,)),
+        ("day", "i8"),
+        ("volume_today", "i8"),
+        ("volumes", "i8", (DAYS,)),
+        # Decisions on their way to the exchange, and when they arrive.
+        ("sent", "i8"),
+        ("arrives_at", "i8"),
+        # What is left of a market order and waits for the next candle's volume.
+        ("rest_lots", "i8"),
+        ("rest_side", "i8"),
+        ("rest_kind", "i8"),
+        ("rest_limit", "i8"),
+        ("rest_stop", "i8"),
+        ("rest_reason", "i8"),
+        ("rest_id", "i8"),
         # One more than may rest: the record of an order that is filled at once.
         ("orders", ORDER_DTYPE, (MAX_ORDERS + 1,)),
     ]
@@ -128,7 +166,14 @@ def record_fill(w: Any, journal: Record, order: Any, lots: int, ticks: int, fee_
     """Move the money of a fill and write it down; what was locked for it is the caller's."""
     amount = lots * ticks * w.quote_units_per_tick_lot
     base = lots * w.units_per_lot
-    if order.side == BUY:
+    if w.tier_count > 0:
+        w.volume_today += amount
+    if order.side == BUY and w.fee_in_quote == 1:
+        fee = fee_units(amount, fee_ppm)
+        w.cash -= amount + fee
+        w.base_owned += base
+        w.cost += amount + fee
+    elif order.side == BUY:
         fee = fee_units(base, fee_ppm)
         w.cash -= amount
         w.base_owned += base - fee
@@ -173,14 +218,14 @@ def add_order(w: Any, slot: int, side: int, kind: int, ticks: int, lots: int, re
     w.next_id += 1
     w.order_count += 1
     _forget_levels(w)
-    _lock(w, order, lots)
+    _lock(w, order, 0, lots)
     return True
 
 
 @compiled
 def remove_order(w: Any, k: int) -> None:
     """Take an order off the market and unlock what is left of it."""
-    _lock(w, w.orders[k], -w.orders[k].lots)
+    _lock(w, w.orders[k], w.orders[k].lots, 0)
     for after in range(k + 1, w.order_count):
         _copy(w.orders[after - 1], w.orders[after])
     w.order_count -= 1
@@ -191,7 +236,7 @@ def remove_order(w: Any, k: int) -> None:
 def fill_resting(w: Any, journal: Record, k: int, lots: int) -> None:
     """Fill some lots of a resting limit order at its own price."""
     order = w.orders[k]
-    _lock(w, order, -lots)
+    _lock(w, order, order.lots, order.lots - lots)
     record_fill(w, journal, order, lots, order.ticks, w.maker_ppm)
     order.lots -= lots
     order.lots_filled += lots
@@ -245,13 +290,32 @@ def _forget_levels(w: Any) -> None:
 
 
 @compiled
-def _lock(w: Any, order: Any, lots: int) -> None:
+def buy_cost(w: Any, lots: int, ticks: int) -> int:
+    """Answer what a buy may cost at the most: its fee counts where it is taken on top."""
+    amount = lots * ticks * w.quote_units_per_tick_lot
+    if w.fee_in_quote == 1:
+        amount += fee_units(amount, w.lock_ppm)
+    return int(amount)
+
+
+@compiled
+def stop_ticks(w: Any) -> int:
+    """Answer the price of the live stop, or zero."""
+    for k in range(w.order_count):
+        if w.orders[k].kind == OrderKind.STOP:
+            return int(w.orders[k].ticks)
+    return 0
+
+
+@compiled
+def _lock(w: Any, order: Any, before: int, after: int) -> None:
+    """Change what an order has locked from so many lots to so many."""
     if order.side == BUY:
-        amount = lots * order.ticks * w.quote_units_per_tick_lot
+        amount = buy_cost(w, after, order.ticks) - buy_cost(w, before, order.ticks)
         w.cash -= amount
         w.cash_locked += amount
     else:
-        w.base_locked += lots * w.units_per_lot
+        w.base_locked += (after - before) * w.units_per_lot
 
 
 @compiled

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from backtests import candle_files, jobs, runs, selectors, services, user_strategies
 from backtests.account_command import add_account_arguments, compare_accounts
+from backtests.friction_arguments import add_friction_arguments, asked_frictions
 from backtests.models import BacktestRun
 from backtests.reports import document
 from backtests.reports.view import report_view
@@ -54,6 +55,7 @@ class Command(BaseCommand):
         run.add_argument("--maker-fee-rate", default="")
         run.add_argument("--half-spread-bps", default="0.5")
         run.add_argument("--slippage-bps", default="0")
+        add_friction_arguments(run)
         run.add_argument("--data", default="", metavar="DIR", help="folder of Parquet candles; default: the database")
         run.add_argument("--filters", default="", metavar="TICK,LOT,MIN_NOTIONAL", help="instead of the stored instrument")
         run.add_argument("--no-store", action="store_true", help="keep nothing in the database")
@@ -89,7 +91,7 @@ def _run(options: dict[str, Any]) -> dict[str, Any]:
         return _run_own(own, _spec(options, instruments), instruments)
     spec = _spec(options, instruments).checked()
     if options["no_store"]:
-        outcome = runs.run(spec, candles=selectors.candles(spec), instruments=instruments)
+        outcome = runs.run(spec, candles=selectors.candles(spec), instruments=instruments, details=selectors.details(spec))
         fills = [_fill(fill) for fill in outcome.result.fills]
         return _report(spec, fills, outcome.metrics, outcome.result.reasons)
     run = services.record_backtest(spec=spec, by=None, now=timezone.now())
@@ -114,11 +116,14 @@ def _run_own(path: Path, spec: BacktestSpec, instruments: Sequence[Instrument]) 
     arrays: dict[str, Any] = {}
     for k, candles in enumerate(selectors.candles(spec)):
         arrays |= {f"times{k}": candles.times, f"values{k}": candles.values}
+    for k, candles in enumerate(selectors.details(spec)):
+        arrays |= {f"detail_times{k}": candles.times, f"detail_values{k}": candles.values}
     request = {
         "action": "backtest",
-        "spec": asdict(spec),
+        "spec": {**asdict(spec), "frictions": spec.frictions.as_plain()},
         "instruments": [asdict(instrument) for instrument in instruments],
         "base_interval_ms": interval_milliseconds(spec.base_interval),
+        "detail_interval_ms": interval_milliseconds(spec.detail_interval) if spec.detail_interval else 0,
     }
     answer = user_strategies.contained(path, request, arrays)
     report = _report(spec, answer["fills"], answer["metrics"], answer["reasons"])
@@ -145,6 +150,7 @@ def _report(spec: BacktestSpec, fills: list[dict[str, Any]], metrics: dict[str, 
         "to": spec.end_at.isoformat(),
         "params": dict(spec.params),
         "allocation": str(spec.allocation),
+        "frictions": spec.frictions.as_plain(),
         "metrics": metrics,
         "reasons": reasons,
         "fills": fills,
@@ -176,6 +182,9 @@ def _spec(options: dict[str, Any], instruments: Sequence[Instrument]) -> Backtes
         maker_fee=decimal_of("--maker-fee-rate", options["maker_fee_rate"] or options["fee_rate"]),
         half_spread=decimal_of("--half-spread-bps", options["half_spread_bps"]) * BASIS_POINT,
         slippage=decimal_of("--slippage-bps", options["slippage_bps"]) * BASIS_POINT,
+        participation=decimal_of("--volume-percent", options["volume_percent"]) / 100,
+        detail_interval=options["detail_interval"],
+        frictions=asked_frictions(options),
     )
 
 
