@@ -9,6 +9,7 @@ from backtests.models import BacktestReport, BacktestRun
 from backtests.reports import layout, words
 from backtests.selectors import reports
 from backtests.selectors.reports import Tried
+from trading.frictions import FeeIn, Rest, read_frictions
 from trading.metrics import deflated_sharpe
 
 _FIELDS: Final = (
@@ -27,6 +28,9 @@ _FIELDS: Final = (
     "maker_fee",
     "half_spread",
     "slippage",
+    "participation",
+    "detail_interval",
+    "frictions",
     "fingerprint",
     "source_hash",
     "state",
@@ -36,7 +40,12 @@ _FIELDS: Final = (
     "requested_at",
     "finished_at",
 )
-_DEPTH: Final = "more beyond a tenth of a candle's volume"
+_TAKEN_FROM: Final = {FeeIn.RECEIVED: "what is received", FeeIn.QUOTE: "quote"}
+_RESTS: Final = {
+    Rest.DEEPER: "more of a market order lies half a spread deeper each time",
+    Rest.WAIT: "more of a market order waits for the next candles",
+    Rest.CANCEL: "more of a market order is called off",
+}
 _PATH: Final = "open, nearer extreme, other extreme, close; a stop fills from the price that triggers it, a limit a tick beyond"
 NO_PROMISE: Final = "A backtest is no promise: the best of many tries looks good by luck alone."
 
@@ -117,9 +126,12 @@ def assumptions(view: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Prices", f"{content['base_candles']:,} candles of {run['base_interval']} from {where}{synthetic}"),
         ("Decisions", f"{content['bars']:,} closed candles of {run['interval']}; carried out at the next open"),
-        ("Fees", f"taker {_rate(run['taker_fee'])}, maker {_rate(run['maker_fee'])}, taken from what is received"),
-        ("Spread and slippage", f"half spread {_rate(run['half_spread'])}, slippage {_rate(run['slippage'])}; {_DEPTH}"),
+        ("Fees", f"taker {_rate(run['taker_fee'])}, maker {_rate(run['maker_fee'])}, taken from {_TAKEN_FROM[_fee_in(run)]}"),
+        ("Spread and slippage", f"half spread {_rate(run['half_spread'])}, slippage {_rate(run['slippage'])}"),
+        ("Volume", f"{float(run['participation']):.1%} of a candle's for its orders; {_RESTS[_rest(run)]}"),
+        ("Frictions", words.frictions(run["frictions"])),
         ("Inside a candle", _PATH),
+        ("Ambiguous candles", _ambiguous(found, run["detail_interval"])),
         ("Capital", f"{words.amount(run['allocation'])}, no deposits or withdrawals; gaps in the candles stay gaps"),
         ("Filters", f"today's; {found.get('prices_off_grid', 0):,} candles had prices between two ticks and were rounded"),
         ("Denied", denied),
@@ -127,6 +139,22 @@ def assumptions(view: dict[str, Any]) -> list[tuple[str, str]]:
         ("Tried", f"{tries} of this strategy on candles of this market and time, so far"),
         ("Fingerprints", f"spec {run['fingerprint'][:12]} · data {view['data_hash'][:12]} · code {run['source_hash'][:12]}"),
     ]
+
+
+def _fee_in(run: dict[str, Any]) -> FeeIn:
+    return read_frictions(run["frictions"]).fee_in
+
+
+def _rest(run: dict[str, Any]) -> Rest:
+    return read_frictions(run["frictions"]).rest
+
+
+def _ambiguous(found: dict[str, Any], detail_interval: str) -> str:
+    counted = f"{found.get('ambiguous_bars', 0):,}, in which both ends met an order"
+    if not detail_interval:
+        return counted
+    told = f"{found.get('resolved_bars', 0):,} told by their candles of {detail_interval}"
+    return f"{counted}; {told}, in the others the low came first"
 
 
 def _rate(value: Any) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 MINUS: Final = "\N{MINUS SIGN}"
 NONE: Final = "\N{EN DASH}"
@@ -40,6 +40,20 @@ def gain(value: str | Decimal | float | None) -> str:
 def interval(low: float | None, high: float | None, write: Callable[[float], str]) -> str:
     """Write an interval: 0.21 to 0.93; nothing where there is none."""
     return "" if low is None or high is None else f"{write(low)} to {write(high)}"
+
+
+def frictions(told: Mapping[str, Any]) -> str:
+    """Name the frictions that a backtest took into account beside its fixed rates."""
+    parts = []
+    if "slippage_volatility" in told or "slippage_impact" in told:
+        moved, size = (Decimal(told.get(name, 0)) for name in ("slippage_volatility", "slippage_impact"))
+        parts.append(f"slippage of {moved:f} volatilities, and {size:f} for an order as large as a mean candle")
+    for tier in told.get("fee_tiers", ()):
+        taker, maker = (f"{Decimal(tier[name]) * 10_000:f} bp" for name in ("taker_fee", "maker_fee"))
+        parts.append(f"from {amount(tier['volume'])} traded in 30 days on taker {taker}, maker {maker}")
+    if "latency_ms" in told:
+        parts.append(f"orders on their way for {told['latency_ms']:,} ms")
+    return "; ".join(parts) or "none"
 
 
 def span(milliseconds: float | None) -> str:

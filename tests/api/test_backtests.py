@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from backtests import jobs
 from backtests.models import BacktestRun
+from backtests.reports.view import assumptions
 from marketdata.models import Instrument
 from portfolio.models import AuditEntry
 from tests.api.conftest import Api, token_for
@@ -75,6 +76,31 @@ def test_a_backtest_is_asked_for_run_and_read(api: Api, asked: dict[str, Any]) -
     # The product's own policy stays as it is; the file brings a stricter one along.
     assert "'unsafe-inline'" not in file["Content-Security-Policy"]
     assert b"default-src 'none'" in file.content
+
+
+def test_frictions_are_asked_for_and_told_in_the_report(api: Api, folder: Path, instrument: Instrument) -> None:
+    frictions = {
+        "slippage_volatility": "0.1",
+        "fee_in": "quote",
+        "fee_tiers": [{"volume": "5000", "taker_fee": "0.0009", "maker_fee": "0.0004"}],
+        "rest": "wait",
+        "latency_ms": 400,
+    }
+    answer = api.post("backtests", body(folder, frictions=frictions, participation="0.05"))
+    assert answer.status_code == 201, answer.content
+    assert answer.json()["frictions"] == frictions
+
+    assert jobs.run_backtest(run_id=answer.json()["id"], clock=timezone.now)
+
+    told = dict(assumptions(api.get(f"backtests/{answer.json()['id']}/report").json()))
+    assert told["Fees"].endswith("taken from quote")
+    assert told["Volume"] == "5.0% of a candle's for its orders; more of a market order waits for the next candles"
+    assert told["Frictions"] == (
+        "slippage of 0.1 volatilities, and 0 for an order as large as a mean candle;"
+        " from 5,000.00 traded in 30 days on taker 9.0000 bp, maker 4.0000 bp; orders on their way for 400 ms"
+    )
+    late = api.post("backtests", body(folder, frictions={"latency_ms": 300_001}))
+    assert (late.status_code, "one candle of the strategy" in str(late.json())) == (422, True)
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,8 @@ def test_frictions_belong_to_the_question(folder: Path, instrument: Instrument) 
         "latency_ms": 400,
     }
     assert (second.participation, rough["frictions"]) == (Decimal("0.02"), second.frictions)
-    assert first.fingerprint != second.fingerprint == selectors.spec_of(second).fingerprint
+    assert first.fingerprint != second.fingerprint
+    assert selectors.spec_of(second).frictions.as_plain() == second.frictions
     assert {fill["fee_asset"] for fill in rough["fills"]} == {"USDT"}
     # The decision arrives after its candle has opened, so it meets the next one.
     assert rough["fills"][0]["time"] == plain["fills"][0]["time"] + 300_000
