@@ -17,6 +17,7 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWi
 
 from marketdata.admin import ReadOnlyAdmin
 from portfolio import services
+from portfolio.limits_admin import RiskLimitsAdmin
 from portfolio.models import (
     Account,
     Alarm,
@@ -35,14 +36,13 @@ from portfolio.models import (
     Reservation,
     RiskDay,
     RiskLatch,
-    RiskLimits,
 )
 from portfolio.selectors import account_overview
 from portfolio.transfers_admin import AccountTransferAdmin
 from trading.ledger import plain
 
 # Django looks for records in this module alone.
-__all__ = ["AccountTransferAdmin"]
+__all__ = ["AccountTransferAdmin", "RiskLimitsAdmin"]
 _PERCENT = "percent_"
 
 
@@ -311,19 +311,6 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("at", "actor_name", "action", "subject", "request_id")
     list_filter = ("action",)
     search_fields = ("subject",)
-
-
-@admin.register(RiskLimits)
-class RiskLimitsAdmin(ReadOnlyAdmin):
-    """Versions of limits; the risk page and the API add new ones."""
-
-    list_display = (
-        "account", "book", "version", "soft_loss_percent", "hard_loss_percent", "fall_percent", "collar_percent",
-        "order_value_max", "orders_per_minute", "repeats_max", "opposite_positions", "volume_day_min", "set_at",
-        "set_by", "reason",
-    )  # fmt: skip
-    list_select_related = ("account", "book", "set_by")
-    ordering = ("-id",)
 
 
 @admin.register(RiskDay)

@@ -10,7 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from portfolio.models import Account, AuditEntry, RiskLimits
-from tests.portfolio.world import World, build
+from tests.portfolio.test_risk import hold
+from tests.portfolio.world import NOW, World, build
 
 
 @pytest.fixture
@@ -64,3 +65,49 @@ def test_limits_are_read_there_and_changed_elsewhere(world: World, operator: Cli
     assert b"2470.57" in operator.get(reverse("admin:portfolio_risklimits_changelist")).content
     change = reverse("admin:portfolio_risklimits_change", args=[row.pk])
     assert operator.post(change, {"order_value_max": "999999"}).status_code == 403
+
+
+def add_limits(client: Client, world: World, **said: str) -> Any:
+    form = {"account": str(world.account_id), "reason": "in the admin"} | said
+    return client.post(reverse("admin:portfolio_risklimits_add"), form, follow=True)
+
+
+def test_limits_are_lowered_in_the_admin_and_it_says_what_they_do(
+    world: World, administrator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(world, 0, lots=100)
+    monkeypatch.setattr("portfolio.limits_admin.timezone.now", lambda: NOW)
+    assert administrator.get(reverse("admin:portfolio_risklimits_add")).status_code == 200
+    answer = add_limits(administrator, world, order_value_max="1", soft_loss_percent="3")
+
+    row = RiskLimits.objects.filter(account=world.account_id, book=None).latest("id")
+    assert (row.version, row.order_value_max, row.soft_loss_percent, row.reason) == (2, 1, 3, "in the admin")
+    assert AuditEntry.objects.get(action="risk.lower_limits").actor_name == "chief"
+    assert "could not enter (RISK_ORDER_VALUE)" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({}, "Fill in at least one limit"),
+        ({"hard_loss_percent": "11"}, "10"),
+        ({"order_value_max": "-1"}, "above zero"),
+        ({"orders_per_minute": "many"}, "whole number"),
+        ({"soft_loss_percent": "3", "reason": ""}, "required"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused_in_words(
+    world: World, administrator: Client, said: dict[str, str], why: str
+) -> None:
+    answer = add_limits(administrator, world, **said)
+
+    assert why in answer.content.decode()
+    assert RiskLimits.objects.count() == 1
+
+
+def test_an_operator_lowers_in_the_admin_and_raises_nothing(world: World, operator: Client) -> None:
+    refused = add_limits(operator, world, soft_loss_percent="6")
+    add_limits(operator, world, soft_loss_percent="4")
+
+    assert "Only an administrator may raise soft_loss_percent" in refused.content.decode()
+    assert [row.soft_loss_percent for row in RiskLimits.objects.order_by("id")][1:] == [4]
