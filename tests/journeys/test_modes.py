@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.utils import timezone
@@ -51,6 +52,22 @@ def stops(desk: Desk, book: int) -> int:
     return Order.objects.filter(book=desk.books[book], type="STOP_LOSS", status="open").count()
 
 
+def see_to_the_stop(desk: Desk, book: int) -> None:
+    """Wait for a stop; where the trader died with it on its way the position says that none stands, and the bot asks anew."""
+    desk.wait(lambda: stops(desk, book) == 1 or lost_stop(desk, book) is not None, "a stop, or word that there is none")
+    price = lost_stop(desk, book)
+    if price is not None:
+        desk.step(5)
+        desk.price()
+        desk.decide("move_stop", book=book, stop_price=price)
+        desk.wait(lambda: stops(desk, book) == 1, "the stop stands for the next bot")
+
+
+def lost_stop(desk: Desk, book: int) -> Decimal | None:
+    """Return the price of a stop that a position should have and has not."""
+    return Position.objects.filter(book=desk.books[book], is_unprotected=True).values_list("stop_price", flat=True).first()
+
+
 def held(desk: Desk, book: int) -> bool:
     """Say whether a book holds more than the dust that a fee in coins leaves."""
     return Position.objects.filter(book=desk.books[book], quantity__gte=D("0.00001")).exists()
@@ -67,7 +84,7 @@ def test_the_account_passes_on_under_each_policy_and_nobody_enters_out_of_turn(d
     # Handed on: the trader dies in the middle, and the next one goes on where it was.
     switch(desk, 1, Policy.TRANSFER)
     wait_until_settled(desk)
-    desk.wait(lambda: stops(desk, 1) == 1, "the stop stands for the next bot")
+    see_to_the_stop(desk, 1)
     assert desk.deaths == ["in_hand_over:1"]
     assert BookTransfer.objects.count() == 1
     assert (held(desk, 0), held(desk, 1)) == (False, True)
