@@ -65,7 +65,7 @@ def live_through_hostility(stack: Stack, lineup: Plan, *, market_hours: int) -> 
     stack.wait_until(lambda: synced_through() > begun + 300_000, what="the first streamed candles")
     arm(stack, *HOSTILE)
     until = synced_through() + market_hours * 3_600_000
-    stack.wait_until(lambda: synced_through() > until, what="hours of hostile streams", seconds=300)
+    stack.wait_until(lambda: synced_through() > until, what="hours of hostile streams", seconds=300 + 30 * market_hours)
     fired = {row["action"] for row in stack.control("/control/faults")["firings"]}
     assert fired >= {"withhold", "duplicate", "reorder", "revise", "edit", "cut", "shift_time"}
     disarm(stack)
@@ -94,6 +94,7 @@ def test_a_hostile_stream_leaves_every_bar_once_and_true(synthetic_stack: Stack,
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3600)
 @pytest.mark.fault("M02", "M03", "M04", "M08")
 def test_days_of_hostile_streams_leave_every_bar_once_and_true(synthetic_stack: Stack, lineup: Plan) -> None:
     live_through_hostility(synthetic_stack, lineup, market_hours=80)
