@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-import urllib.request
-from typing import Any
 
 import pytest
 
 from bots.lineups import Plan
 from marketdata.candles import milliseconds
 from marketdata.models import Candle, Mark, Subscription
+from tests.journeys import parity
 from tests.journeys.stack import PROJECT, Stack
 
 pytestmark = pytest.mark.timeout(180)
@@ -24,10 +22,8 @@ def synced_through() -> int:
 
 
 def venue_candles(stack: Stack, symbol: str, since: int, until: int) -> dict[int, tuple[float, ...]]:
-    url = f"http://127.0.0.1:{stack.venue_port}/api/v3/klines?symbol={symbol}&interval=5m&startTime={since}&limit=1000"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        rows: list[list[Any]] = json.load(answer)
-    return {row[0]: tuple(float(value) for value in row[1:6]) for row in rows if row[0] < until}
+    times, columns = parity.venue_candles(stack.venue_port, symbol, since, until)
+    return dict(zip(times, zip(*columns, strict=True), strict=True))
 
 
 def test_the_feed_misses_nothing_though_it_and_the_venue_are_killed(synthetic_stack: Stack, lineup: Plan) -> None:
