@@ -17,6 +17,9 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+import psycopg
+from psycopg import sql
+
 from tradeapp.up import binaries, death, layout, server_account
 from tradeapp.up.postgres import OWNER_ROLE, Postgres
 from tradeapp.up.postgres import embedded as embedded_postgres
@@ -141,6 +144,16 @@ def keep(home: Path, names: list[str]) -> None:
     for child in children:
         child.wait(10)
     shutil.rmtree(home, ignore_errors=True)
+
+
+def drop_database(server: psycopg.Connection, name: str) -> None:
+    """Drop a database although somebody of ours is still connected, if it exists.
+
+    FORCE would do it alone, but is refused while PostgreSQL's own cleaner is in there; a plain DROP sends that away by itself.
+    """
+    statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user"
+    server.execute(statement, [name])
+    server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
 
 
 def _postgres(data_dir: Path) -> Postgres:

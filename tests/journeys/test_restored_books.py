@@ -19,6 +19,7 @@ from django.utils import timezone
 from portfolio.models import Order, Position
 from tests.journeys.stack import database_url
 from tests.portfolio.trader.desk import MANAGE, Desk
+from tests.servers import drop_database
 from tradeapp import server_addresses
 from tradeapp.backups import restoring, taking
 from tradeapp.backups.places import Place
@@ -78,11 +79,11 @@ def copy(desk: Desk, tmp_path: Path) -> Iterator[Copy]:
     server = server_addresses.database_url(socket_directory=known["HOST"], role=known["USER"], name="postgres")
     (tmp_path / "there").mkdir()
     with psycopg.connect(server, autocommit=True) as administrator:
-        administrator.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        drop_database(administrator, name)
         administrator.execute(f'CREATE DATABASE "{name}"')
         url = server_addresses.database_url(socket_directory=known["HOST"], role=known["USER"], name=name)
         yield Copy(desk, Place(tmp_path / "there", url), tmp_path / "copy.tar.gz")
-        administrator.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        drop_database(administrator, name)
 
 
 @pytest.mark.fault("O07", "E44")

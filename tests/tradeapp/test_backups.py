@@ -19,6 +19,7 @@ from django.db import connection
 
 from portfolio.models import Account, LedgerTransaction, Order
 from tests.portfolio.world import World, build
+from tests.servers import drop_database
 from tradeapp import server_addresses
 from tradeapp.backups import archive, database, restoring, state, taking
 from tradeapp.backups.archive import BadArchive
@@ -38,10 +39,10 @@ def empty_database(transactional_db: None) -> Iterator[str]:
     """Have a second, empty database beside the test's own."""
     name = f"{connection.settings_dict['NAME']}_restored"
     with psycopg.connect(address("postgres"), autocommit=True) as server:
-        server.execute(f'DROP DATABASE IF EXISTS "{name}"')
+        drop_database(server, name)
         server.execute(f'CREATE DATABASE "{name}"')
         yield address(name)
-        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        drop_database(server, name)
 
 
 @pytest.fixture
