@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import DecimalField, Model
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from unfold.admin import ModelAdmin
 
 from marketdata.models import Instrument, Market
@@ -77,6 +77,8 @@ class AskingAdmin(ReadOnlyAdmin):
     asking_form: type[ModelForm[Any]]
     # Whoever has it may ask.
     asking_permission: str
+    # What the service may still refuse after the form was found good: somebody else was quicker.
+    asking_refusals: tuple[type[Exception], ...] = ()
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         """Let those ask who have the permission."""
@@ -94,6 +96,14 @@ class AskingAdmin(ReadOnlyAdmin):
     def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> Any:
         """Build the form."""
         return self.asking_form
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Show the form again, with words, when the service refuses; nothing was written."""
+        try:
+            return super().add_view(request, *args, **kwargs)
+        except self.asking_refusals as refused:
+            messages.error(request, str(refused))
+            return HttpResponseRedirect(request.get_full_path())
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Ask the service, and show the row that it wrote."""

@@ -19,7 +19,7 @@ from history_fetcher.intervals import known_interval
 from history_fetcher.manifest import Manifest
 from history_fetcher.partitions import build_month, merge, read_csv, write_csv
 from history_fetcher.request import known_symbol
-from history_fetcher.store import Store, writing
+from history_fetcher.store import Store, whole
 from marketdata.history.catalog import find
 from marketdata.history.columns import mapped
 from trading.bars import INTERVALS
@@ -97,9 +97,8 @@ def export_series(root: Path, *, exchange: str, symbol: str, interval: str, form
         path = folder / f"{one.symbol}-{interval}.csv"
     else:
         path = folder / f"{symbol.upper().replace('/', '_')}-{interval}.{form}"
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _WRITERS[form](path, np.asarray(times), np.asarray(values))
+    with whole(path) as part:
+        _WRITERS[form](part, np.asarray(times), np.asarray(values))
     return path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final
 
 from history_fetcher.trouble import Trouble
@@ -12,7 +13,7 @@ from marketdata.history.files import ENDINGS, UnreadableFile, series_of
 
 FILES_MAX: Final = 500
 # A reader holds all of a file's rows at once.
-BYTES_MAX: Final = 2**30
+BYTES_MAX: Final = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def exports(root: Path) -> Path:
 def waiting_files(root: Path, *, exchange: str = "binance") -> list[WaitingFile]:
     """List what could be imported, by name; at most FILES_MAX."""
     found = sorted(_files(imports(root)))[:FILES_MAX]
-    return [WaitingFile(name, path.stat().st_size, _series(path, exchange)) for name, path in found]
+    return [WaitingFile(name, size, _series(path, exchange)) for name, path, size in found]
 
 
 def file_of(folder: Path, name: str) -> Path:
@@ -48,18 +49,25 @@ def file_of(folder: Path, name: str) -> Path:
     Raises:
         UnreadableFile: it is not there, or the name leads out of the folder.
     """
-    path = next((path for known, path in _files(folder) if known == name), None)
+    path = next((path for known, path, _ in _files(folder) if known == name), None)
     if path is None:
         raise UnreadableFile(f"There is no {name!r} in {folder}.")
     return path
 
 
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    if folder.is_dir():
-        for path in folder.rglob("*"):
-            # A link could lead anywhere.
-            if path.suffix in ENDINGS and path.is_file() and not path.is_symlink():
-                yield path.relative_to(folder).as_posix(), path
+def _files(folder: Path) -> Iterator[tuple[str, Path, int]]:
+    if not folder.is_dir():
+        return
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        try:
+            state = path.lstat()
+        except OSError:
+            # Somebody took it away, or keeps it from us.
+            continue
+        # A link could lead anywhere; a name of other bytes than UTF-8 can be shown nowhere.
+        if path.suffix in ENDINGS and S_ISREG(state.st_mode) and name.isprintable():
+            yield name, path, state.st_size
 
 
 def _series(path: Path, exchange: str) -> str:

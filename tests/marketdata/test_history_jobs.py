@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -220,6 +221,8 @@ def test_files_that_cannot_be_taken_are_refused_at_the_door(
     files.import_file(root / "imports" / "BTC_USDT-1h.json", root=root, exchange="binance")
     put(root, "candles.csv", hours=0)
     (root / "imports" / "a_link-1h.json").symlink_to(root / "manifest.json")
+    Path(os.fsdecode(bytes(root / "imports") + b"/caf\xe9-1h.json")).write_text("[]")
+    assert [one["name"] for one in browser.get("/api/v1/history/imports").json()["items"]] == ["BTC_USDT-1h.json", "candles.csv"]
 
     refused = browser.post(f"/api/v1/history/{what}", payload, "application/json", headers={"Idempotency-Key": "one"})
 
