@@ -11,7 +11,7 @@ from ninja import Body, Router, Status
 from ninja.errors import HttpError
 from pydantic import Field
 
-from backtests import services
+from backtests import folders, services
 from backtests.models import Sweep
 from backtests.schemas import HeatMapOut, SweepIn, SweepOut, SweepsOut, TrialsOut
 from backtests.selectors import sweeps
@@ -25,8 +25,7 @@ Name = Annotated[str, Field(max_length=64)]
 def request_sweep(request: HttpRequest, payload: SweepIn) -> Status[dict[str, Any]]:
     """Ask for a sweep; workers try it chunk by chunk."""
     assert request.user.is_authenticated
-    if payload.folder and not request.user.is_superuser:
-        raise HttpError(403, "Only an administrator names folders of the server.")
+    folders.demand_right(request, payload.folder)
     try:
         sweep = services.request_sweep(spec=payload.to_spec(), by=request.user, now=timezone.now())
     except ValueError as error:

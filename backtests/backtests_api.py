@@ -11,7 +11,7 @@ from ninja import Router, Status
 from ninja.errors import HttpError
 from pydantic import Field
 
-from backtests import selectors, services
+from backtests import folders, selectors, services
 from backtests.backtest_schemas import BacktestIn, BacktestOut, BacktestReportOut, BacktestsOut, ReportCandlesOut
 from backtests.models import BacktestReport, BacktestRun
 from backtests.reports import document
@@ -27,8 +27,7 @@ Symbol = Annotated[str, Field(max_length=32)]
 def request_backtest(request: HttpRequest, payload: BacktestIn) -> Status[dict[str, Any]]:
     """Ask for a backtest; a worker runs it and writes its report."""
     assert request.user.is_authenticated
-    if payload.folder and not request.user.is_superuser:
-        raise HttpError(403, "Only an administrator names folders of the server.")
+    folders.demand_right(request, payload.folder)
     try:
         found = services.request_backtest(spec=payload.to_spec(), by=request.user, now=timezone.now())
     except (ValueError, LookupError) as error:

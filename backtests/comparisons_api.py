@@ -9,7 +9,7 @@ from django.utils import timezone
 from ninja import Body, Router, Status
 from ninja.errors import HttpError
 
-from backtests import services
+from backtests import folders, services
 from backtests.comparison_view import comparison_view, curves_view
 from backtests.models import PlanComparison
 from backtests.schemas import PlanComparisonIn, PlanComparisonOut, PlanComparisonsOut, PlanCurvesOut
@@ -24,8 +24,7 @@ Empty = Annotated[Nothing | None, Body()]
 def request_comparison(request: HttpRequest, payload: PlanComparisonIn) -> Status[dict[str, Any]]:
     """Ask what plans of a whole account would have done; workers simulate them one by one."""
     assert request.user.is_authenticated
-    if payload.folder and not request.user.is_superuser:
-        raise HttpError(403, "Only an administrator names folders of the server.")
+    folders.demand_right(request, payload.folder)
     try:
         found = services.request_comparison(spec=payload.to_spec(), by=request.user, now=timezone.now())
     except (ValueError, LookupError) as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest
 from django.utils import timezone
 from ninja import Body, Router, Status
-from ninja.errors import HttpError
 
+from backtests import folders
 from marketdata.schemas import ItemsOut, Limit, Nothing, RowId
 from portfolio.selectors import lists
 from trials import selectors, services
@@ -24,8 +23,7 @@ Empty = Annotated[Nothing | None, Body()]
 @router.post("/trials", response={201: TrialOut})
 def request_trial(request: HttpRequest, payload: TrialIn) -> Status[dict[str, Any]]:
     """Have each bot trade alone for some hours, one after another; refused with everything that is in the way."""
-    if payload.folder and not (isinstance(request.user, User) and request.user.is_superuser):
-        raise HttpError(403, "Only an administrator names folders of the server.")
+    folders.demand_right(request, payload.folder)
     account = lists.shown_account() if payload.account is None else lists.accounts().filter(id=payload.account).first()
     if account is None:
         raise Http404("There is no such account.")

@@ -72,25 +72,6 @@ class RiskOut(Schema):
     unprotected: list[UnprotectedOut]
 
 
-class LimitsIn(Payload):
-    """Limits asked for; those that are not named stay. Without `book` they are the account's."""
-
-    model_config = shown({"reason": "a calm week", "soft_loss_percent": "2", "orders_per_minute": 30})
-
-    reason: Text
-    account: RowId | None = None
-    book: RowId | None = None
-    soft_loss_percent: AmountIn | None = None
-    hard_loss_percent: AmountIn | None = None
-    fall_percent: AmountIn | None = None
-    collar_percent: AmountIn | None = None
-    order_value_max: AmountIn | None = None
-    orders_per_minute: Count | None = None
-    repeats_max: Annotated[int, Field(ge=1, le=1000)] | None = None
-    opposite_positions: Literal["allow", "refuse"] | None = None
-    volume_day_min: AmountIn | None = None
-
-
 class LimitChangeIn(Payload):
     """Limits of a book, or without one of the account, as they might be."""
 
@@ -106,6 +87,15 @@ class LimitChangeIn(Payload):
     repeats_max: Annotated[int, Field(ge=1, le=1000)] | None = None
     opposite_positions: Literal["allow", "refuse"] | None = None
     volume_day_min: AmountIn | None = None
+
+
+class LimitsIn(LimitChangeIn):
+    """Limits asked for; those that are not named stay. Without `book` they are the account's."""
+
+    model_config = shown({"reason": "a calm week", "soft_loss_percent": "2", "orders_per_minute": 30})
+
+    reason: Text
+    account: RowId | None = None
 
 
 class LimitsPreviewIn(Payload):
