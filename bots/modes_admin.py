@@ -87,6 +87,7 @@ class ModeVersionAdmin(AskingAdmin):
     ordering = ("-id",)
     asking_form = SwitchForm
     asking_permission = "portfolio.change_account"
+    asking_refusals = (UnableToSwitch,)
 
     def ask(self, form: Any, *, by: User) -> ModeVersion:
         """Switch."""

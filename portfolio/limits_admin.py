@@ -93,6 +93,7 @@ class RiskLimitsAdmin(AskingAdmin):
     ordering = ("-id",)
     asking_form = LimitsForm
     asking_permission = "portfolio.change_account"
+    asking_refusals = (UnableToLimit,)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """Build a form that knows whether this person may raise limits."""

@@ -74,6 +74,7 @@ class AccountTransferAdmin(AskingAdmin):
     ordering = ("-id",)
     asking_form = TransferForm
     asking_permission = "portfolio.change_account"
+    asking_refusals = (UnableToTransfer,)
 
     def ask(self, form: Any, *, by: User) -> AccountTransfer:
         """Ask for the transfer."""

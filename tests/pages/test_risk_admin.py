@@ -9,6 +9,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
+from portfolio import services
 from portfolio.models import Account, AuditEntry, RiskLimits
 from tests.portfolio.test_risk import hold
 from tests.portfolio.world import NOW, World, build
@@ -111,3 +112,22 @@ def test_an_operator_lowers_in_the_admin_and_raises_nothing(world: World, operat
 
     assert "Only an administrator may raise soft_loss_percent" in refused.content.decode()
     assert [row.soft_loss_percent for row in RiskLimits.objects.order_by("id")][1:] == [4]
+
+
+def test_who_was_overtaken_is_told_and_raises_nothing(world: World, operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the setting somebody else lowers further: what was lower has become a raise."""
+    look = services.preview_limits
+
+    def look_and_be_overtaken(**asked: Any) -> Any:
+        found = look(**asked)
+        services.set_limits(
+            account_id=world.account_id, changes={"soft_loss_percent": 2}, reason="sooner", may_raise=False, by=None, now=NOW
+        )
+        return found
+
+    monkeypatch.setattr(services, "preview_limits", look_and_be_overtaken)
+    answer = add_limits(operator, world, soft_loss_percent="4")
+
+    assert "Only an administrator may raise soft_loss_percent" in answer.content.decode()
+    # What this request did is undone as a whole.
+    assert RiskLimits.objects.count() == 1
