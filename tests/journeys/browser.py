@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from django.test import Client
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+SECONDS = 60
 PASSWORD = "a long enough password"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run"]
@@ -45,6 +47,15 @@ def administrator(browser: Browser, server: LiveServer, *, width: int = 1440) ->
     context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": server.url}])
     yield context.new_page()
     context.close()
+    _wait_for_answers()
+
+
+def _wait_for_answers() -> None:
+    """Wait until this process's server has answered what a closed page had asked: the database is emptied next."""
+    for thread in threading.enumerate():
+        if thread.name.endswith("(process_request_thread)"):
+            thread.join(SECONDS)
+            assert not thread.is_alive(), "a request of a page that is closed is still being answered"
 
 
 def sign_in(browser: Browser, *, link: str, width: int = 1440, height: int = 900) -> tuple[Page, list[str]]:
