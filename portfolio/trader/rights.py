@@ -12,7 +12,7 @@ from typing import Final
 from django.conf import settings
 
 from exchange import redaction
-from exchange.errors import ExchangeTrouble
+from exchange.errors import ExchangeTrouble, Outcome
 from exchange.ports import KeyPermissions
 from portfolio.models import Account
 from portfolio.trader import keys
@@ -39,7 +39,7 @@ def ask(account: Account, *, key: str, secret: str) -> KeyPermissions | None:
     except (subprocess.TimeoutExpired, ValueError):
         raise UnableToAsk("The exchange did not answer in time; nothing was stored.") from None
     if "trouble" in answer:
-        raise UnableToAsk(f"The exchange refused: {answer['trouble']}")
+        raise UnableToAsk(f"{answer['trouble']} Nothing was stored.")
     return KeyPermissions(**answer)
 
 
@@ -52,7 +52,14 @@ def answer(question: str) -> str:
     try:
         return json.dumps(asdict(asyncio.run(_permissions(account, asked["key"], asked["secret"]))))
     except ExchangeTrouble as trouble:
-        return json.dumps({"trouble": type(trouble).__name__})
+        return json.dumps({"trouble": redaction.redact(_words(trouble))})
+
+
+def _words(trouble: ExchangeTrouble) -> str:
+    said = f"“{trouble.message}”" + (f" ({trouble.code})" if trouble.code is not None else "")
+    if trouble.outcome is Outcome.KEY_INVALID:
+        return f"The exchange does not accept this key: {said}. Compare key and secret, and the addresses that may use it."
+    return f"The exchange did not say what this key may do: {said}."
 
 
 async def _permissions(account: Account, key: str, secret: str) -> KeyPermissions:

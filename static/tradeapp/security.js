@@ -1,4 +1,4 @@
-// The security page: a second factor is begun, tried and kept; people are invited. Secrets are shown once and never stored.
+// The security page: a second factor is begun, tried and kept; people are invited, tokens made. Secrets are shown once and never stored.
 import { attempt, send, toast } from "./commands.js";
 
 export function startSecurity() {
@@ -7,15 +7,18 @@ export function startSecurity() {
     if (event.target.id === "second-factor-begin") run(begin);
   });
   document.body.addEventListener("submit", (event) => {
-    const forms = { "second-factor-form": finish, "password-form": setPassword, "invite-form": invite, "key-form": storeKey };
+    const forms = { "second-factor-form": finish, "password-form": setPassword, "invite-form": invite, "key-form": storeKey, "token-form": makeToken };
     if (!(event.target.id in forms)) return;
     event.preventDefault();
-    run(() => forms[event.target.id](event.target));
+    run(() => forms[event.target.id](event.target), event.submitter);
   });
 }
 
-async function run(work) {
+// The exchange may take seconds to say what a key may do: nobody should ask it twice.
+async function run(work, button) {
+  if (button) button.disabled = true;
   const failure = await attempt(document.getElementById("door-error"), work);
+  if (button) button.disabled = false;
   if (failure) toast(failure.message, "bad");
 }
 
@@ -40,6 +43,7 @@ async function setPassword(form) {
   await send("PUT", "/api/v1/password", { password: form.elements.password.value });
   form.reset();
   toast("Your password is set; your other sessions ended.");
+  htmx.trigger(document.body, "changed");
 }
 
 async function storeKey(form) {
@@ -55,6 +59,17 @@ async function invite(form) {
   const link = document.getElementById("invite-link");
   link.textContent = `Send this link to ${made.name}; it signs them in once, within 15 minutes: ${made.sign_in_link}`;
   link.hidden = false;
+  form.reset();
+  htmx.trigger(document.body, "changed");
+}
+
+async function makeToken(form) {
+  const scopes = Array.from(form.querySelectorAll("[name=scope]:checked"), (box) => box.value);
+  const days = Number(form.elements.days.value);
+  const expires = days ? new Date(Date.now() + days * 86_400_000).toISOString() : null;
+  const made = await send("POST", "/api/v1/tokens", { name: form.elements.name.value, scopes, expires_at: expires });
+  document.getElementById("token-secret").textContent = made.secret;
+  document.getElementById("token-made").hidden = false;
   form.reset();
   htmx.trigger(document.body, "changed");
 }

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from exchange import secrets
 from exchange.binance import answers
-from exchange.errors import KeyRefused
+from exchange.errors import ExchangeTrouble, KeyRefused, Outcome
 from exchange.ports import KeyPermissions
 from exchange.rights import demand_rights
 from portfolio.models import Account, AuditEntry, Credential, Lease
@@ -237,6 +237,29 @@ def test_a_question_about_a_key_leaves_no_trace_in_arguments_or_environment(
     assert rights.ask(account, key=KEY, secret=SECRET) == TRADES
     assert SECRET not in str(seen["command"]) + str(seen["environment"])
     assert SECRET in seen["question"]
+
+
+@pytest.mark.fault("S05")
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [(Outcome.KEY_INVALID, "does not accept this key"), (Outcome.UNAVAILABLE, "did not say what this key may do")],
+)
+def test_what_the_exchange_said_of_a_key_is_told_without_the_key(
+    account: Account, outcome: Outcome, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Port:
+        async def key_permissions(self) -> KeyPermissions:
+            raise ExchangeTrouble(outcome, f"Invalid API-key {KEY} of {SECRET}", code=-2015)
+
+        async def close(self) -> None: ...
+
+    monkeypatch.setattr(keys, "open_port", lambda *_facts: Port())
+    said = json.loads(rights.answer(json.dumps({"account": account.pk, "key": KEY, "secret": SECRET})))["trouble"]
+    assert told in said
+    assert "Invalid API-key" in said
+    assert "-2015" in said
+    assert KEY not in said
+    assert SECRET not in said
 
 
 def vars_of(permissions: KeyPermissions) -> dict[str, bool]:
