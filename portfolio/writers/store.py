@@ -119,6 +119,11 @@ class PostgresStore:
         """Say whether a book ever asked for a stop in an instrument."""
         return Intent.objects.filter(book=book_id, instrument=instrument_id, kind=Intent.Kind.STOP).exists()
 
+    def newest_stop(self, book_id: int, instrument_id: int) -> OrderRow | None:
+        """Return the newest stop order of a book in an instrument, to be read and not changed."""
+        rows = Order.objects.filter(book=book_id, instrument=instrument_id, intent__kind=Intent.Kind.STOP)
+        return cast("OrderRow | None", rows.select_related("intent", "instrument").order_by("-id").first())
+
     def risk(self) -> RiskRoom:
         """Return what the risk rules must know of the account; the day's start is recorded if nobody has yet."""
         account = self.account

@@ -8,9 +8,10 @@ from decimal import Decimal
 import pytest
 from django.db import transaction
 
+from marketdata.models import Instrument
 from portfolio import selectors
 from portfolio.models import Account, DecisionRecord, Intent, LedgerAccount, Order, Position, Reservation, RiskLimits
-from portfolio.writers import fills, orders
+from portfolio.writers import fills, orders, releases
 from portfolio.writers.fills import OwnerUnknown
 from tests.portfolio.world import NOW, World
 from trading.orders import ExchangeStatus, Side, TradeReport, parse_client_order_id
@@ -244,6 +245,48 @@ def test_a_rejected_stop_leaves_the_position_marked(world: World) -> None:
         orders.mark_rejected(world.account(), stop.pk, "STOP_WOULD_TRIGGER", "Stop price would trigger immediately.", now=NOW)
 
     assert world.position().is_unprotected
+    assert world.verify() == []
+
+
+@pytest.mark.fault("E02")
+def test_a_stop_that_never_arrived_is_ordered_anew(world: World) -> None:
+    """Nothing is resent: a new intent of the same decision, a new name, and the coins reserved once."""
+    world.fill(enter(world), "0.0038", "50000")
+    lost = world.order(kind="stop")
+    orders.mark_sending(lost.pk, epoch=1, now=NOW)
+    orders.mark_unknown(lost.pk, "TIMEOUT", "no answer", now=NOW)
+    with transaction.atomic():
+        orders.mark_absent(world.account(), lost.pk, now=NOW)
+
+    again = world.order(kind="stop")
+    assert again.client_order_id != lost.client_order_id
+    assert (again.status, again.stop_price, again.intent.reason) == (Order.Status.READY, D(49000), "STOP_ABSENT")
+    assert (again.intent.parent, again.intent.decision) == (lost.intent, lost.intent.decision)
+    assert Reservation.objects.get(order=lost).remaining == 0
+    assert Reservation.objects.get(order=again).remaining == D("0.0038")
+    assert not world.position().is_unprotected
+    world.send(again)
+    assert world.compare().outcome == "exact"
+    assert world.verify() == []
+
+
+def test_a_trader_that_begins_protects_what_an_absent_stop_left_bare(world: World) -> None:
+    """Its stop was too small for the exchange's filters when its absence was proven; later it is not."""
+    world.fill(enter(world), "0.0038", "50000")
+    lost = world.order(kind="stop")
+    smallest = lost.instrument.notional_min
+    orders.mark_sending(lost.pk, epoch=1, now=NOW)
+    Instrument.objects.filter(id=lost.instrument_id).update(notional_min=D(1000))
+    with transaction.atomic():
+        orders.mark_absent(world.account(), lost.pk, now=NOW)
+    assert (world.order(kind="stop").pk, world.position().is_unprotected) == (lost.pk, True)
+
+    Instrument.objects.filter(id=lost.instrument_id).update(notional_min=smallest)
+    with transaction.atomic():
+        releases.after_fills(world.account(), now=NOW)
+    again = world.order(kind="stop")
+    assert (again.status, again.quantity, again.intent.parent) == (Order.Status.READY, D("0.0038"), lost.intent)
+    assert not world.position().is_unprotected
     assert world.verify() == []
 
 

@@ -178,6 +178,11 @@ class MemoryStore:
         wanted = (book_id, instrument_id, STOP)
         return any((row.book_id, row.instrument_id, row.kind) == wanted for row in self.tables.intents.values())
 
+    def newest_stop(self, book_id: int, instrument_id: int) -> Order | None:
+        """Return the newest stop order of a book in an instrument."""
+        wanted, rows = (book_id, instrument_id, STOP), reversed(self.tables.orders.values())
+        return next((row for row in rows if (row.book_id, row.instrument_id, row.intent.kind) == wanted), None)
+
     def risk(self) -> RiskRoom | None:
         """Return what the risk rules must know of the account; none where nothing is limited."""
         return self.memory.risk

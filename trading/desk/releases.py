@@ -8,20 +8,29 @@ from typing import Final
 
 from trading.desk.desk import Desk, is_stop
 from trading.desk.dust import can_be_sold
-from trading.desk.placing import attach_stop, is_looked_after, release_waiting
+from trading.desk.placing import attach_stop, is_looked_after, new_stop, release_waiting, replace_stop
 from trading.desk.rows import ENTER, FLATTEN, SELLS_OF_EXIT, STOP, IntentRow, OrderRow, PositionRow
 from trading.desk.standing_down import sell_more
 from trading.ledger import ZERO, exactly
-from trading.order_status import WITHDRAWN
+from trading.order_status import ABSENT, WITHDRAWN
 
 LATE_AFTER_FLATTEN: Final = "LATE_AFTER_FLATTEN"
+STOP_ABSENT: Final = "STOP_ABSENT"
 
 
 @exactly
 def after_fills(desk: Desk) -> None:
-    """Release every waiting intent whose cancels are proven. Start-up calls it; endings call it by themselves."""
+    """Release every waiting intent whose cancels are proven, and protect what an absent stop has left bare.
+
+    Start-up calls it; endings call it by themselves.
+    """
     if desk.waiting:
         release_waiting(desk)
+    for book_id in desk.books:
+        for position in desk.positions_of(book_id):
+            stop = desk.store.newest_stop(book_id, position.instrument_id) if position.is_unprotected else None
+            if stop is not None:
+                _protect_again(desk, stop)
 
 
 def after_end(desk: Desk, order: OrderRow) -> None:
@@ -36,6 +45,8 @@ def after_end(desk: Desk, order: OrderRow) -> None:
     if has_stop and not is_sold:
         attach_stop(desk, order.intent)
     release_waiting(desk)
+    if is_stop(order):
+        _protect_again(desk, order)
     if lost_stop or is_late:
         note_lost_stop(desk, order.book_id, order.instrument_id)
 
@@ -71,6 +82,29 @@ def note_lost_stop(desk: Desk, book_id: int, instrument_id: int) -> None:
     if _has_lots(desk, position):
         position.is_unprotected = True
         desk.touch_position(position)
+
+
+def _protect_again(desk: Desk, stop: OrderRow) -> None:
+    """Ask anew for a stop that is proven never to have reached the exchange: a new intent and a new order, nothing is resent.
+
+    Where its cancel was asked for, somebody wanted it gone. If the price has gone through it meanwhile, the exchange
+    refuses the new one like any other, and the position stays marked.
+    """
+    book_id, instrument_id = stop.book_id, stop.instrument_id
+    position = desk.position(book_id, instrument_id)
+    if stop.status != ABSENT or stop.cancel_requested_at is not None or position is None or position.stop_price is None:
+        return
+    is_cared_for = is_looked_after(desk, book_id, instrument_id) or _waits_to_sell(desk, book_id, instrument_id)
+    if is_cared_for or not _has_lots(desk, position):
+        return
+    again = new_stop(
+        book_id, desk, instrument_id=instrument_id, stop_price=position.stop_price, reason=STOP_ABSENT, parent=stop.intent
+    )
+    replace_stop(desk, again)
+
+
+def _waits_to_sell(desk: Desk, book_id: int, instrument_id: int) -> bool:
+    return any(intent.side == "sell" for intent in desk.waiting_of(book_id, instrument_id))
 
 
 def _comes_after_a_flatten(desk: Desk, order: OrderRow) -> bool:

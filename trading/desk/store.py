@@ -141,6 +141,9 @@ class Store(Protocol):
     def has_had_stop(self, book_id: int, instrument_id: int) -> bool:
         """Say whether a book ever asked for a stop in an instrument."""
 
+    def newest_stop(self, book_id: int, instrument_id: int) -> OrderRow | None:
+        """Return the newest stop order of a book in an instrument, to be read and not changed."""
+
     def risk(self) -> RiskRoom | None:
         """Return what the risk rules must know of the account; none where nothing is limited."""
 

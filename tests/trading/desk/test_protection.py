@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from tests.trading.desk.world import NOW, World, build
-from trading.desk import coordination, reports
+from trading.desk import claims, coordination, releases, reports
 from trading.desk.desk import Desk
 
 D = Decimal
@@ -123,3 +123,88 @@ def test_a_new_stop_takes_the_mark_away(world: World) -> None:
     world.decide(world.propose("move_stop", stop_price=D(48000)))
     assert not world.position().is_unprotected
     assert world.order("stop").stop_price == D(48000)
+
+
+def start_up(world: World) -> None:
+    """Do what a trader does when it begins."""
+    with world.memory.transaction() as store:
+        desk = Desk(store, store.account, market_at=world.market_at, now=NOW)
+        releases.after_fills(desk)
+        desk.write()
+
+
+def test_a_stop_that_never_arrived_is_asked_for_again_at_once(world: World) -> None:
+    """A new intent, a new name, the same coins; nothing is resent."""
+    lost = world.lose(world.order("stop"))
+    again = world.order("stop")
+    assert (lost.status, lost.reservation.remaining, again.status, again.reservation.remaining) == (
+        "absent",
+        D(0),
+        "ready",
+        D("0.0038"),
+    )
+    assert again.client_order_id != lost.client_order_id
+    assert (again.intent.seq > lost.intent.seq, again.intent.reason, again.stop_price) == (True, "STOP_ABSENT", D(49000))
+    assert again.intent.decision is lost.intent.decision
+    assert not world.position().is_unprotected
+    world.send(again)
+    assert world.agrees()
+
+
+def test_a_stop_that_somebody_wanted_gone_is_not_asked_for_again(world: World) -> None:
+    """Its cancel was asked for while nobody knew whether it lived."""
+    stop = world.order("stop")
+    assert world.claim(stop, claims.sending(epoch=1, now=NOW))
+    cancel_everything(world)
+    with world.memory.transaction(epoch=1) as store:
+        desk = Desk(store, store.account, market_at=world.market_at, now=NOW)
+        reports.mark_absent(desk, stop.pk)
+        desk.write()
+    start_up(world)
+    assert world.order("stop").pk == stop.pk
+    assert world.position().is_unprotected
+
+
+def test_a_refused_stop_is_not_asked_for_again(world: World) -> None:
+    """The exchange has said why; it would say it again (E22)."""
+    stop = world.order("stop")
+    assert world.claim(stop, claims.sending(epoch=1, now=NOW))
+    with world.memory.transaction(epoch=1) as store:
+        desk = Desk(store, store.account, market_at=world.market_at, now=NOW)
+        reports.mark_rejected(desk, stop.pk, "REJECTED_PRICE", "Stop price would trigger immediately.")
+        desk.write()
+    start_up(world)
+    assert world.order("stop").pk == stop.pk
+    assert world.position().is_unprotected
+
+
+def test_an_absent_stop_whose_place_an_exit_takes_stays_away(world: World) -> None:
+    """The exit waited for the fate of the stop; now it sells."""
+    stop = world.order("stop")
+    assert world.claim(stop, claims.sending(epoch=1, now=NOW))
+    world.decide(world.propose("exit"))
+    with world.memory.transaction(epoch=1) as store:
+        desk = Desk(store, store.account, market_at=world.market_at, now=NOW)
+        reports.mark_absent(desk, stop.pk)
+        desk.write()
+    assert world.order("exit").status == "ready"
+    assert world.order("stop").pk == stop.pk
+
+
+def test_a_trader_that_begins_protects_what_an_absent_stop_left_bare(world: World) -> None:
+    """Too small to be protected when the absence was proven; by the next start the exchange takes it."""
+    instrument = world.memory.tables.instruments[1]
+    stop = world.order("stop")
+    instrument.notional_min = D(1000)
+    world.lose(stop)
+    assert (world.order("stop").pk, world.position().is_unprotected) == (stop.pk, True)
+    start_up(world)
+    assert (world.order("stop").pk, world.position().is_unprotected) == (stop.pk, True)
+
+    instrument.notional_min = D(5)
+    start_up(world)
+    again = world.order("stop")
+    assert (again.pk != stop.pk, again.intent.reason, again.quantity) == (True, "STOP_ABSENT", D("0.0038"))
+    assert not world.position().is_unprotected
+    start_up(world)
+    assert world.order("stop").pk == again.pk
