@@ -29,6 +29,7 @@ CLASSES: Final[dict[str, tuple[float, str]]] = {
     "market_thin": (1.00, "E36 E37"),
     "fees_switch": (0.10, "E38"),
     "fees_in_quote": (1.00, "I-08"),
+    "takers_give_way": (1.00, "E37"),
     "market_closed": (0.02, "E21 E36"),
     "flows": (0.05, "E42"),
     "hand_trade": (0.03, "E43"),
@@ -42,9 +43,11 @@ CLASSES: Final[dict[str, tuple[float, str]]] = {
     "database_lost": (0.002, "D03"),
     "commit_unknown": (0.002, "D04"),
 }
-# An exchange that takes the fee of a buy in quote: a kind of exchange rather than a fault, and the same through a history.
+# Kinds of exchange rather than faults, the same through a history: one takes the fee of a buy in quote, one knows no way but
+# `EXPIRE_TAKER` when two orders of an account meet. Each with the word by which it is drawn, and its share of the histories.
 QUOTE_FEES: Final = "fees_in_quote"
-QUOTE_FEES_SHARE: Final = 0.15
+TAKERS_GIVE_WAY: Final = "takers_give_way"
+KINDS: Final[dict[str, tuple[str, float]]] = {QUOTE_FEES: ("fees", 0.15), TAKERS_GIVE_WAY: ("prevention", 0.1)}
 # The places of the order path at which a trader can die.
 POINTS: Final = (
     "before_sending", "after_sending", "request_written", "answer_on_its_way", "after_answer", "after_recorded", "after_trouble",
@@ -62,13 +65,12 @@ class Faults:
         """Draw the subset; some histories know every fault, some hardly any."""
         self.random = random
         share = random.choice((0.2, 0.5, 0.5, 0.8, 1.0))
-        self.known = frozenset(name for name in CLASSES if name != QUOTE_FEES and random.random() < share)
+        self.known = frozenset(name for name in CLASSES if name not in KINDS and random.random() < share)
         # A history without a crash proves little: half of those that drew none get one after all.
         if not self.known & {"crash", "crash_anywhere"} and random.random() < 0.8:
             self.known |= {"crash"}
         # Drawn apart, so that a seed's history without it is what it always was.
-        if Random(f"fees of {seed}").random() < QUOTE_FEES_SHARE:
-            self.known |= {QUOTE_FEES}
+        self.known |= {kind for kind, (word, part) in KINDS.items() if Random(f"{word} of {seed}").random() < part}
         if allowed is not None:
             self.known &= allowed
         self.fired: Counter[str] = Counter()

@@ -23,7 +23,7 @@ from portfolio.services.suspense import UnableToExplain
 from portfolio.trader import records
 from portfolio.writers import accounts
 from tests.portfolio import world
-from tests.simulation.shells import BNB_MARK, FEE_POOL, FILTERS
+from tests.simulation.shells import BNB_MARK, FEE_POOL, FILTERS, FILTERS_OF_TAKERS
 from tests.simulation.trader import DEPLOY
 from trading.desk.memory import Tables
 from trading.desk.plain import Account, Book, Fill, Instrument, Intent, Order, Position, Reservation
@@ -180,6 +180,11 @@ class PostgresShell:
     def take_fees_in_quote(self) -> None:
         """Be an account of an exchange that takes the fee of a buy in quote."""
         Market.objects.update(exchange="coinbase")
+
+    @_outside_the_loop
+    def expire_takers_alone(self) -> None:
+        """Be an account of an exchange on which the newcomer dies when two of its orders meet."""
+        MarketInstrument.objects.update(filters=FILTERS_OF_TAKERS)
 
     @_outside_the_loop
     def verify(self) -> list[str]:

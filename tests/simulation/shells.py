@@ -24,6 +24,7 @@ BNB_MARK = D("400.37")
 PAIRS = (("BTC/USDT", "0.01", "0.00001"), ("ETH/USDT", "0.01", "0.0001"), ("BNB/USDT", "0.1", "0.001"))
 # What the exchange says of each pair beside its grid.
 FILTERS: Final = {SELF_TRADE_PREVENTION: {"modes": [EXPIRE_TAKER, EXPIRE_MAKER]}}
+FILTERS_OF_TAKERS: Final = {SELF_TRADE_PREVENTION: {"modes": [EXPIRE_TAKER]}}
 
 
 class Shell(Protocol):
@@ -74,6 +75,9 @@ class Shell(Protocol):
 
     def take_fees_in_quote(self) -> None:
         """Be an account of an exchange that takes the fee of a buy in quote."""
+
+    def expire_takers_alone(self) -> None:
+        """Be an account of an exchange on which the newcomer dies when two of its orders meet, also a stop."""
 
     def verify(self) -> list[str]:
         """Return what the product's own audit finds."""
@@ -196,6 +200,11 @@ class MemoryShell:
     def take_fees_in_quote(self) -> None:
         """Have buys hold their fee."""
         self.memory.tables.account.buy_fee_ppm = COINBASE.buy_fee_quote_ppm
+
+    def expire_takers_alone(self) -> None:
+        """Have the instruments allow nothing else."""
+        for instrument in self.memory.tables.instruments.values():
+            instrument.filters = FILTERS_OF_TAKERS
 
     def verify(self) -> list[str]:
         """Find nothing: the audit is the database's."""

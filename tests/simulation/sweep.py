@@ -29,7 +29,22 @@ class Case(NamedTuple):
 CASES: Final = tuple(Case(*case) for case in product(POINTS, FATES, (1, 2)))
 
 
-class Swept(History):
+class Asked(History):
+    """A history in which bots ask for what it says, and for nothing else."""
+
+    def ask(self, book: int, instrument: int, kind: str, **values: Any) -> None:
+        """Have a bot ask for one thing."""
+        self._legs += 1
+        if kind in ("enter", "place"):
+            values["side"] = "buy"
+        proposal = Proposal(
+            book_id=book, rank=book, leg=self._legs, instrument_id=instrument, kind=ProposalKind(kind), reason="TEST", **values
+        )
+        self.world.shell.decide([proposal], now=self.loop.now())
+        self.world.stir()
+
+
+class Swept(Asked):
     """One case, played to its end."""
 
     def __init__(self, case: Case, *, seed: int = 0) -> None:
@@ -49,7 +64,7 @@ class Swept(History):
         supervisor = self.loop.create_task(self._supervise())
         await asyncio.sleep(1.0)
         world.fates["1"] = fate
-        self._ask(1, 1, "place", lots=300, limit_price=BID, slot=0)
+        self.ask(1, 1, "place", lots=300, limit_price=BID, slot=0)
         await asyncio.sleep(0.3)
         if fate == "part-filled":
             world.exchange.move("BTCUSDT", BID)
@@ -59,20 +74,20 @@ class Swept(History):
             self._crash(world.trader)
         self.checker.check_now()
         await asyncio.sleep(3.0)
-        self._ask(2, 2, "enter", lots=2000, limit_price=D("2525.00"), stop_price=D(2300))
-        self._ask(2, 2, "place", lots=100, limit_price=D(2200), slot=1)
+        self.ask(2, 2, "enter", lots=2000, limit_price=D("2525.00"), stop_price=D(2300))
+        self.ask(2, 2, "place", lots=100, limit_price=D(2200), slot=1)
         world.fates["3"] = "rejected"
-        self._ask(3, 2, "place", lots=100, limit_price=D(2300), slot=0)
-        self._ask(2, 2, "place", lots=100, limit_price=D(2400), slot=2)
+        self.ask(3, 2, "place", lots=100, limit_price=D(2300), slot=0)
+        self.ask(2, 2, "place", lots=100, limit_price=D(2400), slot=2)
         await asyncio.sleep(1.0)
         # Something trades while nobody listens: the history tells it when the stream is back.
         world.trader.port.cut("cut")
         world.exchange.move("ETHUSDT", D(2399))
         await asyncio.sleep(11.0)
         self.checker.check_now()
-        self._ask(2, 2, "cancel", slot=1)
+        self.ask(2, 2, "cancel", slot=1)
         await asyncio.sleep(3.0)
-        self._ask(3, 2, "place", lots=100, limit_price=D(2250), slot=1)
+        self.ask(3, 2, "place", lots=100, limit_price=D(2250), slot=1)
         await asyncio.sleep(3.0)
         world.kill()
         await asyncio.sleep(6.0)
@@ -81,13 +96,3 @@ class Swept(History):
         await self.settle(supervisor)
         self.checker.check_settled()
         self.checker.check_chain()
-
-    def _ask(self, book: int, instrument: int, kind: str, **values: Any) -> None:
-        self._legs += 1
-        if kind in ("enter", "place"):
-            values["side"] = "buy"
-        proposal = Proposal(
-            book_id=book, rank=book, leg=self._legs, instrument_id=instrument, kind=ProposalKind(kind), reason="TEST", **values
-        )
-        self.world.shell.decide([proposal], now=self.loop.now())
-        self.world.stir()

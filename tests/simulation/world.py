@@ -14,7 +14,7 @@ from typing import Any, Final
 from exchange.ports import OrderTicket
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.exchange import Exchange, Pair
-from tests.simulation.faults import QUOTE_FEES, Faults
+from tests.simulation.faults import QUOTE_FEES, TAKERS_GIVE_WAY, Faults
 from tests.simulation.invariants import Violation
 from tests.simulation.shells import Shell
 from tests.simulation.trader import CRASHING, SimulatedTrader
@@ -63,6 +63,8 @@ class World:
         if faults.strikes(QUOTE_FEES):
             self.exchange.fees_in_quote = True
             shell.take_fees_in_quote()
+        if faults.strikes(TAKERS_GIVE_WAY):
+            shell.expire_takers_alone()
         self.traders: list[SimulatedTrader] = []
         self.stirs: list[Callable[[], None]] = []
         self.passed: Counter[str] = Counter()
