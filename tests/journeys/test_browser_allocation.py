@@ -10,9 +10,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from portfolio.models import AllocationVersion, RiskLimits
+from portfolio.models import Account, AllocationVersion, RiskLimits
 from portfolio.selectors import book_numbers
+from portfolio.selectors.deficits import deficits
 from tests.journeys.browser import PASSWORD, administrator
+from tests.portfolio.deficit import deposit, oversold
 from tests.portfolio.world import World, build
 from trading.orders import ExchangeStatus
 
@@ -89,6 +91,19 @@ def test_the_coordinator_tells_who_holds_what_and_why_a_bot_waits(page: Page, wo
     page.locator("#confirm-yes").click()
     expect(page.get_by_text("No live order holds capital.")).to_be_visible()
     fits_in_width(page)
+
+    # What a book owes, because it sold what it no longer had, is bought from what belongs to nobody.
+    deposit(world, "BTC", "0.01")
+    world.fill(oversold(world, book=1), "0.0038", "50200")
+    page.reload()
+    page.get_by_role("button", name="Cover 0.0038 from Unallocated").click()
+    expect(page.locator("#confirm-effect")).to_contain_text("Book 2 buys 0.0038 BTC from Unallocated")
+    page.locator("#confirm-reason").fill("sold twice")
+    page.locator("#confirm-yes").click()
+    expect(page.get_by_text("Book 2 owes 0.0038")).to_have_count(0)
+    fits_in_width(page)
+    assert deficits(Account.objects.get(pk=world.account_id)) == []
+    assert world.verify() == []
 
 
 def set_shares(page: Page) -> float:
