@@ -125,6 +125,7 @@ def test_what_may_be_spent_leaves_room_for_its_fees(free: Decimal, ppm: int, par
     """Orders that cost no more than this in all can all be reserved with their fees."""
     most = spendable(free, fee_ppm=ppm, orders=len(parts))
     assert ZERO <= most <= free
+    assert most % UNIT == ZERO, "it can be spent to the last unit"
     price = D(tick).scaleb(-2)
     quantities = [floor_to(most * part / (sum(parts) * price), UNIT) for part in parts]
     held = [worst_case(side="buy", quantity=q, filled=ZERO, price=price, fee=QuoteFee(ppm)) for q in quantities if q]

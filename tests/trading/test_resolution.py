@@ -59,6 +59,16 @@ def test_one_hole_in_the_evidence_costs_ten_minutes(lacking: str) -> None:
 def test_looks_too_far_apart_are_a_hole() -> None:
     doubt, look = looks_until(400, every=20)
     assert judge(doubt, look, BOUNDS) == Verdict.KEEP_LOOKING
+    before = Doubt(looked_at_age=10.0)
+    later = [before.after(replace(WHOLE, age_seconds=age), BOUNDS).is_continuous for age in (25.0, 25.5)]
+    assert later == [True, False]
+
+
+def test_at_the_end_of_the_settle_window_nothing_is_absent_yet() -> None:
+    doubt = Doubt(looked_at_age=70.0)
+    ages = (78.0, 78.5)
+    assert [judge(doubt, replace(WHOLE, age_seconds=age), BOUNDS) for age in ages] == [Verdict.KEEP_LOOKING, Verdict.ABSENT]
+    assert [resolution.could_be_absent(age, doubt, BOUNDS) for age in ages] == [False, True]
 
 
 def test_the_first_look_may_wait_for_the_answer_but_no_longer() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import Final
 
 import pytest
@@ -17,10 +18,14 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with a few histories, then the small tests, then the other histories."""
+    """Begin with the tests named after the module that is wrong, then a few histories, the small tests, the other histories."""
+    # trading.desk.placing.x_place__mutmut_1
+    module = os.environ.get("MUTANT_UNDER_TEST", "").rpartition(".")[0].rpartition(".")[2]
     histories = sorted((item for item in items if _is_history(item)), key=lambda item: item.nodeid)
     first = set(histories[:_FIRST_HISTORIES])
-    items.sort(key=lambda item: 0 if item in first else 2 if _is_history(item) else 1)
+    items.sort(
+        key=lambda item: 0 if item.path.name == f"test_{module}.py" else 1 if item in first else 3 if _is_history(item) else 2
+    )
 
 
 def _is_history(item: pytest.Item) -> bool:

@@ -46,6 +46,15 @@ def read(copy: Path) -> list[Mutant]:
     return found
 
 
+def forget_survivors(copy: Path) -> None:
+    """Have mutmut try again what lived; it tries whatever has no verdict."""
+    for meta in (copy / "mutants").rglob("*.py.meta"):
+        content = json.loads(meta.read_text())
+        codes = content["exit_code_by_key"]
+        content["exit_code_by_key"] = {name: None if code in (_SURVIVED, _NO_TESTS) else code for name, code in codes.items()}
+        meta.write_text(json.dumps(content))
+
+
 def score(mutants: Iterable[Mutant]) -> float:
     """Return how many of a hundred were noticed; one that was not tried was not noticed."""
     verdicts = [mutant.is_noticed for mutant in mutants]

@@ -116,9 +116,7 @@ def _refuse_shortage(desk: Desk, pocket: Pocket, needed: Decimal, code: str) -> 
 
 
 def _fold(desk: Desk, book_id: int, instrument: InstrumentRow, fact: FillFact) -> Decimal:
-    position = desk.position(book_id, instrument.pk)
-    if position is None:
-        position = desk.know_position(desk.store.make_position(book_id=book_id, instrument_id=instrument.pk))
+    position = desk.position_or_new(book_id, instrument.pk)
     realised = fold_in(desk, position, fact)
     if position.quantity < instrument.lot_size:
         position.opened_at, position.stop_price, position.is_unprotected = None, None, False

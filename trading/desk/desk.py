@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from trading.desk import reservations
+from trading.desk.arrivals import Arrivals
 from trading.desk.claims import withdrawal
 from trading.desk.journal import Journal
 from trading.desk.rows import (
@@ -22,7 +23,6 @@ from trading.desk.rows import (
     AccountRow,
     BookRow,
     DecisionRow,
-    FillRow,
     InstrumentRow,
     IntentRow,
     OrderRow,
@@ -32,7 +32,7 @@ from trading.desk.store import AuditNote, Changes, Store
 from trading.handover import Stance
 from trading.ledger import Pocket
 from trading.order_status import LIVE, READY, WITHDRAWN
-from trading.orders import TradeReport, client_order_id
+from trading.orders import client_order_id
 from trading.risk import RiskRoom
 from trading.settlement import AVAILABLE
 
@@ -51,15 +51,12 @@ class Desk:
         self.now = now
         self.journal = Journal(account, store.pockets, now=now)
         self.changes = Changes()
-        # The trades that this desk has posted, by instrument and number.
+        # The trades that this desk has posted, by instrument and number, and which of them came late.
         self.posted: set[tuple[int, int]] = set()
+        self.arrivals = Arrivals(store)
         # One object for each row: rules compare and change what they find here.
         self._orders: dict[str, OrderRow] = {}
         self._positions: dict[tuple[int, int], PositionRow] = {}
-        self._has_all_positions = False
-        # By position: the newest fill by (time, number), and the fills that a late one has made load.
-        self._newest: dict[tuple[int, int], tuple[datetime, int]] = {}
-        self._fills: dict[tuple[int, int], FillRow] = {}
         self._instruments: dict[int, InstrumentRow] = {}
         self._marks: Mapping[int, Decimal] | None = None
         self._entries_new: dict[int, int] = {}
@@ -99,6 +96,12 @@ class Desk:
     def _entry_counts(self) -> Mapping[int, int]:
         return self.store.entry_counts(after=self.market_at - MINUTE)
 
+    @cached_property
+    def _all_positions(self) -> dict[tuple[int, int], PositionRow]:
+        for row in self.store.positions():
+            self.know_position(row)
+        return self._positions
+
     def order_by_id(self, order_id: int) -> OrderRow:
         """Load one order, locked, and have the desk know it."""
         order = self.know(self.store.order(order_id))
@@ -117,26 +120,6 @@ class Desk:
     def know(self, order: OrderRow) -> OrderRow:
         """Have the desk work on this very object wherever it meets the order."""
         return self._orders.setdefault(order.client_order_id, order)
-
-    def is_late(self, position: PositionRow, newest: tuple[datetime, int] | None, key: tuple[datetime, int]) -> bool:
-        """Say whether a fill comes before one that is posted; from now on it counts as posted itself."""
-        place = (position.book_id, position.instrument_id)
-        known = self._newest.get(place) or newest
-        self._newest[place] = key if known is None else max(known, key)
-        return known is not None and known > key
-
-    def fills_after(self, position: PositionRow, trade: TradeReport) -> tuple[list[FillRow], frozenset[int]]:
-        """Return the fills of a position after a trade, oldest first, and the numbers of those not written yet."""
-        place, key = (position.book_id, position.instrument_id), (trade.traded_at, trade.trade_id)
-        new = [
-            row
-            for row, _ in self.changes.fills
-            if (row.book_id, row.instrument.pk) == place and (row.traded_at, row.trade_id) > key
-        ]
-        # A second late fill must meet what the first has corrected.
-        stored = [self._fills.setdefault((row.instrument.pk, row.trade_id), row) for row in self.store.fills_after(*place, trade)]
-        rows = sorted([*stored, *new], key=lambda row: (row.traded_at, row.trade_id))
-        return rows, frozenset(row.trade_id for row in new)
 
     def left(self, order: OrderRow) -> None:
         """Take an order that has ended out of play."""
@@ -165,19 +148,16 @@ class Desk:
 
     def position(self, book_id: int, instrument_id: int) -> PositionRow | None:
         """Return a book's position in an instrument, if it ever had one."""
-        found = self._positions.get((book_id, instrument_id))
-        if found is not None or self._has_all_positions:
-            return found
-        for row in self.store.positions():
-            self.know_position(row)
-        self._has_all_positions = True
-        return self._positions.get((book_id, instrument_id))
+        return self._positions.get((book_id, instrument_id)) or self._all_positions.get((book_id, instrument_id))
+
+    def position_or_new(self, book_id: int, instrument_id: int) -> PositionRow:
+        """Return a book's position in an instrument, an empty one if it never had any."""
+        found = self.position(book_id, instrument_id)
+        return found or self.know_position(self.store.make_position(book_id=book_id, instrument_id=instrument_id))
 
     def positions_of(self, book_id: int) -> list[PositionRow]:
         """Return all positions of a book."""
-        # No instrument has this number: the question loads them all.
-        self.position(book_id, 0)
-        return [row for (holder, _), row in sorted(self._positions.items()) if holder == book_id]
+        return [row for (holder, _), row in sorted(self._all_positions.items()) if holder == book_id]
 
     def mark(self, instrument_id: int) -> Decimal | None:
         """Return the newest price of an instrument, if there is one."""

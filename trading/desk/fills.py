@@ -165,7 +165,7 @@ def _fold(desk: Desk, book_id: int, facts: TradeFacts, fill: FillRow, fact: Fill
     position = desk.know_position(position)
     before = position.quantity
     folded = PositionFold(position.quantity, position.cost, position.realised, position.fees)
-    if desk.is_late(position, facts.newest, (trade.traded_at, trade.trade_id)):
+    if desk.arrivals.is_late(position, facts.newest, (trade.traded_at, trade.trade_id)):
         folded = _fold_late(desk, position, folded, fill, fact, trade)
     else:
         folded, fill.realised = apply_fill(folded, fact)
@@ -184,7 +184,7 @@ def _fold_late(
     desk: Desk, position: PositionRow, folded: PositionFold, late: FillRow, late_fact: FillFact, trade: TradeReport
 ) -> PositionFold:
     """Take out what came after the late fill, fold it in its place, and correct what the later ones realised."""
-    later, new = desk.fills_after(position, trade)
+    later, new = desk.arrivals.fills_after(position, trade, [row for row, _ in desk.changes.fills])
     facts = [fact_of(row) for row in later]
     for row, fact in zip(reversed(later), reversed(facts), strict=True):
         folded = unapply_fill(folded, fact, row.realised)

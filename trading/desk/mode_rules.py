@@ -111,9 +111,7 @@ def _hand_on(desk: Desk, position: PositionRow, heir: int) -> HandedOn:
         market_at=desk.market_at,
         facts={"from": giver, "to": heir, "mark": plain(mark), "value": plain(value)},
     )
-    taker = desk.position(heir, position.instrument_id)
-    if taker is None:
-        taker = desk.know_position(desk.store.make_position(book_id=heir, instrument_id=position.instrument_id))
+    taker = desk.position_or_new(heir, position.instrument_id)
     realised = fold_in(desk, position, FillFact("sell", quantity, value, ZERO))
     fold_in(desk, taker, FillFact("buy", quantity, value, ZERO))
     position.stop_price, position.is_unprotected = None, False
@@ -140,7 +138,7 @@ def _hand_on(desk: Desk, position: PositionRow, heir: int) -> HandedOn:
 
 def fold_in(desk: Desk, position: PositionRow, fact: FillFact) -> Decimal:
     """Fold what passed by the ledger alone into a position as if it had been traded; answer what was gained by it."""
-    before = PositionFold(position.quantity, position.cost, position.realised, position.fees)
+    before = PositionFold(position.quantity, position.cost, position.realised)
     after, realised = apply_fill(before, fact)
     position.quantity, position.cost, position.realised = after.quantity, after.cost, after.realised
     position.version += 1

@@ -265,6 +265,4 @@ def _note_stop(desk: Desk, stop: IntentRow, refusal: Refusal | None) -> None:
 
 def is_looked_after(desk: Desk, book_id: int, instrument_id: int) -> bool:
     """Say whether a stop of the position stands, or its exit is on the way; what waits may wait for long."""
-    return any(
-        is_stop(order) or order.intent.kind in SELLS_OF_EXIT for order in desk.live_of(book_id, instrument_id, side="sell")
-    )
+    return any(is_stop(order) or order.intent.kind in SELLS_OF_EXIT for order in desk.live_of(book_id, instrument_id))

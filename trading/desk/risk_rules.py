@@ -9,7 +9,7 @@ from trading import risk
 from trading.desk.desk import Desk, is_stop, others
 from trading.desk.dust import loss_floor
 from trading.desk.refusals import Refusal
-from trading.desk.rows import ENTER, IntentRow
+from trading.desk.rows import IntentRow
 from trading.ledger import ZERO, Pocket, plain
 from trading.risk import Exposure, Limits, RiskRoom, Standing, exchange_caps, worst_case, worst_of
 from trading.settlement import EXTERNAL_FEE, EXTERNAL_FLOW, EXTERNAL_TRADE, SUSPENSE
@@ -71,7 +71,7 @@ def exposures(desk: Desk) -> list[Exposure]:
             if position.quantity <= ZERO or mark is None:
                 continue
             left = position.quantity
-            for order in desk.live_of(book_id, position.instrument_id, side="sell"):
+            for order in desk.live_of(book_id, position.instrument_id):
                 if is_stop(order) and order.cancel_requested_at is None:
                     covered = min(left, order.quantity - order.filled_quantity)
                     found.append(Exposure(book_id, position.instrument_id, covered, mark, order.stop_price))
@@ -145,9 +145,11 @@ def _collar_refusal(desk: Desk, room: RiskRoom, intent: IntentRow) -> Refusal | 
         sources["close"] = close
     if not sources or min(sources.values()) <= ZERO:
         return Refusal(risk.UNPRICED, {"missing": "mark and close"})
-    price = intent.expected_price if intent.kind == ENTER else intent.limit_price
-    assert price is not None
-    breach = risk.collar_breach(price, sources=sources, collar_percent=limits_of(room, intent.book_id).collar_percent)
+    # What an entry was sized for; of a resting order that is its own price.
+    assert intent.expected_price is not None
+    breach = risk.collar_breach(
+        intent.expected_price, sources=sources, collar_percent=limits_of(room, intent.book_id).collar_percent
+    )
     return None if breach is None else Refusal(risk.PRICE_COLLAR, _plain(breach))
 
 

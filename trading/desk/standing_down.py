@@ -31,7 +31,7 @@ def stand_down(desk: Desk, book_id: int, *, reason: str) -> int:
 def is_being_sold(desk: Desk, position: PositionRow) -> bool:
     """Say whether a sale of the whole position is on its way."""
     book_id, instrument_id = position.book_id, position.instrument_id
-    live = desk.live_of(book_id, instrument_id, side="sell")
+    live = desk.live_of(book_id, instrument_id)
     waiting = desk.waiting_of(book_id, instrument_id)
     return any(order.intent.kind == FLATTEN for order in live) or any(row.kind == FLATTEN for row in waiting)
 
@@ -51,7 +51,7 @@ def sell_more(desk: Desk, position: PositionRow, *, reason: str, lots: int) -> b
     Answers whether there is anything to sell.
     """
     intent = desk.admit(_sale(desk, position, reason=reason, lots=lots, stop_price=position.stop_price))
-    if any(order.intent.kind in SELLS_OF_EXIT for order in desk.live_of(position.book_id, position.instrument_id, side="sell")):
+    if any(order.intent.kind in SELLS_OF_EXIT for order in desk.live_of(position.book_id, position.instrument_id)):
         desk.wait(intent)
         return True
     refusal = place(desk, intent)

@@ -36,6 +36,20 @@ def found(world: World, order: Order) -> Order:
     return world.report(order, world.exchange.report(order.client_order_id))
 
 
+def sold_twice(world: World) -> Order:
+    """Have the first book sell 0.0038 BTC by an exit, while one that was called absent lives; answer the one that lives."""
+    world.decide(world.propose("enter", lots=380, limit_price=D("50505")))
+    world.fill(world.send(world.order("enter")), "0.0038", "50000")
+    world.decide(world.propose("exit"))
+    first = world.lose(world.order("exit"))
+    world.decide(world.propose("exit"))
+    world.fill(world.send(world.order("exit")), "0.0038", "50100")
+    # The exchange has coins to lend here: a person's.
+    world.exchange.free["BTC"] += 1
+    world.exchange.accept(first)
+    return found(world, first)
+
+
 def test_an_adopted_order_reserves_again_and_halts_its_book(world: World) -> None:
     """I-08 and I-10 hold for it like for any live order; its cancel is asked for, entries stop."""
     order = found(world, lost(world))
@@ -125,17 +139,7 @@ def test_a_fill_of_an_uncovered_order_leaves_its_book_in_debt(world: World) -> N
 
 def test_a_sell_of_what_is_gone_owes_the_coins(world: World) -> None:
     """A lost exit lives while its coins were sold by another: the position owes, and says so below zero."""
-    world.decide(world.propose("enter", lots=380, limit_price=D("50505")))
-    world.fill(world.send(world.order("enter")), "0.0038", "50000")
-    world.decide(world.propose("exit"))
-    first = world.lose(world.order("exit"))
-    world.decide(world.propose("exit"))
-    second = world.send(world.order("exit"))
-    world.fill(second, "0.0038", "50100")
-    # The exchange has coins to lend here: a person's.
-    world.exchange.free["BTC"] += 1
-    world.exchange.accept(first)
-    found(world, first)
+    first = sold_twice(world)
     assert world.pocket("deficit", "BTC") == D("-0.0038")
     world.fill(first, "0.0038", "50200")
 
@@ -169,7 +173,9 @@ def test_an_order_adopted_twice_is_exact_twice(world: World) -> None:
     order = world.now(order)
     assert order.status == "canceled"
     assert world.pocket("reserved", "USDT") == 0
-    assert sorted(movement.kind for movement in world.memory.tables.movements).count("adopt") == 2
+    adoptions = [movement for movement in world.memory.tables.movements if movement.kind == "adopt"]
+    assert [movement.reference for movement in adoptions] == [f"{order.client_order_id}:{row.seq}" for row in adoptions]
+    assert len(adoptions) == 2
     assert world.agrees()
 
 

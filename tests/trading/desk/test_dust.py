@@ -41,11 +41,21 @@ def sellable(world: World) -> bool:
     [
         (lambda world: world.memory.marks.update({1: D(5) / D("0.0038")}), True),
         (lambda world: world.memory.marks.update({1: D(1315)}), False),
+        (lambda world: setattr(world.memory.tables.instruments[1], "notional_min", D(190)), True),
+        (lambda world: setattr(world.memory.tables.instruments[1], "notional_min", D("190.01")), False),
         (lambda world: world.memory.marks.pop(1), False),
         (lambda world: setattr(world.memory.tables.instruments[1], "quantity_min", D("0.0038")), True),
         (lambda world: setattr(world.memory.tables.instruments[1], "quantity_min", D("0.00381")), False),
     ],
-    ids=["worth-the-least", "worth-less", "no-price", "the-least-quantity", "less-quantity"],
+    ids=[
+        "worth-the-least",
+        "worth-less",
+        "all-of-it-is-the-least",
+        "all-of-it-is-less",
+        "no-price",
+        "the-least-quantity",
+        "less-quantity",
+    ],
 )
 def test_a_sale_is_what_the_exchange_would_take(world: World, change: Callable[[World], object], is_sellable: bool) -> None:
     change(world)
@@ -103,4 +113,27 @@ def test_a_sale_on_its_way_is_no_entry(world: World) -> None:
     (sale,) = world.decide(world.propose("place", side="sell", lots=100, limit_price=D(60000)))
     assert sale.is_accepted
     world.memory.marks[1] = D(1000)
+    assert floor(world, 1) == D(5)
+
+
+def test_an_entry_that_waits_can_still_be_given_up_and_a_stop_that_waits_is_none(world: World) -> None:
+    """The stop waits for the cancel of the one before it, and the entry behind the stop."""
+    world.decide(world.propose("move_stop", stop_price=D(49000)))
+    world.send(world.order("stop"))
+    world.decide(world.propose("move_stop", stop_price=D(48000)))
+    world.memory.marks[1] = D(1000)
+    assert [row.kind for row in world.memory.tables.intents.values() if row.state == "waiting"] == ["stop"]
+    assert floor(world, 1) == D(5)
+    (entry,) = world.decide(world.propose("place", side="buy", lots=1000, limit_price=D(990)))
+    assert entry.is_accepted
+    assert floor(world, 1) == 0
+
+
+def test_what_was_sold_out_adds_nothing_to_the_floor(world: World) -> None:
+    """The first position is empty by now, the second is dust."""
+    world.decide(world.propose("exit"))
+    world.fill(world.send(world.order("exit")), "0.0038", "50000")
+    world.decide(world.propose("enter", instrument=2, lots=100, limit_price=D("2525.25")))
+    world.fill(world.send(world.order("enter")), "0.01", "2500")
+    world.memory.marks[2] = D(100)
     assert floor(world, 1) == D(5)

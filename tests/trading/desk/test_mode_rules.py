@@ -71,12 +71,21 @@ def test_in_play_is_what_may_still_trade(world: World) -> None:
 
 
 def test_what_waits_is_in_play_too(world: World) -> None:
-    """A stop that waits for the cancel of the old one, and an entry that waits behind it."""
+    """A stop that waits for the cancel of the old one, and two entries that wait behind it."""
     world.send(world.order("stop"))
     world.decide(world.propose("move_stop", stop_price=D(48000)))
     assert enter(world).is_accepted
+    assert enter(world).is_accepted
     found = facts(world)
-    assert (found.entries, found.exits) == (1, 2)
+    assert (found.entries, found.exits, found.being_sold) == (2, 2, 0)
+
+
+def test_a_sale_that_waits_is_a_sale(world: World) -> None:
+    """It waits for the cancel of the stop."""
+    world.send(world.order("stop"))
+    perform(world, Act.SELL)
+    assert [row.kind for row in world.memory.tables.intents.values() if row.state == "waiting"] == ["flatten"]
+    assert facts(world).being_sold == 1
 
 
 @pytest.mark.parametrize("is_known", [False, True])
@@ -89,7 +98,7 @@ def test_an_order_on_its_way_and_one_of_unknown_fate_are_in_doubt(world: World, 
     assert facts(world).unknown == 1
 
 
-@pytest.mark.parametrize(("incoming", "count"), [({2}, 1), ({3}, 0), ({2, 3}, 0), (set(), 0)])
+@pytest.mark.parametrize(("incoming", "count"), [({2}, 1), ({3}, 0), ({9}, 0), ({2, 3}, 0), (set(), 0)])
 def test_holdings_pass_to_the_one_that_comes_and_trades_them(world: World, incoming: set[int], count: int) -> None:
     withdraw_stop(world)
     assert facts(world, incoming=frozenset(incoming)).can_be_handed_on == count
@@ -197,6 +206,17 @@ def test_browsers_are_told_of_both_books(world: World) -> None:
     after = {pk: row.version for pk, row in world.memory.tables.books.items()}
     assert [after[pk] > before[pk] for pk in (1, 2, 3)] == [True, True, False]
     assert world.position().version == positions + 1
+
+
+def test_what_a_book_had_made_before_it_gave_stays_made(world: World) -> None:
+    """0.0008 of it were sold at 51,000, which made 0.80; the rest passes at 52,000, which makes 6 more."""
+    world.decide(world.propose("exit", lots=80))
+    world.fill(world.send(world.order("exit")), "0.0008", "51000")
+    world.memory.marks[1] = D(52000)
+    version = world.position().version
+    (handed,) = perform(world, Act.HAND_ON)
+    assert (handed.quantity, handed.realised) == (D("0.003"), D(6))
+    assert (world.position().realised, world.position().version) == (D("6.8"), version + 1)
 
 
 def test_a_books_worth_is_its_money_and_its_holdings_at_the_marks(world: World) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.trading.desk.world import NOW, World, build
 from trading.desk import claims, risk_rules
 from trading.desk.desk import Desk
+from trading.ledger import Leg, Pocket
 from trading.proposals import Outcome
 from trading.risk import DayStart, Exposure, Limits, RiskRoom, Standing
 
@@ -156,59 +157,6 @@ def test_a_book_may_have_a_collar_of_its_own(world: World) -> None:
     assert enter(world, 2).is_accepted
 
 
-def test_places_for_orders_are_shared_by_all_books(world: World) -> None:
-    world.memory.tables.instruments[1].filters = filters(EXCHANGE_MAX_NUM_ORDERS={"maxNumOrders": 2})
-    (other,) = world.decide(world.propose("enter", 3, instrument=2, lots=100, limit_price=D("2525.25")))
-    assert other.is_accepted
-    assert enter(world, 1).is_accepted
-    assert told(enter(world, 2)) == ("FILTER_EXCHANGE_MAX_NUM_ORDERS", {"orders": 2, "limit": 2})
-
-
-def test_a_stop_needs_a_place_before_its_entry_is_sent(world: World) -> None:
-    """One book has it; that book may enter again, and others without a stop."""
-    world.memory.tables.instruments[1].filters = filters(MAX_NUM_ALGO_ORDERS={"maxNumAlgoOrders": 1})
-    (other,) = world.decide(world.propose("enter", 3, instrument=2, lots=100, limit_price=D("2525.25"), stop_price=D(2400)))
-    assert other.is_accepted
-    assert enter(world, 1, stop_price=D(49000)).is_accepted
-    refused = ("FILTER_MAX_NUM_ALGO_ORDERS", {"stops": 1, "limit": 1})
-    assert told(enter(world, 2, stop_price=D(49000))) == refused
-    assert enter(world, 1, stop_price=D(49000)).is_accepted
-    assert enter(world, 2).is_accepted
-
-
-def test_a_stop_that_stands_or_waits_keeps_its_place(world: World) -> None:
-    hold(world, stop="49000")
-    world.memory.tables.instruments[1].filters = filters(MAX_NUM_ALGO_ORDERS={"maxNumAlgoOrders": 1})
-    refused = ("FILTER_MAX_NUM_ALGO_ORDERS", {"stops": 1, "limit": 1})
-    assert told(enter(world, 2, stop_price=D(49000))) == refused
-    world.send(world.order("stop"))
-    world.decide(world.propose("move_stop", stop_price=D(48000)))
-    assert world.memory.tables.waiting
-    assert told(enter(world, 2, stop_price=D(49000))) == refused
-
-
-def test_what_the_account_holds_and_buys_has_a_cap(world: World) -> None:
-    """One book holds 0.001, another has 0.0006 of its 0.001 still to come."""
-    hold(world)
-    assert enter(world, 2).is_accepted
-    world.fill(world.send(world.order("enter", book=2)), "0.0004", "50000")
-    (other,) = world.decide(world.propose("place", 3, instrument=2, side="buy", lots=100, limit_price=D(2400)))
-    assert other.is_accepted
-    world.memory.tables.instruments[1].filters = filters(MAX_POSITION={"maxPosition": "0.00299"})
-    assert told(enter(world, 3)) == ("FILTER_MAX_POSITION", {"position": "0.003", "limit": "0.00299"})
-    world.memory.tables.instruments[1].filters = filters(MAX_POSITION={"maxPosition": "0.003"})
-    assert enter(world, 3).is_accepted
-
-
-def test_a_sale_that_is_on_its_way_is_no_room_for_a_purchase(world: World) -> None:
-    """I-32: what is still held counts, whoever sells it."""
-    hold(world)
-    (sale,) = world.decide(world.propose("place", side="sell", lots=100, limit_price=D(60000)))
-    assert sale.is_accepted
-    world.memory.tables.instruments[1].filters = filters(MAX_POSITION={"maxPosition": "0.00199"})
-    assert told(enter(world, 2)) == ("FILTER_MAX_POSITION", {"position": "0.002", "limit": "0.00199"})
-
-
 def test_opposite_bots_are_refused_where_the_operator_wants_that(world: World) -> None:
     hold(world, 2)
     (sale,) = world.decide(world.propose("place", 2, side="sell", lots=100, limit_price=D(60000)))
@@ -343,6 +291,25 @@ def test_a_stop_that_sold_a_part_covers_the_rest(world: World) -> None:
     assert exposures == [Exposure(1, 1, D("0.0006"), D(50000), D(49000)), Exposure(1, 1, D(0), D(50000), None)]
 
 
+def test_a_stop_that_sold_a_part_covers_its_rest_and_not_what_was_bought_since(world: World) -> None:
+    hold(world, stop="49000")
+    world.fill(world.send(world.order("stop")), "0.0004", "49000")
+    hold(world, lots=50)
+    exposures = risk_rules.exposures(listen(world))
+    assert exposures == [Exposure(1, 1, D("0.0006"), D(50000), D(49000)), Exposure(1, 1, D("0.0005"), D(50000), None)]
+
+
+def test_a_book_without_money_stands_at_nothing(world: World) -> None:
+    """All of the third book's was taken back: it has neither lost nor made anything."""
+    legs = [Leg(Pocket("available", 3, "USDT"), D(-2000)), Leg(Pocket("unallocated", None, "USDT"), D(2000))]
+    with world.at_desk() as desk:
+        desk.journal.post(kind="share", reference="back", legs=legs, market_at=world.market_at)
+    room(world, net_flows=dict(WORTH) | {3: D(0)})
+    assert world.memory.risk is not None
+    standing = risk_rules.standings(listen(world), world.memory.risk)[3]
+    assert (standing.equity, standing.loss) == (D(0), D(0))
+
+
 def test_what_was_sold_and_what_rests_for_sale_is_no_exposure(world: World) -> None:
     hold(world)
     world.decide(world.propose("exit"))
@@ -377,11 +344,6 @@ def test_a_holding_without_a_mark_is_no_exposure(world: World) -> None:
     hold(world)
     del world.memory.marks[1]
     assert risk_rules.exposures(listen(world)) == []
-
-
-def filters(**more: Any) -> dict[str, Any]:
-    """Return an instrument's filters with these beside them."""
-    return {"SELF_TRADE_PREVENTION": {"modes": []}, **more}
 
 
 @pytest.mark.parametrize(

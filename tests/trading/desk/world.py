@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -36,6 +38,14 @@ class World:
     def desk(self, store: MemoryStore) -> Desk:
         """Open a desk."""
         return Desk(store, store.account, market_at=self.market_at, now=NOW)
+
+    @contextmanager
+    def at_desk(self, *, epoch: int | None = None) -> Iterator[Desk]:
+        """Open a desk for one transaction and write what was done there."""
+        with self.memory.transaction(epoch=epoch) as store:
+            desk = self.desk(store)
+            yield desk
+            desk.write()
 
     def propose(self, kind: str, book: int = 1, instrument: int = 1, **values: Any) -> Proposal:
         """Make a proposal of a book."""
