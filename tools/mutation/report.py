@@ -47,7 +47,8 @@ def read(copy: Path) -> list[Mutant]:
 
 
 def forget_survivors(copy: Path) -> None:
-    """Have mutmut try again what lived; it tries whatever has no verdict."""
+    """Have mutmut try again what lived, and see anew which test reaches what; it tries whatever has no verdict."""
+    (copy / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     for meta in (copy / "mutants").rglob("*.py.meta"):
         content = json.loads(meta.read_text())
         codes = content["exit_code_by_key"]

@@ -128,7 +128,7 @@ class Desk:
 
     def returned(self, order: OrderRow) -> None:
         """Take an order that was adopted back into play."""
-        if "live" in self.__dict__ and order not in self.live:
+        if "live" in self.__dict__:
             self.live.append(order)
             self.live.sort(key=lambda row: row.intent.seq)
 
@@ -152,8 +152,10 @@ class Desk:
 
     def position_or_new(self, book_id: int, instrument_id: int) -> PositionRow:
         """Return a book's position in an instrument, an empty one if it never had any."""
-        found = self.position(book_id, instrument_id)
-        return found or self.know_position(self.store.make_position(book_id=book_id, instrument_id=instrument_id))
+        known = self._all_positions
+        if (book_id, instrument_id) not in known:
+            self.know_position(self.store.make_position(book_id=book_id, instrument_id=instrument_id))
+        return known[book_id, instrument_id]
 
     def positions_of(self, book_id: int) -> list[PositionRow]:
         """Return all positions of a book."""

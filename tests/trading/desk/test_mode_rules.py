@@ -130,6 +130,20 @@ def test_closing_takes_entries_back_and_leaves_exits(world: World) -> None:
     assert world.now(world.order("place", book=2)).status == "ready"
 
 
+def test_releasing_takes_everything_back_and_leaves_what_is_others(world: World) -> None:
+    world.decide(world.propose("place", side="buy", lots=100, limit_price=D(49500)))
+    world.decide(world.propose("place", 2, side="buy", lots=100, limit_price=D(49500)))
+    assert perform(world, Act.CANCEL_ALL) == []
+    assert [world.now(world.order(kind)).status for kind in ("place", "stop")] == ["withdrawn", "withdrawn"]
+    assert world.now(world.order("place", book=2)).status == "ready"
+
+
+def test_a_settlement_hands_nothing_on(world: World) -> None:
+    withdraw_stop(world)
+    assert perform(world, Act.SETTLE) == []
+    assert world.position().quantity == D("0.0038")
+
+
 def test_a_holding_passes_at_its_mark_and_what_it_made_stays_with_who_held_it(world: World) -> None:
     """Bought for 190, worth 193.80 at 51,000: the giver has realised 3.80, the taker has paid the mark."""
     withdraw_stop(world)

@@ -75,9 +75,7 @@ def test_an_end_without_an_answer_is_dated_by_what_is_known_to_be_posted(world: 
     assert (release.kind, release.market_at) == ("release", first.market_at)
     ask(world, "place", side="buy", lots=100, limit_price=D(49000))
     synced = world.market_at.replace(hour=13)
-    with world.at_desk() as desk:
-        desk.account.synced_through_at = synced
-        desk.touch_account("synced_through_at")
+    world.memory.tables.account.synced_through_at = synced
     second = world.lose(world.order("place"))
     assert (second.status, world.memory.tables.movements[-1].market_at) == ("absent", synced)
 
@@ -140,9 +138,9 @@ def test_an_exchange_that_began_anew_has_forgotten_every_order(world: World) -> 
     buy(world, book=2, lots=380, stop="49000")
     stop = world.send(world.order("stop", book=2))
     ask(world, "move_stop", 2, stop_price=D(48000))
-    resting, written = world.send(world.order("place")), None
+    written = world.order("place")
     ask(world, "place", 3, side="buy", lots=100, limit_price=D(48000))
-    written = world.order("place", book=3)
+    resting = world.send(world.order("place", book=3))
     with world.at_desk() as desk:
         assert forget_orders(desk, "E" * 60) == 3
         assert desk.live == []
