@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from exchange import connect, redaction, secrets
+from exchange.addresses import trouble_with_address
 from exchange.ports import TradingPort, TransferPort
 from portfolio.models import Account, Credential
 from portfolio.writers.accounts import RESTORED
@@ -57,6 +58,10 @@ def account_and_key(account_id: int, *, roles: tuple[str, ...] = (Role.TRADE,)) 
 
 def _address(account: Account) -> dict[str, Any]:
     market = account.market
+    has_real_money = account.mode == Account.Mode.LIVE
+    trouble = trouble_with_address(exchange=market.exchange, rest_url=market.rest_url, has_real_money=has_real_money)
+    if trouble:
+        raise UnableToTrade(trouble)
     return {
         "exchange": market.exchange,
         "rest_url": market.rest_url,

@@ -53,6 +53,8 @@ def answer(question: str) -> str:
         return json.dumps(asdict(asyncio.run(_permissions(account, asked["key"], asked["secret"]))))
     except ExchangeTrouble as trouble:
         return json.dumps({"trouble": redaction.redact(_words(trouble))})
+    except keys.UnableToTrade as trouble:
+        return json.dumps({"trouble": str(trouble)})
 
 
 def _words(trouble: ExchangeTrouble) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -30,7 +31,14 @@ CODE_SECONDS: Final = 5.0
 _TIME_REFUSALS_MAX: Final = 3
 _TIME_REFUSAL_SECONDS: Final = 300.0
 
+# Longer than this behind, this process gets too little of its machine to follow a market (P06) ...
+LAG_SECONDS_MAX: Final = 2.0
+# ... and is believed to keep up again after so long without.
+LAG_CALM_SECONDS: Final = 30.0
+_LAG_LOOK_SECONDS: Final = 0.5
+
 CLOCK_OFF: Final = "CLOCK_OFF"
+LOOP_LAGS: Final = "LOOP_LAGS"
 FILTERS_OLD: Final = "FILTERS_OLD"
 LEDGER_BROKEN: Final = "LEDGER_BROKEN"
 
@@ -43,10 +51,17 @@ class Upkeep:
         self._due: dict[str, float] = {}
         self._listed_at = session.monotonic()
         self._refused_at = 0.0
-        self._has_minded_code = False
+        self._lagged_at: float | None = None
+        # Reasons that this life has looked at.
+        self._minded: set[str] = set()
 
     async def run(self) -> None:
-        """Do what is due, for ever."""
+        """Do what is due, for ever, and look whether this process keeps up."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._do_chores())
+            group.create_task(self._watch_loop())
+
+    async def _do_chores(self) -> None:
         ear = self._session.ear()
         chores = (
             ("clock", CLOCK_SECONDS, self._mind_clock),
@@ -70,12 +85,7 @@ class Upkeep:
         is_refused = sum(refused_at > since for refused_at in session.time_refusals) > _TIME_REFUSALS_MAX
         if abs(ahead) > clock.ALARM_MS:
             log.error("clock.off", account=session.account_id, ahead_ms=ahead)
-        if abs(ahead) > clock.HALT_MS or is_refused:
-            session.entry_stops.add(CLOCK_OFF)
-            await session.halt(CLOCK_OFF)
-        elif CLOCK_OFF in session.entry_stops:
-            session.entry_stops.discard(CLOCK_OFF)
-            await session.lift(CLOCK_OFF)
+        await self._stop_entries_while(abs(ahead) > clock.HALT_MS or is_refused, CLOCK_OFF)
 
     async def read_listings(self) -> None:
         """Read filters and which symbols trade; both may change under resting orders (E21, E23, E40, E41)."""
@@ -94,13 +104,36 @@ class Upkeep:
         strangers = await session.database.run(running.strangers, now=session.clock())
         if strangers and CODE_DIFFERS not in session.entry_stops:
             log.error("code.differs", account=session.account_id, processes=strangers)
-            session.entry_stops.add(CODE_DIFFERS)
-            await session.halt(CODE_DIFFERS)
-        elif not strangers and (CODE_DIFFERS in session.entry_stops or not self._has_minded_code):
-            # The first time: the halt may be of an earlier life, ended because it was the one that differed.
-            session.entry_stops.discard(CODE_DIFFERS)
-            await session.lift(CODE_DIFFERS)
-        self._has_minded_code = True
+        await self._stop_entries_while(bool(strangers), CODE_DIFFERS)
+
+    async def mind_lag(self, seconds: float) -> None:
+        """Stop entries while this process is served late: a market that waits for nobody is then not the one it knows (P06)."""
+        session = self._session
+        if seconds > LAG_SECONDS_MAX:
+            log.error("loop.lags", account=session.account_id, seconds=round(seconds, 1))
+            self._lagged_at = session.monotonic()
+        is_calm = self._lagged_at is None or session.monotonic() >= self._lagged_at + LAG_CALM_SECONDS
+        # The local venue's market waits for its trader.
+        await self._stop_entries_while(not is_calm and session.pacer is None, LOOP_LAGS)
+
+    async def _watch_loop(self) -> None:
+        session = self._session
+        while True:
+            began = session.monotonic()
+            await session.sleep(_LAG_LOOK_SECONDS)
+            await self.mind_lag(session.monotonic() - began - _LAG_LOOK_SECONDS)
+
+    async def _stop_entries_while(self, is_wrong: bool, reason: str) -> None:
+        """Stop entries for a reason, or let them go on; at the first look also what an earlier life has stopped."""
+        session = self._session
+        is_stopped = reason in session.entry_stops
+        if is_wrong and not is_stopped:
+            session.entry_stops.add(reason)
+            await session.halt(reason)
+        elif not is_wrong and (is_stopped or reason not in self._minded):
+            session.entry_stops.discard(reason)
+            await session.lift(reason)
+        self._minded.add(reason)
 
     async def _mind_clock(self) -> None:
         await self.measure_clock()

@@ -21,7 +21,8 @@ RECONCILE_RESIDUAL: Final = "RECONCILE_RESIDUAL"
 POSITION_UNPROTECTED: Final = "POSITION_UNPROTECTED"
 # What passes by itself, or a person has just done: worth knowing, no reason to stop everything.
 _MILD: Final = frozenset({
-    "CLOCK_OFF", "CODE_DIFFERS", "FILTERS_OLD", "DATA_STALE", "FEE_POOL_LOW", "FEE_PENDING", "ORDER_UNKNOWN", "RESTORED",
+    "CLOCK_OFF", "CODE_DIFFERS", "FILTERS_OLD", "DATA_STALE", "FEE_POOL_LOW", "FEE_PENDING", "LOOP_LAGS", "ORDER_UNKNOWN",
+    "RESTORED",
 })  # fmt: skip
 # Told by other alarms (each asset's difference), or by the page that a person is on.
 _TOLD_ELSEWHERE: Final = frozenset({RECONCILE_RESIDUAL, ALARM_UNACKNOWLEDGED, "BOOKS_CLOSED"})

@@ -23,6 +23,7 @@ from exchange.binance import answers
 from exchange.errors import ExchangeTrouble, KeyRefused, Outcome
 from exchange.ports import KeyPermissions
 from exchange.rights import demand_rights
+from marketdata.models import Market
 from portfolio.models import Account, AuditEntry, Credential, Lease
 from portfolio.services.credentials import UnableToStore, store_credential
 from portfolio.trader import keys, rights
@@ -220,6 +221,22 @@ def test_paper_testnet_and_live_share_neither_market_nor_mode(account: Account) 
         Account.objects.filter(pk=account.pk).update(mode="live")
     with pytest.raises(IntegrityError, match="account_deploy_unique"), transaction.atomic():
         Account.objects.create(mode="paper", **facts | {"deploy": account.deploy})
+
+
+@pytest.mark.fault("G04")
+@pytest.mark.parametrize(
+    ("mode", "address", "said"),
+    [("live", "https://testnet.binance.vision", "not binance's own address"), ("testnet", "", "has no real money")],
+)
+def test_a_key_opens_no_port_at_an_address_of_the_other_world(account: Account, mode: str, address: str, said: str) -> None:
+    """I-49: neither the trader nor the question what a key may do leaves this machine."""
+    market = Market.objects.create(exchange="binance", epoch=mode, label=mode, rest_url=address, created_at=timezone.now())
+    row = Account.objects.create(name=mode, mode=mode, market=market, deploy="x2", created_at=timezone.now())
+    for open_port in (keys.open_port, keys.open_transfer_port):
+        with pytest.raises(keys.UnableToTrade, match=said):
+            open_port(row, KEY, SECRET)
+    told = json.loads(rights.answer(json.dumps({"account": row.pk, "key": KEY, "secret": SECRET})))
+    assert said in told["trouble"]
 
 
 @pytest.mark.fault("S02")

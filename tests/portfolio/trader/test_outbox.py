@@ -17,7 +17,7 @@ from portfolio.models import Account, Heartbeat, Intent, Order, TraderStart
 from portfolio.running import CODE_DIFFERS
 from portfolio.trader import life
 from portfolio.trader.session import AccountHalted
-from portfolio.trader.upkeep import CLOCK_OFF, Upkeep
+from portfolio.trader.upkeep import CLOCK_OFF, LAG_CALM_SECONDS, LOOP_LAGS, Upkeep
 from tests.portfolio.trader.lagging import Bench, account_of, bench
 from tests.portfolio.world import NOW, World, build
 
@@ -99,6 +99,61 @@ def test_a_clock_that_is_off_by_a_second_stops_entries_and_nothing_else(world: W
 
 async def account_of_async(opened: Bench, world: World) -> Account:
     return await opened.session.database.run(account_of, world)
+
+
+@pytest.mark.fault("K01", "P06")
+@pytest.mark.parametrize("reason", [CLOCK_OFF, LOOP_LAGS])
+def test_a_halt_that_ends_by_itself_ends_after_a_restart_too(world: World, reason: str) -> None:
+    """The life that set it is over, and with it its memory of having done so."""
+
+    async def story(opened: Bench) -> None:
+        await opened.session.halt(reason)
+        upkeep = Upkeep(opened.session)
+        opened.port.clock_ahead_ms = 2_000
+        await upkeep.measure_clock()
+        await upkeep.mind_lag(3.0)
+        assert (await account_of_async(opened, world)).state_reason == reason
+        opened.session.entry_stops.clear()
+        opened.port.clock_ahead_ms = 0
+        begun_anew = Upkeep(opened.session)
+        await begun_anew.measure_clock()
+        await begun_anew.mind_lag(0.1)
+        assert (await account_of_async(opened, world)).state == Account.State.ACTIVE
+
+    run(world, story)
+
+
+@pytest.mark.fault("P06")
+def test_a_trader_that_is_served_late_stops_entries_and_nothing_else(world: World) -> None:
+    """A starved machine: whoever wakes two seconds late knows another market than there is."""
+    sale, entry = hold(world), enter(world, book=1)
+
+    async def story(opened: Bench) -> None:
+        session, port = opened.session, opened.port
+        lags = [0.0, 1.9, 2.5]
+
+        async def starve(seconds: float) -> None:
+            port.elapsed += seconds + (lags.pop(0) if lags else 0.0)
+            if session.entry_stops:
+                raise asyncio.CancelledError
+
+        session.sleep = starve
+        upkeep = Upkeep(session)
+        with pytest.raises(asyncio.CancelledError):
+            await upkeep._watch_loop()
+        assert lags == []
+        assert session.entry_stops == {LOOP_LAGS}
+        assert (await account_of_async(opened, world)).state_reason == LOOP_LAGS
+        await opened.send()
+        port.elapsed += LAG_CALM_SECONDS
+        await upkeep.mind_lag(0.0)
+        assert session.entry_stops == set()
+        assert (await account_of_async(opened, world)).state == Account.State.ACTIVE
+
+    run(world, story)
+    assert fate(entry) == ("withdrawn", LOOP_LAGS)
+    assert fate(sale)[0] == "open"
+    assert world.verify() == []
 
 
 @pytest.mark.fault("K01")
@@ -326,7 +381,7 @@ def test_a_database_older_than_what_this_machine_saw_is_recognised(world: World)
     assert not life.is_older_than_marked(world.account_id)
 
 
-@pytest.mark.fault("C20")
+@pytest.mark.fault("C20", "P06")
 def test_a_lease_that_ends_soon_shortens_the_time_to_send(world: World) -> None:
     async def story(opened: Bench) -> None:
         session = opened.session
