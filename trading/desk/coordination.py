@@ -129,7 +129,7 @@ def _move_stop(desk: Desk, proposal: Proposal) -> tuple[Refusal | None, IntentRo
     instrument = desk.instrument(proposal.instrument_id)
     position = desk.position(proposal.book_id, proposal.instrument_id)
     if position is None or position.quantity < instrument.lot_size:
-        return Refusal("POSITION_EMPTY", {}), None
+        return Refusal("POSITION_EMPTY"), None
     stop = new_stop(
         proposal.book_id,
         desk,

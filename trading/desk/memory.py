@@ -218,7 +218,7 @@ class MemoryStore:
             return TradeFacts(None, instrument, None, is_posted=False, newest=None)
         key = (order.book_id, instrument.pk)
         position = self.tables.positions.get(key)
-        times = self.tables.fill_times.get(key, ())
+        times = self.tables.fill_times.get(key)
         return TradeFacts(
             order, instrument, position.clone() if position else None, is_posted=False, newest=times[-1] if times else None
         )

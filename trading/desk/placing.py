@@ -9,7 +9,6 @@ from trading.desk.desk import Desk, is_stop, others
 from trading.desk.prevention import clears_its_way
 from trading.desk.refusals import Refusal
 from trading.desk.rows import (
-    DROPPED,
     ENTER,
     FLATTEN,
     IMMEDIATE_OR_CANCEL,
@@ -76,20 +75,22 @@ def replace_stop(desk: Desk, stop: IntentRow) -> Refusal | None:
             desk.drop(waiting, "STOP_REPLACED")
     desk.admit(stop)
     refusal = place(desk, stop)
-    _note_stop(desk, stop, refusal)
+    if refusal is not None:
+        desk.drop(stop, refusal.code)
+    _note_stop(desk, stop)
     return refusal
 
 
 def release_waiting(desk: Desk) -> None:
-    """Place what waits and is no longer held up, oldest first."""
-    for intent in list(desk.waiting):
-        if intent not in desk.waiting:
-            continue
+    """Place what waits and is no longer held up, oldest first; what comes to wait meanwhile gets its turn too."""
+    seen: set[int] = set()
+    while (intent := next((row for row in desk.waiting if row.seq not in seen), None)) is not None:
+        seen.add(intent.seq)
         refusal = place(desk, intent)
         if refusal:
             desk.drop(intent, refusal.code)
         if intent.kind == STOP:
-            _note_stop(desk, intent, refusal)
+            _note_stop(desk, intent)
         if refusal and intent.kind in SELLS_OF_EXIT and intent.stop_price is not None:
             # The exit took the old stop away, so what is left gets the new one all the same.
             attach_stop(desk, intent)
@@ -249,10 +250,8 @@ def _keep_stop_price(desk: Desk, intent: IntentRow) -> None:
         desk.touch_position(position)
 
 
-def _note_stop(desk: Desk, stop: IntentRow, refusal: Refusal | None) -> None:
+def _note_stop(desk: Desk, stop: IntentRow) -> None:
     """Keep the position's word on its protection true: a stop that cannot be placed, or waits, does not protect (I-47)."""
-    if refusal is not None and stop.state != DROPPED:
-        desk.drop(stop, refusal.code)
     position = desk.position(stop.book_id, stop.instrument_id)
     if position is None:
         return

@@ -151,6 +151,7 @@ def test_a_partial_exit_moves_the_stop_of_what_is_left() -> None:
     ask(world, "exit", lots=100, stop_price=D("49500"))
     assert world.position().stop_price == D("49500")
     world.end(stop)
+    assert len(intents(world, "stop")) == 1, "the new one comes when the exit has sold"
     world.fill(world.send(world.order("exit")), "0.001", "50000")
     left = world.order("stop")
     assert (left.pk != stop.pk, left.quantity, left.stop_price) == (True, D("0.0028"), D("49500"))
@@ -206,6 +207,7 @@ def test_of_stops_that_wait_the_newest_stands() -> None:
     assert (second.state, second.drop_reason, third.state) == ("dropped", "STOP_REPLACED", "waiting")
     world.end(old)
     assert (world.order("stop").stop_price, world.order("stop").type) == (D("49200"), "STOP_LOSS")
+    assert len(intents(world, "stop")) == 3
 
 
 def test_an_exit_takes_the_place_of_a_stop_that_waits() -> None:
@@ -243,3 +245,103 @@ def test_a_stop_is_measured_at_its_own_price() -> None:
     assert outcome.code == "FILTER_MIN_NOTIONAL"
     assert world.position().is_unprotected
     assert ask(world, "exit").is_accepted
+
+
+def test_of_a_lot_that_does_not_divide_it_whole_ones_are_sold_and_protected(world: World) -> None:
+    world.memory.tables.instruments[1].lot_size = D("0.003")
+    assert ask(world, "move_stop", stop_price=D("49000")).is_accepted
+    assert world.order("stop").quantity == D("0.003")
+    assert ask(world, "exit").is_accepted
+    assert sold(world)[2] == D("0.003")
+
+
+def test_a_stop_that_was_waited_for_takes_the_mark_away(world: World) -> None:
+    """All that is held was behind a resting sale: until that sale's end the position is bare, and says so."""
+    ask(world, "place", side="sell", lots=380, limit_price=D("52000"))
+    sale = world.send(world.order("place"))
+    ask(world, "cancel")
+    assert ask(world, "move_stop", stop_price=D("49000")).is_accepted
+    assert (world.position().is_unprotected, world.position().stop_price) == (True, D("49000"))
+    world.end(sale)
+    assert world.order("stop").quantity == D("0.0038")
+    assert (world.position().is_unprotected, world.position().stop_price) == (False, D("49000"))
+
+
+def test_a_bid_on_its_way_out_holds_no_stop_up(world: World) -> None:
+    bid(world, 1, "49000")
+    ask(world, "cancel")
+    assert ask(world, "move_stop", stop_price=D("48000")).is_accepted
+    assert intents(world, "stop")[-1].state == "ordered"
+
+
+def test_a_new_stop_waits_for_the_old_one_whatever_else_rests() -> None:
+    """The resting sale is newer than the stop, and stays."""
+    world = build()
+    buy(world, lots=380, stop="49000")
+    old = world.send(world.order("stop"))
+    buy(world, lots=100)
+    assert ask(world, "place", side="sell", lots=100, limit_price=D("52000")).is_accepted
+    world.send(world.order("place"))
+    assert ask(world, "move_stop", stop_price=D("49500")).is_accepted
+    assert intents(world, "stop")[-1].state == "waiting"
+    world.end(old)
+    assert (world.order("stop").quantity, world.order("stop").stop_price) == (D("0.0038"), D("49500"))
+
+
+def crumbs() -> World:
+    """A book whose fee in coins left less than a lot beside 0.00379 BTC, behind a stop that is sent."""
+    world = build()
+    world.decide(world.propose("enter", lots=380, limit_price=D("50505"), stop_price=D("49000")))
+    world.fill(world.send(world.order("enter")), "0.0038", "50000", fee="0.0000038", fee_asset="BTC")
+    world.send(world.order("stop"))
+    return world
+
+
+def test_less_than_a_lot_is_not_enough_for_a_stop_and_the_refusal_names_it() -> None:
+    world = crumbs()
+    world.end(world.order("stop"))
+    assert ask(world, "place", side="sell", lots=379, limit_price=D("52000")).is_accepted
+    outcome = ask(world, "move_stop", stop_price=D("48000"))
+    assert (outcome.code, outcome.facts) == ("POSITION_EMPTY", {"available": "0.0000062"})
+
+
+def test_a_stop_that_sold_all_before_an_exit_could_leaves_nothing_to_protect() -> None:
+    """The exit that waited for its cancel finds crumbs: no stop, no stop price, and no mark."""
+    world = crumbs()
+    stop = world.order("stop")
+    ask(world, "exit", lots=100, stop_price=D("49500"))
+    world.fill(stop, "0.00379", "48900")
+    (exit_,) = intents(world, "exit")
+    assert (exit_.state, exit_.drop_reason) == ("dropped", "POSITION_EMPTY")
+    position = world.position()
+    assert (position.quantity, position.stop_price, position.is_unprotected) == (D("0.0000062"), None, False)
+
+
+def test_what_waits_behind_a_refused_exit_comes_next_and_the_newest_stop_stands() -> None:
+    """The exit has become too small: its stop takes the place of the one that waited, and waits for nobody; a bid is made."""
+    world = build()
+    buy(world, lots=380, stop="49000")
+    stop = world.send(world.order("stop"))
+    ask(world, "exit", lots=10, stop_price=D("49500"))
+    ask(world, "move_stop", stop_price=D("49600"))
+    assert ask(world, "place", side="buy", lots=100, limit_price=D("48000")).is_accepted
+    world.memory.marks[1] = D(49_000)
+    world.end(stop)
+    assert intents(world, "exit")[0].drop_reason == "FILTER_MIN_NOTIONAL"
+    assert intents(world, "place")[0].state == "ordered"
+    _, replaced, own = intents(world, "stop")
+    assert (replaced.state, replaced.drop_reason) == ("dropped", "EXIT_REPLACED")
+    assert (own.state, own.stop_price, world.position().is_unprotected) == ("ordered", D("49500"), False)
+
+
+def test_an_entry_that_is_refused_after_waiting_asks_for_no_stop() -> None:
+    """It waited for the cancel of a bid; meanwhile its book was stopped."""
+    world = build()
+    bid(world, 1, "49000")
+    ask(world, "cancel")
+    assert ask(world, "enter", lots=100, limit_price=D("50505"), stop_price=D("47000")).is_accepted
+    world.memory.tables.books[1].is_halted = True
+    world.end(world.order("place"))
+    (entry,) = intents(world, "enter")
+    assert (entry.state, entry.drop_reason) == ("dropped", "BOOK_HALTED")
+    assert intents(world, "stop") == []

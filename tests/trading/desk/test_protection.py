@@ -208,3 +208,48 @@ def test_a_trader_that_begins_protects_what_an_absent_stop_left_bare(world: Worl
     assert not world.position().is_unprotected
     start_up(world)
     assert world.order("stop").pk == again.pk
+
+
+def bare(world: World) -> int:
+    """Have the stop be proven absent while the position is too small for another; answer how many were asked for."""
+    world.memory.tables.instruments[1].notional_min = D(1000)
+    world.lose(world.order("stop"))
+    world.memory.tables.instruments[1].notional_min = D(5)
+    return stops(world)
+
+
+def stops(world: World) -> int:
+    """Count the stops that were ever asked for."""
+    return sum(row.kind == "stop" for row in world.memory.tables.intents.values())
+
+
+def test_a_trader_that_begins_leaves_a_position_to_the_exit_that_is_on_its_way(world: World) -> None:
+    count = bare(world)
+    (outcome,) = world.decide(world.propose("exit", lots=100))
+    assert outcome.is_accepted
+    start_up(world)
+    assert (stops(world), world.order("exit").status) == (count, "ready")
+
+
+def test_a_trader_that_begins_leaves_a_position_to_the_stop_that_waits(world: World) -> None:
+    """It waits for the end of a resting sale; a bid that waits as well is no protection."""
+    count = bare(world)
+    world.decide(world.propose("place", side="sell", lots=380, limit_price=D(52000)))
+    world.send(world.order("place"))
+    world.decide(world.propose("cancel"))
+    world.decide(world.propose("move_stop", stop_price=D(48000)))
+    start_up(world)
+    newest = [row for row in world.memory.tables.intents.values() if row.kind == "stop"][-1]
+    assert (stops(world), newest.state, newest.stop_price) == (count + 1, "waiting", D(48000))
+
+
+def test_a_trader_that_begins_has_no_stop_to_ask_for_again_where_none_was_made() -> None:
+    """The only stop that was asked for found no free coin, so the position is marked; nobody knows of an order."""
+    world = build()
+    world.decide(world.propose("enter", lots=380, limit_price=D("50505")))
+    world.fill(world.send(world.order("enter")), "0.0038", "50000")
+    world.decide(world.propose("place", side="sell", lots=380, limit_price=D(52000)))
+    world.decide(world.propose("move_stop", stop_price=D(48000)))
+    assert (world.position().is_unprotected, stops(world)) == (True, 1)
+    start_up(world)
+    assert (world.position().is_unprotected, stops(world)) == (True, 1)

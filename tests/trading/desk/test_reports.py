@@ -123,6 +123,21 @@ def test_a_refused_order_that_traded_all_the_same_is_alive_again(world: World) -
     assert (row.status, row.final_status, row.reason) == ("partial", "", "ORDER_ADOPTED")
 
 
+def test_an_order_that_was_never_sent_cannot_end_at_the_exchange(world: World) -> None:
+    order = world.order("place")
+    words = f"^{order.client_order_id} cannot move from ready to canceled$"
+    with world.at_desk() as desk, pytest.raises(MoveRefused, match=words):
+        reports.end(desk, desk.order_by_id(order.pk), "canceled")
+
+
+def test_an_order_that_has_ended_is_out_of_play_for_the_next_who_asks(world: World) -> None:
+    order = world.send(world.order("place"))
+    with world.at_desk(epoch=1) as desk:
+        assert [row.client_order_id for row in desk.live] == [order.client_order_id]
+        reports.apply_report(desk, order.pk, world.exchange.end(order.client_order_id))
+        assert desk.live == []
+
+
 def test_an_order_with_fills_is_partial_when_it_is_adopted(world: World) -> None:
     order = world.send(world.order("place"))
     world.fill(order, "0.0004", "49000")
@@ -131,6 +146,38 @@ def test_an_order_with_fills_is_partial_when_it_is_adopted(world: World) -> None
         row = desk.order_by_id(order.pk)
         reports.adopt(desk, row, exchange_status="new")
         assert (row.status, row.final_status) == ("partial", "canceled")
+
+
+def test_a_kill_takes_back_what_is_no_exit(world: World) -> None:
+    """Bids and resting sales go, also those that wait; protective stops stay, also those that wait."""
+    buy(world, book=2, lots=380, stop="49000")
+    stop = world.send(world.order("stop", book=2))
+    ask(world, "move_stop", 2, stop_price=D(48000))
+    buy(world, book=3, lots=380)
+    ask(world, "place", 3, side="sell", lots=100, limit_price=D(60000))
+    first = world.send(world.order("place", book=3))
+    ask(world, "cancel", 3)
+    ask(world, "place", 3, side="sell", lots=100, limit_price=D(61000))
+    with world.at_desk() as desk:
+        assert reports.request_cancels(desk, spares_exits=True) == 3
+    assert world.now(world.order("place")).status == "withdrawn"
+    assert [world.now(row).status for row in (stop, first)] == ["open", "open"]
+    assert [(row.book_id, row.state) for row in intents(world, "stop")] == [(2, "ordered"), (2, "waiting")]
+    assert [(row.state, row.drop_reason) for row in intents(world, "place")[-1:]] == [("dropped", "CANCEL_REQUESTED")]
+
+
+def test_the_pages_are_told_of_cancels_and_of_nothing_else(world: World) -> None:
+    def version() -> int:
+        with world.at_desk() as desk:
+            reports.request_cancels(desk, book_ids=[1])
+        return world.memory.tables.account.version
+
+    world.send(world.order("place"))
+    before = world.memory.tables.account.version
+    assert version() == before + 1
+    world.end(world.order("place"))
+    before = world.memory.tables.account.version
+    assert version() == before, "nothing was left to cancel"
 
 
 def test_an_exchange_that_began_anew_has_forgotten_every_order(world: World) -> None:

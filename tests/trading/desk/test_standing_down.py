@@ -84,6 +84,18 @@ def test_a_hard_stop_gives_up_entries_that_wait() -> None:
     assert intents(world, "stop")[-1].state == "waiting"
 
 
+def test_a_flatten_gives_up_all_that_waits_for_its_book_and_nothing_of_others(world: World) -> None:
+    for book in (1, 2):
+        world.send(rest(world, book))
+        assert ask(world, "cancel", book, instrument=2).is_accepted
+        assert ask(world, "place", book, instrument=2, side="buy", lots=100, limit_price=D(2300)).is_accepted
+    version = world.memory.tables.books[1].version
+    assert flatten(world) == 1
+    waited = [row for row in intents(world, "place") if row.limit_price == D(2300)]
+    assert [(row.book_id, row.state, row.drop_reason) for row in waited] == [(1, "dropped", "TEST"), (2, "waiting", "")]
+    assert world.memory.tables.books[1].version == version + 1, "its pages are told"
+
+
 def test_a_hard_stop_may_be_repeated(world: World) -> None:
     assert (stand_down(world), stand_down(world)) == (1, 0)
     assert [row.intent.reason for row in sells(world)] == [HARD_STOP]

@@ -1,0 +1,155 @@
+"""What the ledger says of a trade, and what is loaded to post it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from tests.trading.desk.test_adoption import lost
+from tests.trading.desk.test_placing import ask
+from tests.trading.desk.world import World, build
+from trading.desk import reservations
+from trading.desk.fills import Overfilled
+from trading.desk.memory import MemoryStore
+from trading.desk.plain import Order
+from trading.desk.reservations import ReservationInexact
+from trading.desk.store import Movement, OwnerUnknown
+from trading.orders import TradeReport, client_order_id
+
+D = Decimal
+OURS = client_order_id("t1", 1, 99)
+
+
+@pytest.fixture
+def world() -> World:
+    """Three funded books with nothing open."""
+    return build()
+
+
+def entered(world: World) -> Order:
+    """Have the first book's entry of 0.001 BTC sent."""
+    assert ask(world, "enter", lots=100, limit_price=D("50505")).is_accepted
+    return world.send(world.order("enter"))
+
+
+def by_hand(world: World, name: str | None = "web_1") -> TradeReport:
+    """Have a person buy on the website."""
+    order = entered(world)
+    trade = world.exchange.fill(order.client_order_id, quantity=D("0.0001"), price=D(50000), fee=D(0), fee_asset="USDT")
+    return replace(trade, trade_id=77, exchange_order_id="5", client_order_id=name)
+
+
+def posted(world: World) -> Movement:
+    """Return the newest movement of a trade."""
+    return [row for row in world.memory.tables.movements if row.kind == "fill"][-1]
+
+
+def test_the_ledger_names_the_trade_and_its_order(world: World) -> None:
+    order = entered(world)
+    world.fill(order, "0.001", "50000")
+    movement = posted(world)
+    assert (movement.reference, movement.facts) == ("BTCUSDT:1", {"order": order.client_order_id})
+    assert movement.market_at == world.exchange.trades[-1].traded_at
+
+
+def test_a_persons_trade_is_named_as_the_exchange_names_it(world: World) -> None:
+    assert world.post(by_hand(world))
+    assert posted(world).facts == {"order": "web_1"}
+    (fill,) = world.memory.tables.fills.values()
+    assert (fill.book_id, fill.order) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol", "words"),
+    [
+        (None, "BTCUSDT", "Nobody here knows BTC/USDT order 5"),
+        (OURS, "BTCUSDT", f"No order {OURS} is on record, yet the name is ours"),
+        ("t1-1-1-ek", "ETHUSDT", "t1-1-1-ek is an order in BTC/USDT, not in ETHUSDT"),
+    ],
+    ids=["no-name", "a-name-of-ours", "another-pair"],
+)
+def test_a_trade_of_ours_whose_order_is_not_found_waits(world: World, name: str | None, symbol: str, words: str) -> None:
+    """The order must be read from the exchange first; posted as a person's it would leave its book."""
+    trade = replace(by_hand(world, name), symbol=symbol)
+    assert world.order("enter").client_order_id == "t1-1-1-ek"
+    with pytest.raises(OwnerUnknown, match=f"^{words}$"):
+        world.post(trade)
+
+
+def test_a_name_of_another_deployment_is_a_persons(world: World) -> None:
+    name = client_order_id("t2", 1, 99)
+    assert world.post(by_hand(world, name))
+    assert posted(world).facts == {"order": name}
+
+
+def test_a_fee_that_could_not_be_taken_is_owed_in_the_ledger(world: World) -> None:
+    """As long as nobody knows its price, how much is not said."""
+    del world.memory.marks[3]
+    order = entered(world)
+    world.fill(order, "0.0005", "50000", fee="0.0001", fee_asset="BNB")
+    assert posted(world).facts == {"order": order.client_order_id, "fee_owed": ""}
+
+
+def test_a_fee_that_a_book_is_too_poor_for_is_owed_in_part(world: World) -> None:
+    """0.002 USDT are left of 2,000, and 0.0001 BNB cost 0.04."""
+    assert ask(world, "enter", lots=3960, limit_price=D("50505")).is_accepted
+    order = world.send(world.order("enter"))
+    world.fill(order, "0.0396", "50505", fee="0.0001", fee_asset="BNB")
+    assert posted(world).facts == {"order": order.client_order_id, "fee_owed": "0.038"}
+    assert world.pocket("available", "USDT") == 0
+
+
+def test_a_trade_loads_the_money_of_its_own_book_alone(world: World) -> None:
+    """An account may have hundreds."""
+    asked: list[Collection[int] | None] = []
+    honest = MemoryStore.pockets
+
+    def counted(store: MemoryStore, book_ids: Collection[int] | None) -> object:
+        asked.append(None if book_ids is None else tuple(book_ids))
+        return honest(store, book_ids)
+
+    order = entered(world)
+    persons = by_hand(world)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryStore, "pockets", counted)
+        world.fill(order, "0.0005", "50000")
+        world.post(persons)
+    assert asked == [(1,), ()]
+
+
+def test_a_trade_that_is_too_large_says_for_which_order(world: World) -> None:
+    order = entered(world)
+    world.exchange.orders[order.client_order_id].quantity += 1
+    with pytest.raises(Overfilled, match=f"^Trade 1 would fill {order.client_order_id} beyond 0.001$"):
+        world.fill(order, "0.002", "50000")
+
+
+def test_an_order_that_a_trade_proves_alive_is_adopted_because_it_traded(world: World) -> None:
+    world.fill(lost(world), "0.0018", "50000")
+    note = world.memory.tables.audits[-1]
+    assert (note.action, note.after["exchange_status"]) == ("order.adopt", "traded")
+
+
+@pytest.mark.parametrize(("ppm", "counted"), [(0, "0"), (1, "0.03")])
+def test_a_fee_counts_on_its_order_where_the_order_held_it(world: World, ppm: int, counted: str) -> None:
+    world.memory.tables.account.buy_fee_ppm = ppm
+    order = entered(world)
+    world.fill(order, "0.0005", "50000", fee="0.03", fee_asset="USDT")
+    assert world.now(order).filled_fee == D(counted)
+
+
+def test_a_reservation_that_is_not_the_worst_case_is_refused_while_its_order_lives(world: World) -> None:
+    """I-08."""
+    order = entered(world).clone()
+    order.reservation = order.reservation.clone()
+    reservations.check(order)
+    order.reservation.remaining += 1
+    words = f"^{order.client_order_id} reserves 51.50500 where 50.50500 is its worst case$"
+    with pytest.raises(ReservationInexact, match=words):
+        reservations.check(order)
+    order.status = "canceled"
+    order.reservation.remaining = D(0)
+    reservations.check(order)
