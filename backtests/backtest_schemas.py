@@ -118,9 +118,14 @@ class BacktestOut(Schema):
     source_hash: str
     state: str
     error: str
+    bars: int
+    bars_done: int
+    bars_per_second: float | None
+    seconds_left: float | None
     metrics: dict[str, Any]
     reasons: dict[str, int]
     requested_at: datetime
+    started_at: datetime | None
     finished_at: datetime | None
     note: str = NO_PROMISE
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
-from ninja import Router, Status
+from ninja import Body, Router, Status
 from ninja.errors import HttpError
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from backtests.models import BacktestReport, BacktestRun
 from backtests.reports import document
 from backtests.reports.view import report_view, run_view
 from backtests.selectors import reports
-from marketdata.schemas import Limit, Moment, RowId
+from marketdata.schemas import Limit, Moment, Nothing, RowId
 
 router = Router(tags=["backtests"])
 Symbol = Annotated[str, Field(max_length=32)]
@@ -45,6 +45,13 @@ def newest_backtests(request: HttpRequest, limit: Limit = 50) -> dict[str, Any]:
 def backtest(request: HttpRequest, run_id: RowId) -> dict[str, Any]:
     """Return a backtest: what was asked for, where it stands, and its figures."""
     return run_view(_found(run_id))
+
+
+@router.post("/backtests/{run_id}/cancel", response=BacktestOut)
+def cancel_backtest(request: HttpRequest, run_id: RowId, payload: Annotated[Nothing | None, Body()] = None) -> dict[str, Any]:
+    """Stop a backtest that waits or runs; nothing of it is kept."""
+    _found(run_id)
+    return run_view(services.cancel_backtest(run_id=run_id, now=timezone.now()))
 
 
 @router.get("/backtests/{run_id}/report", response=BacktestReportOut)

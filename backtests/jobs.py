@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -11,41 +11,67 @@ from django.db import transaction
 
 from backtests import account_runs, runs, selectors, sweep_runs, writers
 from backtests.curves import curve
-from backtests.models import ComparedPlan, Sweep, SweepChunk
+from backtests.models import BacktestRun, ComparedPlan, Sweep, SweepChunk
 from backtests.reports.content import report
 from backtests.selectors import comparisons, sweeps
 from backtests.writers import comparisons as comparison_writers
 from backtests.writers import reports as report_writers
+from backtests.writers import runs as run_writers
 from trading.accounts.simulation import AccountSimulation
 from trading.compilation import sources_hash
 
 log = structlog.get_logger(__name__)
 # A plan tells of itself so often; a worker that is silent for longer than a claim holds has lost it.
 SLICES: Final = 100
+TOLD_EVERY: Final = timedelta(seconds=1)
+
+
+class WorkInVain(Exception):
+    """Raised when nobody wants what this worker is at: it was cancelled, or another worker has it."""
 
 
 def run_backtest(*, run_id: int, clock: Callable[[], datetime]) -> bool:
     """Run one waiting backtest and store what came of it; false when there was nothing to do."""
-    if not writers.claim_run(run_id=run_id, waiting=selectors.waiting_runs(now=clock())):
-        return False  # Another worker took this run.
-    found = selectors.run(run_id)
-    spec = selectors.spec_of(found)
-    try:
-        instruments = [selectors.known_instrument(symbol) for symbol in spec.symbols]
-        candles, details = selectors.candles(spec), selectors.details(spec)
-        outcome = runs.run(spec, candles=candles, instruments=instruments, details=details)
-        content = report(spec, outcome, candles=candles, instruments=instruments)
-        data_hash = sweep_runs.data_fingerprint(*candles, *details)
-    except ValueError as error:
-        writers.fail_run(run_id=run_id, message=str(error), now=clock())
-        log.warning("backtest.failed", run=run_id, error=str(error))
-        return True
     with transaction.atomic():
-        result = outcome.result
-        writers.finish_run(run=found, fills=result.fills, metrics=outcome.metrics, reasons=result.reasons, now=clock())
-        report_writers.keep_report(run=found, content=content, data_hash=data_hash, now=clock())
-    log.info("backtest.done", run=run_id, fills=len(outcome.result.fills))
+        found = run_writers.claim_run(run_id=run_id, waiting=selectors.waiting(now=clock()), now=clock())
+    if found is None:
+        return False  # Another worker took this run.
+    try:
+        _run(found, clock)
+    except WorkInVain:
+        log.info("backtest.dropped", run=run_id)
+    except ValueError as error:
+        run_writers.fail_run(run=found, message=str(error), now=clock())
+        log.warning("backtest.failed", run=run_id, error=str(error))
     return True
+
+
+def _run(found: BacktestRun, clock: Callable[[], datetime]) -> None:
+    if found.attempts > writers.ATTEMPTS_MAX:
+        raise ValueError(f"The backtest lost its worker {writers.ATTEMPTS_MAX} times")
+    spec = selectors.spec_of(found)
+    instruments = [selectors.known_instrument(symbol) for symbol in spec.symbols]
+    candles, details = selectors.candles(spec), selectors.details(spec)
+    told_at: datetime | None = None
+
+    def note(bars_done: int, bars: int) -> None:
+        nonlocal told_at
+        now = clock()
+        if told_at is not None and now - told_at < TOLD_EVERY:
+            return
+        told_at = now
+        if not run_writers.note_progress(run=found, bars_done=bars_done, bars=bars, now=now):
+            raise WorkInVain
+
+    outcome = runs.run(spec, candles=candles, instruments=instruments, details=details, note=note)
+    content = report(spec, outcome, candles=candles, instruments=instruments)
+    data_hash, result = sweep_runs.data_fingerprint(*candles, *details), outcome.result
+    with transaction.atomic():
+        values = {"metrics": outcome.metrics, "reasons": result.reasons}
+        if not run_writers.finish_run(run=found, fills=result.fills, now=clock(), **values):
+            raise WorkInVain
+        report_writers.keep_report(run=found, content=content, data_hash=data_hash, now=clock())
+    log.info("backtest.done", run=found.pk, fills=len(result.fills))
 
 
 def run_waiting(*, clock: Callable[[], datetime]) -> int:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
 from backtests.spec import USUAL_PARTICIPATION
+
+# Workers tell of themselves while they are at a row; one that is silent for longer is lost, and another takes it.
+CLAIM_HOLDS: Final = timedelta(minutes=3)
 
 
 class BacktestRun(models.Model):
@@ -18,6 +24,7 @@ class BacktestRun(models.Model):
         QUEUED = "queued"
         RUNNING = "running"
         DONE = "done"
+        CANCELLED = "cancelled"
         FAILED = "failed"
 
     strategy = models.CharField(max_length=64)
@@ -41,12 +48,17 @@ class BacktestRun(models.Model):
     frictions = models.JSONField(default=dict, blank=True, help_text="Slippage models, fee tiers, latency; empty for none")
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of everything above")
     source_hash = models.CharField(max_length=64, help_text="SHA-256 of the code that decided")
-    state = models.CharField(max_length=8, choices=State.choices, default=State.QUEUED)
+    state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    claimed_at = models.DateTimeField(null=True, blank=True, help_text="When its worker last told of itself")
+    bars = models.PositiveIntegerField(default=0, help_text="Base candles to walk, once a worker has read them")
+    bars_done = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
     metrics = models.JSONField(default=dict)
     reasons = models.JSONField(default=dict, help_text="How often each reason was given")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True, help_text="When a worker began to walk its candles")
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

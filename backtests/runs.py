@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,11 +14,16 @@ from backtests.spec import BacktestSpec, milliseconds
 from strategies import registry
 from trading.bars import Candles, Floats, interval_milliseconds
 from trading.instruments import Instrument
-from trading.kernels.backtest import BacktestResult, Costs, run_backtest
-from trading.kernels.panel_backtest import PanelResult, run_panel_backtest
+from trading.kernels.backtest import BacktestResult, Costs, Simulation, prepare_backtest
+from trading.kernels.panel_backtest import PanelResult, PanelSimulation, prepare_panel_backtest
 from trading.metrics import measure
 from trading.round_trips import ZERO, RoundTrip, fee_in_quote, matched_pairs, round_trips, split_grid_result
 from trading.strategy import Record, StrategyDefinition
+
+# How many base candles were walked, and how many there are; what it raises ends the walk.
+Note = Callable[[int, int], None]
+# A walk tells of itself so often.
+SLICES: Final = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,12 +36,21 @@ class Outcome:
     metrics: dict[str, Any]
 
 
+def _tell_nobody(_bars_done: int, _bars: int) -> None:
+    """Be what is told where nobody waits for it."""
+
+
 def run(
-    spec: BacktestSpec, *, candles: Sequence[Candles], instruments: Sequence[Instrument], details: Sequence[Candles] = ()
+    spec: BacktestSpec,
+    *,
+    candles: Sequence[Candles],
+    instruments: Sequence[Instrument],
+    details: Sequence[Candles] = (),
+    note: Note = _tell_nobody,
 ) -> Outcome:
     """Run the backtest that the spec asks for; candles, details and instruments in the order of its markets."""
     params, definition = registry.make_params(spec.strategy, spec.params, spec.interval), registry.definition(spec.strategy)
-    return run_definition(definition, params, spec, candles=candles, instruments=instruments, details=details)
+    return run_definition(definition, params, spec, candles=candles, instruments=instruments, details=details, note=note)
 
 
 def run_definition(
@@ -47,6 +61,7 @@ def run_definition(
     candles: Sequence[Candles],
     instruments: Sequence[Instrument],
     details: Sequence[Candles] = (),
+    note: Note = _tell_nobody,
 ) -> Outcome:
     """Run a strategy that the registry need not know."""
     asked: dict[str, Any] = {
@@ -58,14 +73,24 @@ def run_definition(
         "anchor": milliseconds(spec.anchor_at),
         "start": milliseconds(spec.trade_from_at),
     }
-    result: BacktestResult | PanelResult
+    simulation: Simulation | PanelSimulation
     is_plain = spec.frictions.is_none and not details
     if len(instruments) == 1 and definition.run is not None and is_plain:
-        result = run_backtest(candles=candles[0], instrument=instruments[0], **asked)
+        simulation = prepare_backtest(candles=candles[0], instrument=instruments[0], **asked)
     else:
-        result = run_panel_backtest(candles=candles, instruments=instruments, details=details, **asked)
+        simulation = prepare_panel_backtest(candles=candles, instruments=instruments, details=details, **asked)
+    _walk(simulation, note)
+    result = simulation.result()
     trips = _trips(result, instruments, is_grid=definition.is_grid)
     return Outcome(result, tuple(trips), _figures(result, trips, instruments, definition.is_grid))
+
+
+def _walk(simulation: Simulation | PanelSimulation, note: Note) -> None:
+    """Walk to the end; where a walk stops and goes on changes nothing."""
+    bars = len(simulation.tape.times)
+    for number in range(SLICES):
+        note(bars * number // SLICES, bars)
+        simulation.run(bars * (number + 1) // SLICES)
 
 
 def held_lots(result: BacktestResult | PanelResult, instruments: Sequence[Instrument]) -> Floats:

@@ -15,6 +15,7 @@ from backtests.selectors import comparisons, sweeps
 from backtests.spec import BacktestSpec
 from backtests.sweep_spec import SweepSpec
 from backtests.writers import comparisons as comparison_writers
+from backtests.writers import runs as run_writers
 from strategies import registry
 from trading.compilation import sources_hash
 
@@ -26,6 +27,12 @@ class UnableToSteer(Exception):
     """The sweep is not in a state in which this can be done."""
 
     code = "SWEEP_IS_OVER"
+
+
+class BacktestIsOver(UnableToSteer):
+    """The backtest is not in a state in which this can be done."""
+
+    code = "BACKTEST_IS_OVER"
 
 
 class ComparisonIsOver(UnableToSteer):
@@ -48,7 +55,14 @@ def record_backtest(*, spec: BacktestSpec, by: User | None, now: datetime) -> Ba
     for symbol in checked.symbols:
         selectors.known_instrument(symbol)
     source_hash = registry.definition(checked.strategy).source_hash
-    return writers.add_run(spec=checked, source_hash=source_hash, by=by, now=now)
+    return run_writers.add_run(spec=checked, source_hash=source_hash, by=by, now=now)
+
+
+def cancel_backtest(*, run_id: int, now: datetime) -> BacktestRun:
+    """Stop a backtest that waits or runs; nothing of it is kept."""
+    if not run_writers.cancel_run(run_id=run_id, now=now):
+        raise BacktestIsOver(f"Backtest {run_id} is {selectors.run(run_id).state} already")
+    return selectors.run(run_id)
 
 
 def request_sweep(*, spec: SweepSpec, by: User | None, now: datetime) -> Sweep:

@@ -168,6 +168,7 @@ OPERATIONS: Final[dict[str, Access]] = {
     "PUT rotation": Access("trade"),
     "POST rotation": Access("trade"),
     "POST backtests": Access("bots:write"),
+    "POST backtests/{run_id}/cancel": Access("bots:write"),
     "POST sweeps": Access("bots:write"),
     "POST sweeps/{sweep_id}/cancel": Access("bots:write"),
     "POST simulations": Access("bots:write"),

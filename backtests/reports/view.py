@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
+from django.utils import timezone
+
+from backtests import selectors
 from backtests.models import BacktestReport, BacktestRun
 from backtests.reports import layout, words
 from backtests.selectors import reports
@@ -38,6 +42,7 @@ _FIELDS: Final = (
     "metrics",
     "reasons",
     "requested_at",
+    "started_at",
     "finished_at",
 )
 _TAKEN_FROM: Final = {FeeIn.RECEIVED: "what is received", FeeIn.QUOTE: "quote"}
@@ -52,7 +57,8 @@ NO_PROMISE: Final = "A backtest is no promise: the best of many tries looks good
 
 def run_view(found: BacktestRun) -> dict[str, Any]:
     """Say what was asked for and what came of it, in figures."""
-    return {**{name: getattr(found, name) for name in _FIELDS}, "symbols": [found.symbol, *found.others]}
+    how_far = asdict(selectors.progress(found, now=timezone.now()))
+    return {**{name: getattr(found, name) for name in _FIELDS}, **how_far, "symbols": [found.symbol, *found.others]}
 
 
 def report_view(found: BacktestRun, kept: BacktestReport) -> dict[str, Any]:

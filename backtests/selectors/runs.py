@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from django.conf import settings
+from django.db.models import Q
 
 from backtests import candle_files
-from backtests.models import BacktestFill, BacktestRun
+from backtests.models import CLAIM_HOLDS, BacktestFill, BacktestRun
 from backtests.spec import BacktestSpec, milliseconds
 from marketdata import selectors as marketdata
 from marketdata.history.catalog import NoHistory
@@ -19,7 +21,17 @@ from trading.bars import Candles, interval_milliseconds
 from trading.frictions import read_frictions
 from trading.instruments import Instrument, find_instrument
 
-ABANDONED_AFTER = timedelta(hours=1)
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a backtest is."""
+
+    bars_done: int
+    # 0 until a worker has read the candles.
+    bars: int
+    # None until candles have been walked.
+    bars_per_second: float | None
+    seconds_left: float | None
 
 
 class NoSuchRun(LookupError):
@@ -39,11 +51,23 @@ def fills(found: BacktestRun) -> list[BacktestFill]:
     return list(found.fills.order_by("number"))
 
 
+def waiting(*, now: datetime) -> Q:
+    """Say which runs nobody works on: queued, or their worker has not told of itself for longer than a claim holds."""
+    lost = Q(state=BacktestRun.State.RUNNING) & (Q(claimed_at=None) | Q(claimed_at__lt=now - CLAIM_HOLDS))
+    return Q(state=BacktestRun.State.QUEUED) | lost
+
+
 def waiting_runs(*, now: datetime) -> list[int]:
-    """List the runs that nobody works on: queued, or running for longer than any run takes."""
-    queued = BacktestRun.objects.filter(state=BacktestRun.State.QUEUED)
-    abandoned = BacktestRun.objects.filter(state=BacktestRun.State.RUNNING, requested_at__lt=now - ABANDONED_AFTER)
-    return list((queued | abandoned).order_by("requested_at").values_list("id", flat=True))
+    """List the runs that nobody works on, in the order in which they were asked for."""
+    return list(BacktestRun.objects.filter(waiting(now=now)).order_by("requested_at").values_list("id", flat=True))
+
+
+def progress(found: BacktestRun, *, now: datetime) -> Progress:
+    """Say how far a run is, how fast it goes and how long it will take."""
+    seconds = ((found.finished_at or now) - found.started_at).total_seconds() if found.started_at else 0
+    rate = found.bars_done / seconds if seconds > 0 and found.bars_done else None
+    is_running = found.state == BacktestRun.State.RUNNING
+    return Progress(found.bars_done, found.bars, rate, (found.bars - found.bars_done) / rate if rate and is_running else None)
 
 
 def known_instrument(text: str) -> Instrument:

@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
 from backtests.comparison_spec import ComparisonSpec, fingerprint_of
-from backtests.models import ComparedPlan, PlanComparison
-from backtests.writers import CLAIM_HOLDS, MESSAGE_LENGTH_MAX
+from backtests.models import CLAIM_HOLDS, ComparedPlan, PlanComparison
+from backtests.writers import MESSAGE_LENGTH_MAX
 
 State = PlanComparison.State
 UNDER_WAY = (State.QUEUED, State.RUNNING)

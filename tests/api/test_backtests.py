@@ -56,6 +56,7 @@ def test_a_backtest_is_asked_for_run_and_read(api: Api, asked: dict[str, Any]) -
 
     after = api.get(address).json()
     assert (after["state"], after["metrics"]["trades"] > 10) == ("done", True)
+    assert 0 < after["bars"] == after["bars_done"]
     assert api.get("backtests").json()["items"] == [after]
     report = api.get(f"{address}/report").json()
     assert report["run"] == after
@@ -76,6 +77,16 @@ def test_a_backtest_is_asked_for_run_and_read(api: Api, asked: dict[str, Any]) -
     # The product's own policy stays as it is; the file brings a stricter one along.
     assert "'unsafe-inline'" not in file["Content-Security-Policy"]
     assert b"default-src 'none'" in file.content
+
+
+def test_a_backtest_that_waits_is_cancelled_once(api: Api, asked: dict[str, Any]) -> None:
+    address = f"backtests/{asked['id']}"
+    assert api.post(f"{address}/cancel").json()["state"] == "cancelled"
+    again = api.post(f"{address}/cancel")
+    assert (again.status_code, again.json()["code"]) == (409, "BACKTEST_IS_OVER")
+    assert not jobs.run_backtest(run_id=asked["id"], clock=timezone.now)
+    assert api.post("backtests/999999/cancel").status_code == 404
+    assert AuditEntry.objects.filter(action="api.request", subject__contains="cancel").exists()
 
 
 def test_frictions_are_asked_for_and_told_in_the_report(api: Api, folder: Path, instrument: Instrument) -> None:

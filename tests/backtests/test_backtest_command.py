@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from backtests import jobs, selectors, services
-from backtests.models import BacktestFill, BacktestRun
+from backtests.models import BacktestFill, BacktestReport, BacktestRun
 from backtests.spec import BacktestSpec
 from marketdata.models import Instrument, Market
 from tests.trading.markets import random_walk
@@ -206,11 +207,61 @@ def test_a_queued_run_is_found_by_the_sweep_and_run_once(folder: Path, instrumen
 
 def test_a_run_whose_worker_died_is_taken_up_again(folder: Path, instrument: Instrument) -> None:
     run = services.record_backtest(spec=make_spec(folder), by=None, now=NOW)
-    BacktestRun.objects.update(state=BacktestRun.State.RUNNING)
+    for attempt in (1, 2, 3):
+        BacktestRun.objects.update(state=BacktestRun.State.RUNNING, claimed_at=NOW, attempts=attempt)
+        assert selectors.waiting_runs(now=NOW + timedelta(minutes=2)) == []
+        assert selectors.waiting_runs(now=NOW + timedelta(minutes=4)) == [run.id]
+        assert jobs.run_waiting(clock=lambda: NOW + timedelta(minutes=4)) == 1
+        run.refresh_from_db()
+        assert (run.state, run.attempts) == ("done" if attempt < 3 else "failed", attempt + 1)
+        BacktestFill.objects.all().delete()
+        BacktestReport.objects.all().delete()
+    assert run.error == "The backtest lost its worker 3 times"
 
-    assert selectors.waiting_runs(now=NOW + timedelta(minutes=5)) == []
-    assert selectors.waiting_runs(now=NOW + timedelta(hours=2)) == [run.id]
-    assert jobs.run_waiting(clock=lambda: NOW + timedelta(hours=2)) == 1
+
+def test_a_run_tells_how_far_it_is_and_can_be_cancelled_midway(
+    folder: Path, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = services.record_backtest(spec=make_spec(folder), by=None, now=NOW)
+    seen: list[selectors.Progress] = []
+    moments = itertools.count()
+
+    def clock() -> datetime:
+        """A second goes by whenever somebody looks; after the fifth word of the worker a person has had enough."""
+        now = NOW + timedelta(seconds=next(moments))
+        seen.append(selectors.progress(selectors.run(run.id), now=now))
+        if seen[-1].bars_done > 0 and len(seen) == 10:
+            services.cancel_backtest(run_id=run.id, now=now)
+        return now
+
+    assert jobs.run_backtest(run_id=run.id, clock=clock)
+    run.refresh_from_db()
+    assert (run.state, run.metrics, run.fills.count()) == ("cancelled", {}, 0)
+    assert 0 < run.bars_done < run.bars
+    told = [one for one in seen if one.bars_done]
+    assert [one.bars_done for one in told] == sorted(one.bars_done for one in told)
+    assert told[-1].bars_per_second is not None
+    assert told[-1].seconds_left is not None
+    assert told[-1].bars_per_second * told[-1].seconds_left == pytest.approx(run.bars - told[-1].bars_done)
+    assert not jobs.run_backtest(run_id=run.id, clock=lambda: NOW + timedelta(hours=1))
+    with pytest.raises(services.BacktestIsOver, match="cancelled already"):
+        services.cancel_backtest(run_id=run.id, now=NOW)
+
+
+def test_what_a_lost_worker_finishes_late_is_not_kept(folder: Path, instrument: Instrument) -> None:
+    """Another worker has begun anew meanwhile: there is one result."""
+    run = services.record_backtest(spec=make_spec(folder), by=None, now=NOW)
+    looks = itertools.count()
+
+    def clock() -> datetime:
+        if next(looks) == 3:
+            assert jobs.run_backtest(run_id=run.id, clock=lambda: NOW + timedelta(minutes=10))
+        return NOW
+
+    assert jobs.run_backtest(run_id=run.id, clock=clock)
+    run.refresh_from_db()
+    assert (run.state, run.attempts, run.finished_at) == ("done", 2, NOW + timedelta(minutes=10))
+    assert run.fills.count() == run.metrics["fills"]
 
 
 def test_the_same_question_has_the_same_fingerprint(folder: Path) -> None:

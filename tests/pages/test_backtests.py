@@ -49,6 +49,12 @@ def test_a_page_without_a_report_says_what_comes_next(browser: Client, folder: o
     address = f"/backtests/{asked.pk}/"
 
     assert "hx-trigger" in browser.get(address).content.decode().split('id="backtest-body"')[1]
+    BacktestRun.objects.update(state="running", bars=2000, bars_done=500, started_at=NOW)
+    page = browser.get(address).content.decode()
+    assert "500 of 2000 candles" in page
+    assert f"/api/v1/backtests/{asked.pk}/cancel" in page
+    BacktestRun.objects.update(state="cancelled")
+    assert "It was cancelled" in browser.get(address).content.decode()
     BacktestRun.objects.update(state="failed", error="No 5m candles")
     assert "No 5m candles" in browser.get(address).content.decode()
     BacktestRun.objects.update(state="done", error="")
