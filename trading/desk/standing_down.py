@@ -37,12 +37,8 @@ def is_being_sold(desk: Desk, position: PositionRow) -> bool:
 
 
 def sell_out(desk: Desk, position: PositionRow, *, reason: str) -> bool:
-    """Ask for the sale of a position; answer whether there is anything to sell."""
-    intent = desk.admit(_sale(desk, position, reason=reason))
-    refusal = place(desk, intent)
-    if refusal is not None:
-        desk.forget(intent)
-    return refusal is None
+    """Ask for the sale of a position, behind the sale that is on its way if there is one; answer whether there is anything."""
+    return _sell(desk, _sale(desk, position, reason=reason))
 
 
 def sell_more(desk: Desk, position: PositionRow, *, reason: str, lots: int) -> bool:
@@ -50,8 +46,13 @@ def sell_more(desk: Desk, position: PositionRow, *, reason: str, lots: int) -> b
 
     Answers whether there is anything to sell.
     """
-    intent = desk.admit(_sale(desk, position, reason=reason, lots=lots, stop_price=position.stop_price))
-    if any(order.intent.kind in SELLS_OF_EXIT for order in desk.live_of(position.book_id, position.instrument_id)):
+    return _sell(desk, _sale(desk, position, reason=reason, lots=lots, stop_price=position.stop_price))
+
+
+def _sell(desk: Desk, intent: IntentRow) -> bool:
+    desk.admit(intent)
+    if any(order.intent.kind in SELLS_OF_EXIT for order in desk.live_of(intent.book_id, intent.instrument_id)):
+        # It may sell a part alone: what it leaves, or gives back, is sold after it.
         desk.wait(intent)
         return True
     refusal = place(desk, intent)

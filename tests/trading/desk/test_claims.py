@@ -41,6 +41,14 @@ def test_an_order_is_sent_once_and_says_by_whom_and_when(world: World) -> None:
     assert (row.status, row.attempt, row.epoch, row.sent_at) == ("sending", 1, 1, NOW)
 
 
+def test_what_was_tried_once_is_not_sent_again_whatever_its_status_says(world: World) -> None:
+    """I-18."""
+    order = world.order("place")
+    world.memory.tables.orders[order.pk].attempt = 1
+    assert order.status == "ready"
+    assert not world.claim(order, claims.sending(epoch=1, now=NOW))
+
+
 def test_what_nobody_knows_keeps_why_as_far_as_there_is_room(world: World) -> None:
     order = world.order("place")
     world.claim(order, claims.sending(epoch=1, now=NOW))

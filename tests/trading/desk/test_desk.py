@@ -9,6 +9,7 @@ import pytest
 from tests.trading.desk.test_placing import ask, buy
 from tests.trading.desk.world import World, build
 from trading.desk import coordination, fills, reports
+from trading.desk.memory import ConstraintBroken
 from trading.orders import TradeReport
 
 D = Decimal
@@ -151,3 +152,59 @@ def test_a_fee_that_nobody_can_price_stops_its_book(world: World) -> None:
     assert ask(world, "enter", lots=100, limit_price=D("50505")).is_accepted
     world.fill(world.send(world.order("enter")), "0.001", "50000", fee="0.0001", fee_asset="BNB")
     assert (world.memory.tables.books[1].is_halted, world.memory.tables.books[1].halt_reason) == (True, "FEE_PENDING")
+
+
+def test_what_a_desk_makes_is_written_as_it_is_and_known_by_name(world: World) -> None:
+    """The filters that an order was checked against are on record; its trader is called once."""
+    world.memory.tables.instruments[1].filters_version = 7
+    bid(world)
+    order = world.order("place")
+    assert (order.filters_version, order.fee_ppm, order.slot) == (7, 0, 1)
+    (reserve,) = [row for row in world.memory.tables.movements if row.kind == "reserve"]
+    assert (reserve.reference, reserve.market_at) == (order.client_order_id, order.market_at)
+    with world.at_desk() as desk:
+        coordination.coordinate(desk, [world.propose("place", slot=2, side="buy", lots=100, limit_price=D(48000))])
+        new = desk.live[-1]
+        assert desk.order_named(new.client_order_id) is new
+
+
+def test_a_price_in_doubt_has_a_reason_and_another_none(world: World) -> None:
+    world.memory.price_troubles[1] = "frozen"
+    with world.memory.transaction() as store:
+        desk = world.desk(store)
+        assert [desk.price_trouble(pair) for pair in (1, 2)] == ["frozen", ""]
+
+
+@pytest.mark.parametrize(
+    ("values", "held"),
+    [
+        ({}, {"remaining": D(48)}),
+        ({}, {"initial": D(50)}),
+        ({}, {"initial": D(48), "posted": D(-1)}),
+        ({}, {"initial": D(48), "voided": D(-1)}),
+        ({"quantity": D("-0.001"), "price": D(-49000)}, {}),
+        ({"filled_quantity": D("0.0011")}, {"remaining": D("-4.9"), "posted": D("53.9")}),
+        ({"filled_quantity": D("-0.0001")}, {"remaining": D("53.9"), "initial": D("53.9")}),
+        ({"attempt": 2}, {}),
+    ],
+)
+def test_memory_refuses_what_the_database_would_refuse(world: World, values: dict[str, object], held: dict[str, Decimal]) -> None:
+    """I-08, I-10, I-11, I-18: an order whose row and reservation do not go together is written by nobody."""
+    bid(world)
+    order = world.order("place")
+    wrong = order.clone()
+    wrong.reservation = order.reservation.clone()
+    wrong.__dict__.update(values)
+    wrong.reservation.__dict__.update(held)
+    words = f"^{order.client_order_id} is ready and its reservation says Reservation"
+    with pytest.raises(ConstraintBroken, match=words), world.memory.transaction() as store:
+        store._put_order(wrong)
+    assert world.now(order) is order
+
+
+def test_memory_forgets_that_an_order_lives_when_it_has_ended(world: World) -> None:
+    bid(world)
+    order = world.send(world.order("place"))
+    assert world.memory.tables.live == {order.pk}
+    world.end(order)
+    assert world.memory.tables.live == set()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from tests.trading.desk.test_adoption import lost
 from tests.trading.desk.test_placing import ask
-from tests.trading.desk.world import World, build
-from trading.desk import reservations
+from tests.trading.desk.world import NOW, World, build
+from trading.desk import claims, reservations
 from trading.desk.fills import Overfilled
 from trading.desk.memory import MemoryStore
 from trading.desk.plain import Order
@@ -103,21 +104,96 @@ def test_a_fee_that_a_book_is_too_poor_for_is_owed_in_part(world: World) -> None
 
 
 def test_a_trade_loads_the_money_of_its_own_book_alone(world: World) -> None:
-    """An account may have hundreds."""
-    asked: list[Collection[int] | None] = []
-    honest = MemoryStore.pockets
+    """An account may have hundreds; the same goes for the state of an order, and for positions."""
+    asked: list[object] = []
+    honest, all_positions = MemoryStore.pockets, MemoryStore.positions
 
     def counted(store: MemoryStore, book_ids: Collection[int] | None) -> object:
         asked.append(None if book_ids is None else tuple(book_ids))
         return honest(store, book_ids)
 
-    order = entered(world)
-    persons = by_hand(world)
+    def noted(store: MemoryStore) -> object:
+        asked.append("positions")
+        return all_positions(store)
+
+    assert ask(world, "enter", lots=380, limit_price=D("50505"), stop_price=D(49000)).is_accepted
+    world.fill(world.send(world.order("enter")), "0.0038", "50000")
+    stop = world.send(world.order("stop"))
+    order, persons = entered(world), by_hand(world)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemoryStore, "pockets", counted)
-        world.fill(order, "0.0005", "50000")
+        patch.setattr(MemoryStore, "positions", noted)
+        world.fill(stop, "0.0038", "48000")
+        world.end(order)
         world.post(persons)
-    assert asked == [(1,), ()]
+    assert asked == [(1,), (1,), ()]
+
+
+def test_a_fill_keeps_all_that_the_exchange_said(world: World) -> None:
+    order = entered(world)
+    trade = world.exchange.fill(order.client_order_id, quantity=D("0.0004"), price=D(50100), fee=D("0.02"), fee_asset="USDT")
+    assert world.post(replace(trade, is_maker=True))
+    (fill,) = world.memory.tables.fills.values()
+    assert (fill.book_id, fill.side, fill.quantity, fill.price, fill.quote_quantity) == (
+        1,
+        "buy",
+        D("0.0004"),
+        D(50100),
+        D("20.04"),
+    )
+    assert (fill.fee, fill.fee_asset, fill.fee_quote, fill.is_maker) == (D("0.02"), "USDT", D("0.02"), True)
+    assert (fill.traded_at, fill.posted_at) == (trade.traded_at, NOW)
+
+
+def test_a_trade_that_comes_before_any_answer_tells_of_its_order(world: World) -> None:
+    """The exchange has it: since now, under this number; an answer that comes later changes neither."""
+    assert ask(world, "enter", lots=100, limit_price=D("50505")).is_accepted
+    order = world.order("enter")
+    assert world.claim(order, claims.sending(epoch=1, now=NOW))
+    world.exchange.accept(order)
+    world.fill(order, "0.0004", "50000")
+    row = world.now(order)
+    assert (row.status, row.exchange_order_id, row.acknowledged_at) == ("partial", "1000", NOW)
+    report = replace(world.exchange.report(order.client_order_id), exchange_order_id="")
+    world.memory.tables.orders[order.pk].acknowledged_at = NOW - timedelta(seconds=3)
+    world.report(order, report)
+    world.fill(order, "0.0001", "50000")
+    row = world.now(order)
+    assert (row.exchange_order_id, row.acknowledged_at) == ("1000", NOW - timedelta(seconds=3))
+
+
+def test_an_answer_tells_the_number_of_its_order_and_when_it_came(world: World) -> None:
+    row = world.now(entered(world))
+    assert (row.exchange_order_id, row.acknowledged_at) == ("1000", NOW)
+
+
+def test_a_position_is_open_from_its_first_whole_lot_on(world: World) -> None:
+    world.memory.marks[1] = D(600_000)
+    assert ask(world, "enter", lots=3, limit_price=D(606_000)).is_accepted
+    order = world.send(world.order("enter"))
+    world.fill(order, "0.00001", "600000")
+    first = world.exchange.trades[-1].traded_at
+    assert (world.position().opened_at, world.position().version) == (first, 1)
+    world.fill(order, "0.00001", "600000")
+    world.fill(order, "0.00001", "600000")
+    assert (world.position().opened_at, world.position().version) == (first, 3)
+
+
+def test_a_trade_that_costs_more_than_there_is_stops_its_book_and_all_entries(world: World) -> None:
+    """It was dearer than its limit by 100 USDT, and the pool is short of a BNB: reality wins, and a person looks."""
+    assert ask(world, "enter", lots=3000, limit_price=D("50505")).is_accepted
+    order = world.send(world.order("enter"))
+    world.fill(order, "0.03", "70000", fee="4", fee_asset="BNB")
+    book, account = world.memory.tables.books[1], world.memory.tables.account
+    assert (book.is_halted, book.halt_reason) == (True, "LEDGER_SHORTFALL 1 BNB 100 USDT")
+    assert (account.state, account.state_reason) == ("entries_halted", "RECONCILE_RESIDUAL")
+
+
+def test_a_persons_trade_that_costs_more_than_there_is_stops_all_entries_and_no_book(world: World) -> None:
+    """The operator has no free money at all: it was the books' that the exchange took."""
+    assert world.post(by_hand(world))
+    assert not any(book.is_halted for book in world.memory.tables.books.values())
+    assert world.memory.tables.account.state_reason == "RECONCILE_RESIDUAL"
 
 
 def test_a_trade_that_is_too_large_says_for_which_order(world: World) -> None:

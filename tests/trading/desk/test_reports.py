@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from trading.desk import claims, reports
 from trading.desk.forgetting import forget_orders
 from trading.desk.plain import Order
 from trading.order_status import MoveRefused
-from trading.orders import ExchangeStatus
+from trading.orders import ExchangeStatus, Side
 
 D = Decimal
 
@@ -94,7 +96,7 @@ def test_what_has_traded_cannot_be_absent(world: World) -> None:
     trade = world.exchange.fill(order.client_order_id, quantity=D("0.0004"), price=D(49000), fee=D(0), fee_asset="USDT")
     words = f"{order.client_order_id} has fills and cannot be absent"
     told = world.report(order, world.exchange.report(order.client_order_id))
-    assert (told.filled_quantity, told.executed_quantity) == (D(0), D("0.0004"))
+    assert (told.status, told.filled_quantity, told.executed_quantity) == ("partial", D(0), D("0.0004"))
     with world.memory.transaction() as store, pytest.raises(MoveRefused, match=words):
         reports.mark_absent(world.desk(store), order.pk)
     world.post(trade)
@@ -121,6 +123,47 @@ def test_a_refused_order_that_traded_all_the_same_is_alive_again(world: World) -
     world.fill_after_end(order, price="49000")
     row = world.now(order)
     assert (row.status, row.final_status, row.reason) == ("partial", "", "ORDER_ADOPTED")
+
+
+def test_more_news_of_an_ended_order_is_no_end(world: World) -> None:
+    """It was called canceled without a fill, and has traded since: its end is to be told anew."""
+    order = world.send(world.order("place"))
+    ended = world.end(order)
+    alive = replace(
+        world.exchange.report(order.client_order_id),
+        status=ExchangeStatus.PARTIALLY_FILLED,
+        executed_quantity=D("0.0004"),
+        executed_quote=D("19.6"),
+    )
+    assert (ended.status, ended.final_status) == ("canceled", "canceled")
+    row = world.report(order, alive)
+    assert (row.status, row.final_status, row.reason) == ("partial", "", "ORDER_ADOPTED")
+
+
+@pytest.mark.parametrize(("told", "status"), [("expired", "expired"), ("canceled", "canceled"), ("rejected", "canceled")])
+def test_what_traded_in_part_ends_as_the_exchange_says_and_was_not_refused(world: World, told: str, status: str) -> None:
+    order = world.send(world.order("place"))
+    world.fill(order, "0.0004", "49000")
+    assert world.end(order, ExchangeStatus(told)).status == status
+    release = world.memory.tables.movements[-1]
+    assert (release.kind, release.reference) == ("release", order.client_order_id)
+
+
+def test_a_complete_fill_needs_no_other_word(world: World) -> None:
+    order = world.send(world.order("place"))
+    world.fill(order, "0.001", "49000")
+    row = world.now(order)
+    assert (row.status, row.executed_quantity, row.closed_at) == ("filled", D("0.001"), NOW)
+
+
+@pytest.mark.parametrize("change", [{"client_order_id": "t1-1-9-x"}, {"side": Side.SELL}], ids=["name", "side"])
+def test_an_answer_that_belongs_to_another_order_is_refused(world: World, change: dict[str, Any]) -> None:
+    """E08."""
+    order = world.send(world.order("place"))
+    other = replace(world.exchange.report(order.client_order_id), **change)
+    words = f"^A report about {other.client_order_id} {other.side} was applied to {order.client_order_id} buy$"
+    with pytest.raises(MoveRefused, match=words):
+        world.report(order, other)
 
 
 def test_an_order_that_was_never_sent_cannot_end_at_the_exchange(world: World) -> None:

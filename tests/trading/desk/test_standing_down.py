@@ -13,6 +13,7 @@ from tests.trading.desk.world import World, build
 from trading.desk import reports, standing_down
 from trading.desk.plain import Order
 from trading.handover import Act
+from trading.orders import ExchangeStatus
 
 D = Decimal
 HARD_STOP = "RISK_HARD_STOP"
@@ -96,6 +97,37 @@ def test_a_flatten_gives_up_all_that_waits_for_its_book_and_nothing_of_others(wo
     assert world.memory.tables.books[1].version == version + 1, "its pages are told"
 
 
+def test_a_flatten_sells_what_an_exit_on_its_way_leaves(world: World) -> None:
+    """A bot sells a part at the very moment at which a person sells all."""
+    assert ask(world, "exit", lots=100).is_accepted
+    exit_ = world.send(world.order("exit"))
+    assert flatten(world) == 1
+    assert sells(world) == []
+    world.fill(exit_, "0.001", "50000")
+    assert sells(world)[-1].quantity == D("0.0028")
+    sell(world, sells(world)[-1])
+    assert world.position().quantity == 0
+
+
+def test_a_flatten_sells_what_an_exit_of_unknown_fate_gives_back(world: World) -> None:
+    assert ask(world, "exit", lots=100).is_accepted
+    exit_ = world.order("exit")
+    doubt(world, exit_)
+    assert (flatten(world), stand_down(world)) == (1, 0)
+    with world.at_desk(epoch=1) as desk:
+        reports.mark_absent(desk, exit_.pk)
+    assert sells(world)[-1].quantity == D("0.0038")
+
+
+def test_a_flatten_behind_an_exit_that_sells_all_has_nothing_left_to_do(world: World) -> None:
+    assert ask(world, "exit").is_accepted
+    exit_ = world.send(world.order("exit"))
+    assert flatten(world) == 1
+    world.fill(exit_, "0.0038", "50000")
+    (asked,) = intents(world, "flatten")
+    assert (sells(world), asked.state, asked.drop_reason) == ([], "dropped", "POSITION_EMPTY")
+
+
 def test_a_hard_stop_may_be_repeated(world: World) -> None:
     assert (stand_down(world), stand_down(world)) == (1, 0)
     assert [row.intent.reason for row in sells(world)] == [HARD_STOP]
@@ -130,6 +162,29 @@ def test_of_a_resting_sale_that_ends_late_only_its_rest_is_sold(world: World) ->
     come_late(world, sale, "0.0002", "52000")
     assert sells(world)[-1].quantity == D("0.0003")
     assert sells(world)[-1].intent.reason == "LATE_AFTER_FLATTEN"
+
+
+def test_a_bid_of_before_that_brought_nothing_sells_nothing(world: World) -> None:
+    """Another book has handed coins on since: they are no business of the bid's."""
+    buy(world, book=2, lots=380)
+    bid = rest(world, 1, instrument=1, price="49000")
+    doubt(world, bid)
+    assert flatten(world) == 1
+    sell(world, sells(world)[-1])
+    perform(world, Act.HAND_ON, book=2, incoming=frozenset({1}))
+    with world.at_desk(epoch=1) as desk:
+        reports.mark_absent(desk, bid.pk)
+    assert (len(sells(world)), world.position().quantity) == (1, D("0.0038"))
+
+
+def test_a_resting_sale_that_a_hard_stop_left_is_no_business_of_its_own(world: World) -> None:
+    """It was dust then; when the exchange ends the sale, its price is back, and nobody has asked for more."""
+    sale = world.send(rest(world, 1, instrument=1, side="sell", price="52000"))
+    world.memory.marks[1] = D(1000)
+    assert stand_down(world) == 0
+    world.memory.marks[1] = D(50000)
+    world.end(sale, ExchangeStatus.EXPIRED)
+    assert sells(world) == []
 
 
 def late_entry(world: World, *, lots: int = 100) -> Order:
