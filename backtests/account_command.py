@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from backtests import account_runs, selectors
-from backtests.account_spec import AccountAsked, PlanFile, read_plan, the_symbol
+from backtests.account_spec import AccountAsked, PlanFile, read_plan, symbols_of
 from backtests.words import decimal_of, described_instrument, moment_of
 from trading.handover import EXCLUSIVE, Mode
 from trading.instruments import Instrument
@@ -87,7 +87,7 @@ def _asked(options: dict[str, Any], mode: str | None) -> AccountAsked:
 
 def _instruments(files: Sequence[PlanFile], filters: Sequence[str]) -> dict[str, Instrument]:
     described = dict(pair.partition("=")[::2] for pair in filters)
-    symbols = sorted({the_symbol(bot) for file in files for bot in file.bots})
+    symbols = sorted({symbol for file in files for bot in file.bots for symbol in symbols_of(bot)})
     return {
         symbol: described_instrument(symbol, described[symbol]) if symbol in described else selectors.known_instrument(symbol)
         for symbol in symbols

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from backtests import selectors
-from backtests.account_spec import AccountAsked, PlanFile, account_plan, first_candle, intervals, plan_of, the_symbol
+from backtests.account_spec import AccountAsked, PlanFile, account_plan, first_candle, intervals, plan_of, symbols_of
 from backtests.comparison_spec import BadComparison, ComparisonSpec, source_of
 from backtests.curves import curve
 from strategies import registry
@@ -32,7 +32,7 @@ from trading.metrics import (
     sharpe_interval,
     wilson_interval,
 )
-from trading.round_trips import RoundTrip, matched_pairs, round_trips
+from trading.round_trips import RoundTrip, closed_trips
 
 
 def run(
@@ -49,23 +49,27 @@ def put_together(spec: ComparisonSpec, number: int) -> AccountPlan:
     file, asked = plan_of(content, source=source), spec.asked(number)
     try:
         candles = load(file, asked, folder=spec.folder, base_interval=spec.base_interval)
-        instruments = {the_symbol(bot): selectors.known_instrument(the_symbol(bot)) for bot in file.bots}
+        symbols = {symbol for bot in file.bots for symbol in symbols_of(bot)}
+        instruments = {symbol: selectors.known_instrument(symbol) for symbol in sorted(symbols)}
         return account_plan(file, asked, candles=candles, instruments=instruments)
     except (PlanRefused, DecimalException) as error:
         raise BadComparison(f"{source}: {error}") from error
 
 
-def load(file: PlanFile, asked: AccountAsked, *, folder: str, base_interval: str) -> dict[str, Candles]:
-    """Load the base candles of every bot, from its warm-up on."""
+def load(file: PlanFile, asked: AccountAsked, *, folder: str, base_interval: str) -> dict[str, tuple[Candles, ...]]:
+    """Load the base candles of every market of every bot, from its warm-up on."""
     of_bots = intervals(file, asked)
     base = base_interval or min(of_bots.values(), key=interval_milliseconds)
     return {
-        bot.key: selectors.load_candles(
-            folder=folder,
-            symbol=the_symbol(bot),
-            interval=base,
-            begin_at=datetime.fromtimestamp(first_candle(bot, of_bots[bot.key], asked.begin_at) / 1000, tz=UTC),
-            end_at=asked.end_at,
+        bot.key: tuple(
+            selectors.load_candles(
+                folder=folder,
+                symbol=symbol,
+                interval=base,
+                begin_at=datetime.fromtimestamp(first_candle(bot, of_bots[bot.key], asked.begin_at) / 1000, tz=UTC),
+                end_at=asked.end_at,
+            )
+            for symbol in symbols_of(bot)
         )
         for bot in file.bots
     }
@@ -75,9 +79,10 @@ def data_fingerprint(plan: AccountPlan) -> str:
     """Identify what a plan was simulated on: candle by candle, and the filters of the markets."""
     hashed = hashlib.sha256()
     for bot in plan.bots:
-        hashed.update(f"{bot.key} {bot.instrument!r} {bot.candles.interval_ms}".encode())
-        hashed.update(np.ascontiguousarray(bot.candles.times).tobytes())
-        hashed.update(np.ascontiguousarray(bot.candles.values).tobytes())
+        for instrument, candles in zip(bot.instruments, bot.candles, strict=True):
+            hashed.update(f"{bot.key} {instrument!r} {candles.interval_ms}".encode())
+            hashed.update(np.ascontiguousarray(candles.times).tobytes())
+            hashed.update(np.ascontiguousarray(candles.values).tobytes())
     return hashed.hexdigest()
 
 
@@ -109,7 +114,9 @@ def report(result: AccountResult) -> dict[str, Any]:
 
 def benchmark(plan: AccountPlan, times: Times) -> dict[str, Any]:
     """Buy all markets of a plan in equal parts at the beginning, at its costs, and hold them."""
-    markets = {bot.instrument.symbol: bot.candles for bot in plan.bots}
+    markets = {
+        instrument.symbol: candles for bot in plan.bots for instrument, candles in zip(bot.instruments, bot.candles, strict=True)
+    }
     kept = (1.0 - float(plan.costs.taker_fee)) / (1.0 + float(plan.costs.half_spread) + float(plan.costs.slippage))
     worths = hold(list(markets.values()), times, capital=float(plan.capital), cost_rate=1.0 - kept)
     return {
@@ -141,22 +148,22 @@ def _of_trips(trips: Sequence[RoundTrip]) -> dict[str, Any]:
 
 def _trips(bot: BotResult) -> list[RoundTrip]:
     """Count a bot's closed trades; what another bot handed on to it was bought by nobody, so its sale closes no trade."""
-    is_grid = registry.definition(bot.strategy).is_grid
-    return matched_pairs(bot.fills) if is_grid else round_trips(bot.fills, bot.lot_size)
+    lot_sizes = {held.symbol: held.lot_size for held in bot.holdings}
+    return closed_trips(bot.fills, lot_sizes, is_grid=registry.definition(bot.strategy).is_grid)
 
 
 def _bot_report(bot: BotResult) -> dict[str, Any]:
     return {
         "key": bot.key,
         "strategy": bot.strategy,
-        "symbol": bot.symbol,
+        "symbol": ", ".join(held.symbol for held in bot.holdings),
         "equity": plain(bot.equity),
         "profit": plain(bot.profit),
         "fills": len(bot.fills),
         "trades": len(_trips(bot)),
         "traded": plain(sum((fill.quantity * fill.price for fill in bot.fills), Decimal(0))),
         "fees": plain(bot.fees),
-        "held": plain(bot.quantity),
+        "held": " ".join(plain(held.quantity) for held in bot.holdings),
         "refusals": dict(bot.refusals),
     }
 

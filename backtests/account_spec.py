@@ -144,9 +144,9 @@ def first_candle(bot: BotRow, interval: str, begin_at: datetime) -> int:
 
 
 def account_plan(
-    file: PlanFile, asked: AccountAsked, *, candles: Mapping[str, Candles], instruments: Mapping[str, Instrument]
+    file: PlanFile, asked: AccountAsked, *, candles: Mapping[str, tuple[Candles, ...]], instruments: Mapping[str, Instrument]
 ) -> AccountPlan:
-    """Put a plan together; candles by the bot's key, instruments by symbol."""
+    """Put a plan together; candles by the bot's key, a series for each of its markets, instruments by symbol."""
     mode = asked.mode or Mode(file.account.mode or Mode.PERCENTAGE)
     limits = None
     if asked.is_limited:
@@ -163,23 +163,24 @@ def account_plan(
     )
 
 
-def _bot(bot: BotRow, interval: str, candles: Candles, instruments: Mapping[str, Instrument]) -> AccountBot:
+def _bot(bot: BotRow, interval: str, candles: tuple[Candles, ...], instruments: Mapping[str, Instrument]) -> AccountBot:
     return AccountBot(
         key=bot.key,
         definition=registry.definition(bot.strategy),
         params=registry.make_params(bot.strategy, bot.params, interval),
         interval_ms=interval_milliseconds(interval),
-        instrument=instruments[the_symbol(bot)],
+        instruments=tuple(instruments[symbol] for symbol in symbols_of(bot)),
         candles=candles,
         position_cap_percent=bot.position_cap_percent,
     )
 
 
-def the_symbol(bot: BotRow) -> str:
-    """Answer the one market of a bot; several are not simulated."""
-    if len(bot.symbols) != 1 or len(bot.exchanges) > 1:
-        raise BadAccountPlan(f"{bot.key} trades {', '.join(bot.symbols)}: only bots of one market are simulated")
-    return bot.symbols[0]
+def symbols_of(bot: BotRow) -> tuple[str, ...]:
+    """Answer the markets of a bot; those of two exchanges are not simulated."""
+    if len(bot.exchanges) > 1:
+        where = " and ".join(bot.exchanges)
+        raise BadAccountPlan(f"{bot.key} trades on {where}, and an account is simulated on one exchange: take the bot out")
+    return bot.symbols
 
 
 def _shares(file: PlanFile, asked: AccountAsked) -> Shares:

@@ -17,7 +17,7 @@ from trading.instruments import Instrument
 from trading.kernels.backtest import BacktestResult, Costs, Simulation, prepare_backtest
 from trading.kernels.panel_backtest import PanelResult, PanelSimulation, prepare_panel_backtest
 from trading.metrics import measure
-from trading.round_trips import ZERO, RoundTrip, fee_in_quote, matched_pairs, round_trips, split_grid_result
+from trading.round_trips import ZERO, RoundTrip, closed_trips, fee_in_quote, split_grid_result
 from trading.strategy import Record, StrategyDefinition
 
 # How many base candles were walked, and how many there are; what it raises ends the walk.
@@ -81,7 +81,7 @@ def run_definition(
         simulation = prepare_panel_backtest(candles=candles, instruments=instruments, details=details, **asked)
     _walk(simulation, note)
     result = simulation.result()
-    trips = _trips(result, instruments, is_grid=definition.is_grid)
+    trips = closed_trips(result.fills, {one.symbol: one.lot_size for one in instruments}, is_grid=definition.is_grid)
     return Outcome(result, tuple(trips), _figures(result, trips, instruments, definition.is_grid))
 
 
@@ -100,16 +100,6 @@ def held_lots(result: BacktestResult | PanelResult, instruments: Sequence[Instru
     lots = [np.floor(row / float(one.lot_size) + 1e-6) for row, one in zip(rows, instruments, strict=True)]
     largest: Floats = np.max(lots, axis=0)
     return largest
-
-
-def _trips(result: BacktestResult | PanelResult, instruments: Sequence[Instrument], *, is_grid: bool) -> list[RoundTrip]:
-    """Count the closed trades of every market, in the order in which they closed."""
-    trips: list[RoundTrip] = []
-    for instrument in instruments:
-        fills = [fill for fill in result.fills if fill.symbol == instrument.symbol]
-        closed = matched_pairs(fills) if is_grid else round_trips(fills, instrument.lot_size)
-        trips += [trip._replace(symbol=instrument.symbol) for trip in closed]
-    return sorted(trips, key=lambda trip: trip.closed)
 
 
 def _figures(

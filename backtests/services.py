@@ -107,7 +107,8 @@ def record_comparison(*, spec: ComparisonSpec, by: User | None, now: datetime) -
     described = []
     for number in range(len(checked.plans)):
         plan = account_runs.put_together(checked, number)
-        bars = sum(int((bot.candles.times >= plan.begin_at.timestamp() * 1000).sum()) for bot in plan.bots)
+        begin = plan.begin_at.timestamp() * 1000
+        bars = sum(int((candles.times >= begin).sum()) for bot in plan.bots for candles in bot.candles)
         described.append(comparison_writers.Described(plan.name, str(plan.mode), bars))
     with transaction.atomic():
         return comparison_writers.add_comparison(spec=checked, described=described, source_hash=sources_hash(), by=by, now=now)

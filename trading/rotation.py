@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -119,6 +120,7 @@ def next_switches(rotation: Rotation, after: datetime, count: int) -> list[Switc
     return switches
 
 
+@lru_cache(maxsize=4096)
 def instant(zone: ZoneInfo, day: date, minute: int) -> datetime:
     """Answer when a clock on the wall first shows a time of day; a time that a change of the clock skips is that change.
 

@@ -1,7 +1,7 @@
 """What came of each trade: from flat to flat, or buy and sell of one gap of a grid; exact."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, NamedTuple, Protocol
@@ -131,6 +131,16 @@ def matched_pairs(fills: Iterable[FillLike]) -> list[RoundTrip]:
             if trip is not None:
                 trips.append(trip)
     return trips
+
+
+def closed_trips(fills: Sequence[FillLike], lot_sizes: Mapping[str, Decimal], *, is_grid: bool) -> list[RoundTrip]:
+    """Count the closed trades of every market, in the order in which they closed."""
+    trips: list[RoundTrip] = []
+    for symbol, lot_size in lot_sizes.items():
+        own = [fill for fill in fills if fill.symbol == symbol]
+        closed = matched_pairs(own) if is_grid else round_trips(own, lot_size)
+        trips += [trip._replace(symbol=symbol) for trip in closed]
+    return sorted(trips, key=lambda trip: trip.closed)
 
 
 def fee_in_quote(fill: FillLike) -> Decimal:

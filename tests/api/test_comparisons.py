@@ -98,7 +98,9 @@ def test_a_bad_comparison_is_refused_with_the_reason(
     [
         ({"strategy": "gridd"}, "Did you mean"),
         ({"symbols": ["NOPE/USDT"]}, "No 5m candles"),
-        ({"symbols": ["BTC/USDT", "ETH/USDT"]}, "only bots of one market"),
+        ({"exchanges": ["binance", "kraken"]}, "simulated on one exchange"),
+        ({"symbols": ["ETH/USDT", "ETH/USDT"]}, "its own candles"),
+        ({"symbols": []}, "trades 1 to 1 markets, not 0"),
         ({"percent": "1e400000"}, "percent"),
         ({"percent": "NaN"}, "percent"),
         ({"interval": "7m"}, "Unknown interval"),

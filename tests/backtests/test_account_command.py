@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,28 @@ def test_what_is_wrong_is_said(folder: Path, tmp_path: Path) -> None:
     bad.write_text('{"schema": 1, "name": "x", "bots": [{"key": "A"}], "colour": "red"}')
     with pytest.raises(CommandError, match="colour"):
         run(bad, folder=folder)
+
+
+def test_a_bot_of_several_markets_takes_part(folder: Path, tmp_path: Path) -> None:
+    other = folder / "binance" / "BTCUSDT"
+    other.mkdir()
+    shutil.copy(folder / "binance" / "ETHUSDT" / "5m.parquet", other)
+    asked = write(tmp_path / "plan.json")
+    content = json.loads(asked.read_text())
+    content["bots"][1] |= {"strategy": "hedge", "symbols": ["ETH/USDT", "BTC/USDT"], "params": {"bars_per_day": 288}}
+    asked.write_text(json.dumps(content))
+    more = ("--json", "--no-caps", "--filters", "BTC/USDT=0.01,0.00001,5", "--filters", "ETH/USDT=0.01,0.0001,5")
+
+    (report,) = json.loads(run(asked, folder=folder, more=more))
+
+    hedge = report["bots"][1]
+    assert (hedge["symbol"], len(hedge["held"].split())) == ("ETH/USDT, BTC/USDT", 2)
+    assert hedge["fills"] > 0
+
+    content["bots"][1]["exchanges"] = ["binance", "kraken"]
+    asked.write_text(json.dumps(content))
+    with pytest.raises(CommandError, match="simulated on one exchange: take the bot out"):
+        run(asked, folder=folder, more=more)
 
 
 def test_the_shipped_line_up_is_read_as_the_product_reads_it() -> None:

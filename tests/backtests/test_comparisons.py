@@ -92,7 +92,7 @@ def test_a_stored_plan_is_what_the_simulation_says(folder: Path, comparison: Pla
 def test_what_is_held_is_bought_once_at_the_first_open(folder: Path, comparison: PlanComparison) -> None:
     asked = account_runs.put_together(comparisons.spec_of(comparison), 0)
     result = simulate(asked)
-    candles = asked.bots[0].candles
+    (candles,) = asked.bots[0].candles
     first = int(np.searchsorted(candles.times, result.times[0]))
 
     held = account_runs.benchmark(asked, result.times)
@@ -110,7 +110,7 @@ def test_time_in_the_market_is_that_of_the_fills(comparison: PlanComparison) -> 
     owned, expected = Decimal(0), np.zeros(len(result.times), dtype=bool)
     for fill, following in zip(grid.fills, [*(fill.time for fill in grid.fills[1:]), int(result.times[-1]) + 1], strict=True):
         owned += fill.quantity - fill.fee if fill.side == "buy" else -fill.quantity
-        expected[(result.times > fill.time) & (result.times <= following)] = owned * grid.mark > 5
+        expected[(result.times > fill.time) & (result.times <= following)] = owned * grid.holdings[0].mark > 5
 
     # Fills inside a candle count from the next one on; the mark of the end stands for all.
     assert np.mean(result.is_in_market != expected) < 0.02

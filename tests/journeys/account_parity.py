@@ -169,8 +169,8 @@ def _bot(key: str, story: Story, cap: Decimal) -> AccountBot:
         definition=registry.definition(story.strategy),
         params=registry.make_params(story.strategy, story.params, story.interval),
         interval_ms=interval_milliseconds(story.interval),
-        instrument=instrument,
-        candles=Candles(BASE_MS, np.array(times, dtype=np.int64), np.array(values, dtype=np.float64)),
+        instruments=(instrument,),
+        candles=(Candles(BASE_MS, np.array(times, dtype=np.int64), np.array(values, dtype=np.float64)),),
         position_cap_percent=cap,
         anchor=story.anchor,
     )

@@ -36,6 +36,8 @@ END_AT = datetime.fromtimestamp((FIRST_OPEN + BARS * FIVE_MINUTES) / 1000, tz=UT
 FIVE = ("mean_reversion", "sasha_hybrid", "grid", "triple_ema", "ema_ribbon")
 PERCENTS = {name: Decimal(18) for name in FIVE}
 WIDE = Limits(order_value_max=Decimal(100_000), soft_loss_percent=Decimal("9.8"), hard_loss_percent=Decimal("9.9"))
+# Both caps bite: entries are refused, and books and account are shut.
+TIGHT = replace(WIDE, soft_loss_percent=Decimal("0.3"), hard_loss_percent=Decimal("0.3"), fall_percent=Decimal("0.5"))
 WEEK = """
 zone Europe/Berlin
 gaps idle
@@ -59,8 +61,8 @@ def bot(case: str, *, key: str = "", instrument: Instrument = ETH, candles: Cand
         definition=registry.definition(name),
         params=registry.make_params(name, params),
         interval_ms=FIVE_MINUTES,
-        instrument=instrument,
-        candles=market(instrument.symbol) if candles is None else candles,
+        instruments=(instrument,),
+        candles=(market(instrument.symbol) if candles is None else candles,),
         **values,
     )
 
@@ -100,7 +102,7 @@ def rotation(policy: str) -> AccountPlan:
 def story(result: AccountResult) -> list[Any]:
     """Tell everything that came of an account."""
     return [
-        *((one.key, one.fills, one.cash, one.quantity, one.net_flows, one.reasons, one.refusals) for one in result.bots),
+        *((one.key, one.fills, one.cash, one.holdings, one.net_flows, one.reasons, one.refusals) for one in result.bots),
         result.unallocated,
         result.worths.tolist(),
         result.switches,
@@ -119,9 +121,10 @@ def check_books(result: AccountResult) -> None:
             moved = fill.quantity - fill.fee if bought else -fill.quantity
             coins[fill.symbol] = coins.get(fill.symbol, ZERO) + moved
     assert cash == result.unallocated + sum((one.cash for one in result.bots), ZERO)
+    holdings = [held for one in result.bots for held in one.holdings]
     for symbol, quantity in coins.items():
-        assert quantity == sum((one.quantity for one in result.bots if one.symbol == symbol), ZERO)
-    assert min([result.unallocated, *(one.cash for one in result.bots), *(one.quantity for one in result.bots)]) >= ZERO
+        assert quantity == sum((held.quantity for held in holdings if held.symbol == symbol), ZERO)
+    assert min([result.unallocated, *(one.cash for one in result.bots), *(held.quantity for held in holdings)]) >= ZERO
     assert sum((one.profit for one in result.bots), ZERO) == result.final_equity - result.capital
     assert float(result.final_equity) == pytest.approx(result.worths[-1], rel=1e-12)
 
@@ -135,7 +138,7 @@ def test_a_bot_alone_trades_as_in_its_backtest(case: str) -> None:
     expected = run_backtest(
         definition=alone.definition,
         params=alone.params,
-        candles=alone.candles,
+        candles=alone.candles[0],
         interval_ms=FIVE_MINUTES,
         instrument=ETH,
         costs=COSTS,
@@ -272,7 +275,7 @@ def test_the_position_cap_of_a_book_is_kept() -> None:
     assert not result.bots[0].fills
 
 
-@pytest.mark.parametrize("make", [changing, lambda: rotation("transfer")])
+@pytest.mark.parametrize("make", [changing, lambda: rotation("transfer"), lambda: replace(changing(), limits=TIGHT)])
 def test_stopping_and_going_on_changes_nothing(make: Any) -> None:
     whole = simulate(make())
     simulation = AccountSimulation(make())
@@ -282,6 +285,25 @@ def test_stopping_and_going_on_changes_nothing(make: Any) -> None:
         simulation.run(moment)
 
     assert story(simulation.result()) == story(whole)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        changing,
+        lambda: rotation("carry"),
+        lambda: replace(changing(), limits=TIGHT),
+        lambda: replace(rotation("flatten"), limits=TIGHT),
+    ],
+)
+def test_what_is_settled_unasked_is_what_the_rules_would_say(make: Any) -> None:
+    swift, strict = AccountSimulation(make()), AccountSimulation(make())
+    strict.court.is_trusting = False
+    swift.run()
+    strict.run()
+
+    assert story(swift.result()) == story(strict.result())
+    assert swift.court.decisions > 100
 
 
 def test_the_future_cannot_change_the_past() -> None:
@@ -316,6 +338,9 @@ def test_the_future_cannot_change_the_past() -> None:
         ({"end_at": BEGIN_AT}, "end"),
         ({"bots": ()}, "at least one"),
         ({"bots": (bot("grid"), bot("grid"))}, "twice"),
+        ({"bots": (replace(bot("grid"), definition=registry.definition("arbitrage")),)}, "needs two exchanges"),
+        ({"bots": (replace(bot("grid"), instruments=(ETH, BTC)),)}, "its own candles"),
+        ({"bots": (replace(bot("grid"), instruments=(ETH, BTC), candles=(market("a"), market("b"))),)}, "1 to 1 markets"),
         ({"sharing": shares({"nobody": Decimal(1)})}, "no bot nobody"),
         ({"sharing": shares({"grid": Decimal("0.00001")})}, "steps"),
         ({"sharing": Shares(versions=())}, "order of time"),

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from trading.accounts.member import Member
 from trading.accounts.referee import Referee
+from trading.bars import Times
 from trading.desk.desk import Desk
 from trading.desk.dust import loss_floor
 from trading.ledger import ZERO, exactly
@@ -25,15 +26,15 @@ class Guard:
     members: Sequence[Member]
     starts: dict[int | None, DayStart] = field(default_factory=dict)
     latches: dict[int | None, str] = field(default_factory=dict)
-    # Entries in a row that gave no position, by book.
-    barren: dict[int, int] = field(default_factory=dict)
+    # Entries in a row that gave no position, by market of the bots in their order.
+    barren: Times = field(kw_only=True)
     stops: list[tuple[int, int | None]] = field(default_factory=list)
     # No dust of all books together is worth so much.
     dust_max: Decimal = field(init=False)
 
     def __post_init__(self) -> None:
         """Find out what dust may come to."""
-        self.dust_max = sum((member.instrument.min_notional for member in self.members), ZERO)
+        self.dust_max = sum((one.min_notional for member in self.members for one in member.instruments), ZERO)
 
     @exactly
     def open_day(self, at: int, unallocated: Decimal) -> None:
@@ -41,7 +42,7 @@ class Guard:
         worths = self._worths(at, unallocated)
         self.starts = {key: DayStart(worth, self._flows(key)) for key, worth in worths.items()}
         self.latches = {}
-        self.barren = {}
+        self.barren[:] = 0
 
     @exactly
     def moved(self, member: Member, moved: Decimal, at: int) -> None:
@@ -52,12 +53,9 @@ class Guard:
                 start, net_flows=member.net_flows, worth_before=member.worth(at), moved=moved
             )
 
-    def entered(self, member: Member, *, is_filled: bool) -> None:
-        """Count entries in a row that came to nothing."""
-        self.barren[member.number] = 0 if is_filled else self.barren.get(member.number, 0) + 1
-
     def room(self, referee: Referee, at: int) -> RiskRoom:
         """Lay out what the risk rules must know."""
+        markets = [(member, market) for member in self.members for market in range(len(member.instruments))]
         return RiskRoom(
             limits=self.limits,
             book_limits={},
@@ -66,20 +64,26 @@ class Guard:
             prices=referee.prices(at),
             closes=referee.closes(at),
             latches=self.latches,
-            barren={(member.number, referee.instrument_id(member)): self.barren.get(member.number, 0) for member in self.members},
+            barren={
+                (member.number, referee.instrument_id(member, market)): int(count)
+                for (member, market), count in zip(markets, self.barren, strict=True)
+            },
             sold_lately=referee.sold_lately(at) if self.limits.opposite_positions == REFUSE else frozenset(),
         )
 
     @exactly
-    def floors(self, at: int) -> dict[int | None, Decimal]:
-        """Answer the worth at which account and books may be beyond their hard cap, of those that are not shut yet."""
+    def floors(self, at: int, *, is_sure: bool = True) -> dict[int | None, Decimal]:
+        """Answer the worth at which account and books may be beyond their hard cap, of those that are not shut yet.
+
+        What is held by then may make it dust or not: unless the moment is sure, dust is not considered.
+        """
         found = {}
         for key in self.starts:
             if key in self.latches or None in self.latches:
                 continue
             standing = self._standing(key, ZERO)
             cap = standing.hard_cap
-            if ZERO < cap < self.dust_max:
+            if is_sure and ZERO < cap < self.dust_max:
                 cap = max(cap, self._dust_least(key, at))
             if cap > ZERO:
                 found[key] = standing.loss - cap
@@ -99,15 +103,29 @@ class Guard:
             self.stops.append((at, key))
         return beyond
 
+    @exactly
+    def soft_floor(self, key: int | None) -> Decimal:
+        """Answer the worth below which a book or the account may not plan to fall today."""
+        standing = self._standing(key, ZERO)
+        return standing.loss - standing.soft_cap
+
     def _standing(self, key: int | None, equity: Decimal) -> Standing:
         return Standing(limits=self.limits, start=self.starts[key], equity=equity, net_flows=self._flows(key), worst_open=ZERO)
 
     def _dust_least(self, key: int | None, at: int) -> Decimal:
         """Return a loss below which nothing could be saved: what is held is dust, and nothing is being bought."""
         members = [member for member in self.members if key in (None, member.number)]
-        if any(member.is_buying or member.is_sellable(at) for member in members):
+        if any(member.is_buying or member.sellable(at) for member in members):
             return ZERO
-        return sum((member.instrument.min_notional for member in members if member.quantity > ZERO), ZERO)
+        return sum(
+            (
+                instrument.min_notional
+                for member in members
+                for market, instrument in enumerate(member.instruments)
+                if member.quantity(market) > ZERO
+            ),
+            ZERO,
+        )
 
     def _worths(self, at: int, unallocated: Decimal) -> dict[int | None, Decimal]:
         books: dict[int | None, Decimal] = {member.number: member.worth(at) for member in self.members}
@@ -115,4 +133,4 @@ class Guard:
 
     def _flows(self, key: int | None) -> Decimal:
         # Nothing enters or leaves a simulated account; what moves inside it is a flow of its books.
-        return ZERO if key is None else next(member.net_flows for member in self.members if member.number == key)
+        return ZERO if key is None else self.members[key - 1].net_flows

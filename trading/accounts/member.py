@@ -1,30 +1,39 @@
-"""One bot of a simulated account: its market walked by the compiled loop, its purse in whole units."""
+"""One bot of a simulated account: its markets walked by the compiled loop, its purse in whole units."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from trading.accounts.plan import AccountBot, PlanImpossible
+from trading.accounts.plan import AccountBot
 from trading.bars import Floats, Times
 from trading.instruments import Instrument, amount
 from trading.kernels import asking
-from trading.kernels.backtest import Costs, Fill, Simulation, count_reasons, prepare_backtest, readable_fill
-from trading.kernels.runner import JOURNAL_MARGIN
+from trading.kernels.backtest import Fill, Simulation, count_reasons, readable_fill
+from trading.kernels.panel_backtest import PanelSimulation
+from trading.kernels.panel_world import PanelTape
+from trading.kernels.runner import JOURNAL_MARGIN, WALKED
 from trading.ledger import UNIT, ZERO
 from trading.strategy import BUY, CLOSE, NO_SLOT, DecisionKind, OrderKind, Reason, Record
 
-_FLOAT_UNIT: Final = 1e-8
+FLOAT_UNIT: Final = 1e-8
 # More lots than anybody owns: all of them.
 _ALL_LOTS: Final = 2**60
-_READ_OFTEN: Final = ("asked", "cursor", "cash", "cash_locked", "base_owned", "base_locked", "fill_count", "order_count")
+_READ_OFTEN: Final = (
+    "asked", "passes", "status", "cursor", "allocation", "cash", "cash_locked", "base_owned", "base_locked", "order_count",
+    "fill_count",
+)  # fmt: skip
+# Later than anything happens.
+NEVER: Final = 2**62
 
 Bytes = npt.NDArray[np.uint8]
+Cells = dict[str, Times]
 
 
 class Saved(NamedTuple):
@@ -33,16 +42,32 @@ class Saved(NamedTuple):
     content: tuple[Bytes, ...]
     fill_count: int
     cash: int
-    owned: int
+    owned: tuple[int, ...]
 
 
 @dataclass(slots=True, eq=False)
+class Walk:
+    """The market side of a bot: its worlds among those of all, and what others still see of them when they have gone ahead."""
+
+    simulation: Simulation | PanelSimulation
+    worlds: Record
+    shown: Record
+    # Per market, the last known close in ticks.
+    closes: Times
+    # What a walk changes, as bytes: the worlds first. Records are slow to copy whole.
+    content: tuple[Bytes, ...]
+    shown_content: Bytes
+    now: Cells
+    back: Cells
+
+
+@dataclass(eq=False)
 class Member:
-    """A bot with its market, its orders and its money; `number` is its book, and by it its rank."""
+    """A bot with its markets, its orders and its money; `number` is its book, and by it its rank."""
 
     number: int
     bot: AccountBot
-    simulation: Simulation
+    walked: Walk
     # Capital put in and not taken out again.
     net_flows: Decimal = ZERO
     # What a plan still moves: above zero into the book, below zero out of it.
@@ -54,240 +79,275 @@ class Member:
     sale_reasons: dict[int, str] = field(default_factory=dict)
     # Counts changes of orders and money that were made from outside a walk.
     changes: int = 0
-    # The same memory as bytes and as columns: records are slow to copy whole, and slow to read by attribute.
-    _content: tuple[Bytes, ...] = field(init=False)
-    _cells: dict[str, Times] = field(init=False)
-    # Less than this is dust, for figures.
-    sale_min: float = field(init=False)
+    # When it stopped: because it asks, or because the next bar meets its orders.
+    event: int = NEVER
+    is_asking: bool = False
 
     def __post_init__(self) -> None:
         """Look at the memory of the walk from outside; it stays in its place for good."""
-        tape = self.simulation.tape
-        changing: tuple[Record, ...] = (self.world, self.simulation.state, tape.book, tape.reasons, tape.denials)
-        self._content = tuple(one.view(np.uint8) for one in changing)
-        self._cells = {name: self.world[name] for name in _READ_OFTEN}
-        self.sale_min = max(float(self.instrument.min_notional), _FLOAT_UNIT)
+        self.simulation = self.walked.simulation
+        self.worlds = self.walked.worlds
+        self.instruments = self.bot.instruments
+        self._cells = self.walked.now
+        self._until = -1
+        self._stop = 0
+        # The marks of one moment: they are asked for again and again.
+        self._marked_at = -1
+        self._marks: list[Decimal] = []
+
+    @cached_property
+    def quote(self) -> str:
+        """Return what its markets are paid in."""
+        return self.bot.quote
 
     @property
-    def world(self) -> Record:
-        """Return the world of its market."""
-        return self.simulation.world
-
-    @property
-    def instrument(self) -> Instrument:
-        """Return its market."""
-        return self.bot.instrument
-
-    @property
-    def is_asking(self) -> bool:
-        """Say whether decisions wait for the coordinator."""
-        return self._cell("asked") > 0
-
-    @property
-    def asked_at(self) -> int:
-        """Answer the market time of the decisions that wait."""
-        return int(self.simulation.tape.times[self._cell("cursor")])
+    def asked(self) -> int:
+        """Count the decisions that wait for the coordinator."""
+        return int(self._cells["asked"][0])
 
     @property
     def cash(self) -> Decimal:
         """Return the cash that no order has reserved."""
-        return amount(self._cell("cash"))
+        return amount(int(self._cells["cash"][0]))
 
     @property
     def cash_reserved(self) -> Decimal:
         """Return the cash that orders have reserved."""
-        return amount(self._cell("cash_locked"))
+        return amount(int(self._cells["cash_locked"][0]))
 
-    @property
-    def quantity(self) -> Decimal:
-        """Return what it owns of the base asset."""
-        return amount(self._cell("base_owned"))
+    def quantity(self, market: int) -> Decimal:
+        """Return what it owns of the base asset of a market."""
+        return amount(int(self._cells["base_owned"][market]))
 
-    @property
-    def quantity_reserved(self) -> Decimal:
+    def quantity_reserved(self, market: int) -> Decimal:
         """Return what orders have reserved of it."""
-        return amount(self._cell("base_locked"))
+        return amount(int(self._cells["base_locked"][market]))
 
     @property
     def allocation(self) -> Decimal:
         """Return what its orders are sized by."""
-        return amount(int(self.world[0].allocation))
+        return amount(int(self._cells["allocation"][0]))
 
     @property
     def fill_count(self) -> int:
         """Count its fills."""
-        return self._cell("fill_count")
+        return int(self._cells["fill_count"][0])
 
     def walk(self, until: int) -> None:
-        """Walk all base bars that open before `until`, or to the first decision that needs leave."""
-        simulation = self.simulation
-        simulation.run(int(np.searchsorted(simulation.tape.times, until)))
+        """Walk all base bars that open before `until`, or to the first that needs leave or meets an order."""
+        times, cells = self.simulation.tape.times, self.walked.now
+        if until != self._until:
+            self._until, self._stop = until, int(np.searchsorted(times, until))
+        self.simulation.run(self._stop)
+        self.is_asking = bool(cells["asked"][0])
+        self.event = NEVER if cells["status"][0] == WALKED else int(times[cells["cursor"][0]])
+
+    def pass_on(self) -> None:
+        """Let it walk over the bar that meets its orders, and show the others what there was before."""
+        self.walked.shown_content[:] = self.walked.content[0]
+        self.walked.now["passes"][0] = 1
+
+    def look_back(self, *, is_back: bool) -> None:
+        """Have everybody read what was before it passed, or what is now."""
+        self._cells = self.walked.back if is_back else self.walked.now
 
     def save(self) -> Saved:
         """Copy what a walk changes."""
-        cash = self._cell("cash") + self._cell("cash_locked")
-        return Saved(tuple(one.copy() for one in self._content), self.fill_count, cash, self._cell("base_owned"))
+        cells = self.walked.now
+        cash = int(cells["cash"][0]) + int(cells["cash_locked"][0])
+        content = tuple(one.copy() for one in self.walked.content)
+        return Saved(content, int(cells["fill_count"][0]), cash, tuple(map(int, cells["base_owned"])))
 
     def restore(self, saved: Saved) -> None:
         """Go back to what was saved; fills and samples beyond it are written anew by the next walk."""
-        for mine, before in zip(self._content, saved.content, strict=True):
+        for mine, before in zip(self.walked.content, saved.content, strict=True):
             mine[:] = before
+        self.changes += 1
 
-    def mark(self, at: int) -> Decimal:
-        """Return the close of the last base bar that had closed at a market time."""
-        tape = self.simulation.tape
-        last = int(np.searchsorted(tape.times, at)) - 1
-        return self.instrument.price(int(tape.ticks[CLOSE, max(0, last)]))
+    def mark(self, market: int, at: int) -> Decimal:
+        """Return the close of the last base bar of a market that had closed at a market time."""
+        if at != self._marked_at:
+            last = max(0, int(np.searchsorted(self.simulation.tape.times, at)) - 1)
+            closes = self.walked.closes[:, last].tolist()
+            self._marks = [one.price(ticks) for one, ticks in zip(self.instruments, closes, strict=True)]
+            self._marked_at = at
+        return self._marks[market]
 
     def worth(self, at: int) -> Decimal:
-        """Return what the book is worth at the mark."""
-        return self.cash + self.cash_reserved + self.quantity * self.mark(at)
+        """Return what the book is worth at the marks."""
+        held = (self.quantity(market) * self.mark(market, at) for market in range(len(self.instruments)))
+        return self.cash + self.cash_reserved + sum(held, ZERO)
 
     def put_in(self, units: int) -> None:
         """Add units of quote to the book, or take them out."""
-        world = self.world[0]
-        world.cash += units
-        world.is_told = 0
+        self.walked.now["cash"][0] += units
+        self._is_moved()
         self.net_flows += amount(units)
-        self.changes += 1
 
     def size_by(self, capital: Decimal) -> None:
         """Have its next orders sized by so much."""
-        world = self.world[0]
-        world.allocation = int(max(capital, ZERO) // UNIT)
-        world.is_told = 0
-        self.changes += 1
+        self.walked.now["allocation"][0] = int(max(capital, ZERO) // UNIT)
+        self._is_moved()
 
-    def take_over(self, giver: Member, stop_ticks: int, value: Decimal) -> None:
-        """Take all that another book owns of the same market at its mark, and guard it by the same stop."""
-        mine, its = self.world[0], giver.world[0]
+    def take_over(self, giver: Member, its_market: int, stop_ticks: int, value: Decimal) -> None:
+        """Take all that another book owns of a market at its mark, and guard it by the same stop."""
+        market = self.market_of(giver.instruments[its_market])
+        assert market is not None
+        mine, its = self.worlds[market], giver.worlds[its_market]
         mine.base_owned += its.base_owned
         mine.cost += int(value // UNIT)
         its.base_owned = its.cost = 0
         giver.net_flows -= value
         self.net_flows += value
-        for world in (mine, its):
-            world.is_told = 0
-        giver.changes += 1
-        own = self.stop_ticks or stop_ticks
+        giver._is_moved()
+        self._is_moved()
+        own = self.stop_ticks(market) or stop_ticks
         if own > 0:
-            self._do(DecisionKind.MOVE_STOP, stop_ticks=own, reason=Reason.STOP_PROTECTIVE)
-        self.changes += 1
+            self._do(DecisionKind.MOVE_STOP, market, stop_ticks=own, reason=Reason.STOP_PROTECTIVE)
 
-    @property
-    def stop_ticks(self) -> int:
-        """Answer the price of its live stop, or zero."""
-        stops = [int(order["ticks"]) for order in self.orders() if order["kind"] == OrderKind.STOP]
+    def market_of(self, instrument: Instrument) -> int | None:
+        """Answer which of its markets this is, if it is one."""
+        return self.instruments.index(instrument) if instrument in self.instruments else None
+
+    def stop_ticks(self, market: int) -> int:
+        """Answer the price of its live stop in a market, or zero."""
+        stops = [int(order["ticks"]) for order in self.orders(market) if order["kind"] == OrderKind.STOP]
         return stops[0] if stops else 0
 
-    def orders(self) -> Record:
-        """Return its live orders."""
-        live: Record = self.world["orders"][0, : self._cell("order_count")]
+    def orders(self, market: int) -> Record:
+        """Return its live orders in a market."""
+        worlds = self.worlds if self._cells is self.walked.now else self.walked.shown
+        live: Record = worlds["orders"][market, : int(self._cells["order_count"][market])]
         return live
 
     def cancel(self, *, entries_only: bool) -> None:
         """Call off its buys, or all its orders."""
-        asking.call_off(self.world, int(entries_only))
+        asking.call_off(self.worlds, int(entries_only))
         self.changes += 1
 
     def sell_out(self, reason: str) -> None:
         """Call off everything and sell all whole lots at the open of the next base bar."""
         self.cancel(entries_only=False)
         first = self.fill_count
-        self._do(DecisionKind.EXIT, lots=_ALL_LOTS)
+        for market in range(len(self.instruments)):
+            self._do(DecisionKind.EXIT, market, lots=_ALL_LOTS)
         self.sale_reasons.update(dict.fromkeys(range(first, self.fill_count), reason))
 
     @property
     def is_buying(self) -> bool:
         """Say whether an order of it would buy."""
-        return bool((self.orders()["side"] == BUY).any())
+        return any((self.orders(market)["side"] == BUY).any() for market in range(len(self.instruments)))
 
-    def is_sellable(self, at: int) -> bool:
-        """Say whether the exchange would take what it owns; dust it would not."""
-        instrument = self.instrument
-        lots = instrument.lots_floor(self.quantity)
+    def is_sellable(self, market: int, at: int) -> bool:
+        """Say whether the exchange would take what it owns of a market; dust it would not."""
+        instrument = self.instruments[market]
+        lots = instrument.lots_floor(self.quantity(market))
         quantity = instrument.quantity(lots)
-        return lots > 0 and quantity >= instrument.min_quantity and quantity * self.mark(at) >= instrument.min_notional
+        return lots > 0 and quantity >= instrument.min_quantity and quantity * self.mark(market, at) >= instrument.min_notional
+
+    def sellable(self, at: int) -> list[int]:
+        """List its markets in which the exchange would take what it owns."""
+        return [market for market in range(len(self.instruments)) if self.is_sellable(market, at)]
 
     def size(self) -> None:
         """Size the decisions that wait, all of them before one is carried out."""
-        self._make_room()
-        asking.size_asked(self.world, self.simulation.tape)
+        self.make_room()
+        asking.size_asked(self.worlds, self.simulation.tape)
 
     def answered(self) -> None:
-        """Walk on: what waited has been carried out or refused."""
-        self.world[0].asked = 0
+        """Be free to walk on: what waited has been carried out or refused."""
+        self.walked.now["asked"][0] = 0
+        self.is_asking = False
         self.changes += 1
 
     def carry_out(self, k: int) -> int:
         """Carry out one of the sized decisions; answer why not, or NONE."""
         self.changes += 1
-        return int(asking.carry_out(self.world, self.simulation.tape, k))
+        return int(asking.carry_out(self.worlds, self.simulation.tape, k))
 
     def fills(self) -> tuple[Fill, ...]:
         """Return its fills as the exchange would report them."""
         journal = self.simulation.tape.journal[: self.fill_count]
-        return tuple(readable_fill(row, self.instrument) for row in journal)
+        return tuple(readable_fill(row, self.instruments[int(row["symbol"])]) for row in journal)
 
     def denials(self) -> dict[str, int]:
         """Count what was denied, by code: by sizing and market, and by the coordinator."""
         return dict(sorted((Counter(count_reasons(self.simulation.tape.denials)) + self.refusals).items()))
 
-    def closes_at(self, moments: Times) -> Floats:
-        """Return, for each moment, the close of the last base bar that had closed."""
-        tape = self.simulation.tape
-        last = np.maximum(np.searchsorted(tape.times, moments) - 1, 0)
-        closes: Floats = tape.ticks[CLOSE, last] * float(self.instrument.tick_size)
-        return closes
+    def closes_at(self, moments: Times) -> list[Floats]:
+        """Return, for each market and moment, the close of the last base bar that had closed."""
+        last = np.maximum(np.searchsorted(self.simulation.tape.times, moments) - 1, 0)
+        return [
+            ticks[last] * float(instrument.tick_size)
+            for ticks, instrument in zip(self.walked.closes, self.instruments, strict=True)
+        ]
 
-    def worth_at(self, moments: Times, closes: Floats, before: Saved) -> tuple[Floats, Floats]:
-        """Return what its coins, and what all of the book was worth at moments since `before`; samples, never money."""
-        cash, owned = before.cash, before.owned
-        journal = self.simulation.tape.journal[before.fill_count : self.fill_count]
+    def worth_at(self, moments: Times, closes: Floats, before: Saved) -> tuple[list[Floats], Floats]:
+        """Return what its coins, by market, and all of the book was worth at moments since `before`; samples, never money."""
+        journal = self.simulation.tape.journal[before.fill_count : int(self.walked.now["fill_count"][0])]
         if not len(journal):
-            held = owned * _FLOAT_UNIT * closes
-            return held, cash * _FLOAT_UNIT + held
+            held = [owned * FLOAT_UNIT * close for owned, close in zip(before.owned, closes, strict=True)]
+            return held, _added(before.cash * FLOAT_UNIT, held)
         done = np.searchsorted(journal["time"], moments)
-        cash_then = np.append(cash, journal["cash_after"])[done]
-        held_then = np.append(owned, journal["base_after"])[done] * _FLOAT_UNIT * closes
-        return held_then, cash_then * _FLOAT_UNIT + held_then
+        cash, coins = self._moved_by(journal)
+        held = []
+        for market, close in enumerate(closes):
+            own = coins if len(closes) == 1 else np.where(journal["symbol"] == market, coins, 0)
+            held.append((before.owned[market] + _summed(own))[done] * FLOAT_UNIT * close)
+        money: Floats = (before.cash + _summed(cash))[done].astype(np.float64) * FLOAT_UNIT
+        return held, _added(money, held)
 
-    def _cell(self, name: str) -> int:
-        return int(self._cells[name][0])
+    def _moved_by(self, journal: Record) -> tuple[Times, Times]:
+        """Answer the units of quote and of base that fills brought."""
+        worlds, market = self.worlds, journal["symbol"]
+        amounts = journal["lots"] * journal["ticks"] * worlds["quote_units_per_tick_lot"][market]
+        coins = journal["lots"] * worlds["units_per_lot"][market]
+        is_buy, fees = journal["side"] == BUY, journal["fee"]
+        return np.where(is_buy, -amounts, amounts - fees), np.where(is_buy, coins - fees, -coins)
 
-    def _do(self, kind: DecisionKind, *, lots: int = 0, stop_ticks: int = 0, reason: Reason = Reason.NONE) -> None:
-        self._make_room()
-        order = self.simulation.tape.sized[0]
-        order.kind, order.symbol, order.slot, order.side = int(kind), 0, NO_SLOT, -BUY
+    def _is_moved(self) -> None:
+        self.worlds[0].is_told = 0
+        self.changes += 1
+
+    def _do(self, kind: DecisionKind, market: int, *, lots: int = 0, stop_ticks: int = 0, reason: Reason = Reason.NONE) -> None:
+        self.make_room()
+        tape = self.simulation.tape
+        order = tape.sized[0]
+        order.kind, order.symbol, order.slot, order.side = int(kind), market, NO_SLOT, -BUY
         order.lots, order.limit_ticks, order.stop_ticks = lots, 0, stop_ticks
         order.reason, order.deny = int(reason), int(Reason.NONE)
-        asking.come_to_open(self.world, self.simulation.tape)
+        if isinstance(tape, PanelTape):
+            asking.come_to_opens(self.worlds, tape)
+        else:
+            asking.come_to_open(self.worlds, tape)
         self.carry_out(0)
 
-    def _make_room(self) -> None:
-        if self.fill_count + JOURNAL_MARGIN > len(self.simulation.tape.journal):
+    def make_room(self) -> None:
+        """Have room for all fills that decisions or a bar can bring."""
+        if self.fill_count + JOURNAL_MARGIN * len(self.instruments) > len(self.simulation.tape.journal):
             self.simulation.lengthen_journal()
 
 
-def join(number: int, bot: AccountBot, *, begin: int, end: int, costs: Costs) -> Member:
-    """Warm a bot up to its first bar after the beginning; it has no money yet."""
-    last = int(np.searchsorted(bot.candles.times, end))
-    candles = type(bot.candles)(bot.candles.interval_ms, bot.candles.times[:last], bot.candles.values[:, :last].copy())
-    simulation = prepare_backtest(
-        definition=bot.definition,
-        params=bot.params,
-        candles=candles,
-        interval_ms=bot.interval_ms,
-        instrument=bot.instrument,
-        costs=costs,
-        allocation=Decimal(1),
-        anchor=bot.anchor,
-        start=begin,
-    )
-    world = simulation.world[0]
-    needed = bot.definition.warmup_bars(bot.params)
-    if world.first_bar < needed:
-        raise PlanImpossible(f"{bot.key} needs {needed} candles before the beginning to warm up, not {int(world.first_bar)}")
-    world.allocation = world.cash = 0
-    world.asks = 1
-    return Member(number, bot, simulation)
+def _added(cash: Floats | float, held: list[Floats]) -> Floats:
+    """Add cash and coins up, market by market."""
+    worth = cash + held[0]
+    for one in held[1:]:
+        worth = worth + one
+    return worth
+
+
+def _summed(changes: Times) -> Times:
+    """Add changes up, with what there was before the first."""
+    return np.concatenate(([0], np.cumsum(changes)))
+
+
+def last_closes(simulation: Simulation | PanelSimulation) -> Times:
+    """Return, per market and base bar, the newest close in ticks; zero before the first."""
+    closes: Times = np.atleast_2d(simulation.tape.ticks[CLOSE])[:, : len(simulation.tape.times)]
+    last = np.maximum.accumulate(np.where(closes > 0, np.arange(closes.shape[1]), 0), axis=1)
+    return np.take_along_axis(closes, last, axis=1)
+
+
+def cells_of(worlds: Record) -> Cells:
+    """Look at worlds column by column: records are slow to read by attribute."""
+    return {name: worlds[name] for name in _READ_OFTEN}

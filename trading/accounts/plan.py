@@ -24,17 +24,28 @@ class PlanImpossible(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AccountBot:
-    """One bot: a strategy with its parameters on one market, and what its book may hold."""
+    """One bot: a strategy with its parameters on one market or several, and what its book may hold of each."""
 
     key: str
     definition: StrategyDefinition
     params: Record
     interval_ms: int
-    instrument: Instrument
-    candles: Candles
+    # In the order in which the strategy knows them, each with its base candles.
+    instruments: tuple[Instrument, ...]
+    candles: tuple[Candles, ...]
     position_cap_percent: Decimal = HUNDRED
     # Open of the first bar that the indicators see; the first whole bar of the candles if it is not said.
     anchor: int | None = None
+
+    @property
+    def base_ms(self) -> int:
+        """Return the length of its base candles."""
+        return self.candles[0].interval_ms
+
+    @property
+    def quote(self) -> str:
+        """Return what its markets are paid in."""
+        return self.instruments[0].quote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,22 +118,31 @@ def _check_bots(bots: tuple[AccountBot, ...]) -> None:
         raise PlanImpossible("A plan needs at least one bot")
     if len({bot.key for bot in bots}) < len(bots):
         raise PlanImpossible(f"A bot is named twice: {', '.join(bot.key for bot in bots)}")
-    if len({bot.instrument.quote for bot in bots}) > 1:
+    if len({instrument.quote for bot in bots for instrument in bot.instruments}) > 1:
         raise PlanImpossible("One account pays in one asset: the bots' markets have several")
-    if len({bot.candles.interval_ms for bot in bots}) > 1:
+    if len({candles.interval_ms for bot in bots for candles in bot.candles}) > 1:
         raise PlanImpossible("All bots must be matched on candles of one length")
     filters: dict[str, Instrument] = {}
     for bot in bots:
-        if filters.setdefault(bot.instrument.symbol, bot.instrument) != bot.instrument:
-            raise PlanImpossible(f"{bot.instrument.symbol} has other filters for {bot.key} than for another bot")
-        if bot.interval_ms % bot.candles.interval_ms:
-            raise PlanImpossible(f"{bot.key}: candles of {bot.candles.interval_ms} ms do not add up to its {bot.interval_ms} ms")
-        if bot.definition.symbols_least > 1:
-            raise PlanImpossible(
-                f"{bot.key}: {bot.definition.title} needs several markets; only bots of one market are simulated"
-            )
+        _check_markets(bot)
+        for instrument in bot.instruments:
+            if filters.setdefault(instrument.symbol, instrument) != instrument:
+                raise PlanImpossible(f"{instrument.symbol} has other filters for {bot.key} than for another bot")
+        if bot.interval_ms % bot.base_ms:
+            raise PlanImpossible(f"{bot.key}: candles of {bot.base_ms} ms do not add up to its {bot.interval_ms} ms")
         if not (bot.position_cap_percent.is_finite() and ZERO < bot.position_cap_percent <= HUNDRED):
             raise PlanImpossible(f"{bot.key}: a position cap is above 0 and at most 100 percent, not {bot.position_cap_percent}")
+
+
+def _check_markets(bot: AccountBot) -> None:
+    count, definition = len(bot.instruments), bot.definition
+    if definition.is_backtest_only:
+        raise PlanImpossible(f"{bot.key}: {definition.title} needs two exchanges, and one account is simulated on one")
+    if len(bot.candles) != count or len({instrument.symbol for instrument in bot.instruments}) < count:
+        raise PlanImpossible(f"{bot.key}: every market needs its own candles, once")
+    if not definition.symbols_least <= count <= definition.symbols_most:
+        least, most = definition.symbols_least, definition.symbols_most
+        raise PlanImpossible(f"{bot.key}: {definition.title} trades {least} to {most} markets, not {count}")
 
 
 def _check_shares(shares: Shares, known: set[str], begin_at: datetime) -> None:

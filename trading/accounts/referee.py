@@ -17,6 +17,7 @@ from trading.desk.refusals import Refusal
 from trading.desk.rows import LIMIT_MAKER, PLACE, STOP, STOP_LOSS
 from trading.desk.turns import turn_refusal
 from trading.handover import Stance
+from trading.instruments import Instrument as KnownInstrument
 from trading.ledger import ZERO, Pocket, exactly
 from trading.order_status import OPEN
 from trading.proposals import Proposal
@@ -44,18 +45,30 @@ class Referee:
         """Lay out what never changes: the account and its markets."""
         self._members = members
         self._quote = quote
-        self._instruments = {symbol: _instrument_row(pk, one) for pk, (symbol, one) in enumerate(_markets(members), start=1)}
+        self._instruments = {
+            symbol: _instrument_row(pk, one) for pk, (symbol, one) in enumerate(_markets(members).items(), start=1)
+        }
         self._granted: list[tuple[int, int]] = []
+        # The books with nothing in them: whose turn it is depends on nothing else.
+        self._nobodys = self._memory()
         # The rows of each book, with what they were made from.
         self._rows: dict[int, tuple[tuple[int, int], list[Order]]] = {}
 
-    def instrument_id(self, member: Member) -> int:
-        """Return the number of a member's market."""
-        return self._instruments[member.instrument.symbol].pk
+    def instrument_id(self, member: Member, market: int) -> int:
+        """Return the number of one of a member's markets."""
+        return self._instruments[member.instruments[market].symbol].pk
 
     @exactly
     def judge(
-        self, member: Member, proposal: Proposal, *, at: int, unallocated: Decimal, room: RiskRoom | None, stance: Stance | None
+        self,
+        member: Member,
+        market: int,
+        proposal: Proposal,
+        *,
+        at: int,
+        unallocated: Decimal,
+        room: RiskRoom | None,
+        stance: Stance | None,
     ) -> Verdict:
         """Say whether an entry or a resting order may live now."""
         desk = self.desk(at, unallocated=unallocated, room=room, stance=stance)
@@ -63,7 +76,7 @@ class Referee:
         intent = Intent(
             book_id=member.number,
             kind=kind,
-            instrument=self._instruments[member.instrument.symbol],
+            instrument=self._instruments[member.instruments[market].symbol],
             side=proposal.side,
             slot=proposal.slot,
             lots=proposal.lots,
@@ -76,33 +89,59 @@ class Referee:
         intent.limit_price = price_inside_rivals(desk, intent)
         refusal = entry_refusal(desk, intent)
         if refusal is None:
-            self._granted.append((at, member.number))
+            self.grant(member.number, at)
         return Verdict(refusal, intent.limit_price)
 
-    @exactly
-    def turn_of(self, member: Member, *, at: int, stance: Stance | None) -> Refusal | None:
-        """Say whose turn it is, to a member that wants to enter and has no money for it."""
-        return None if stance is None else turn_refusal(self.desk(at, unallocated=ZERO, room=None, stance=stance), member.number)
+    def grant(self, number: int, at: int, count: int = 1) -> None:
+        """Count entries and resting orders that a book was granted."""
+        self._granted += [(at, number)] * count
 
-    def desk(self, at: int, *, unallocated: Decimal, room: RiskRoom | None, stance: Stance | None) -> Desk:
-        """Open a desk on the account as it is now; what the rules do to it reaches nobody."""
-        market_at = moment(at)
-        memory = Memory(
+    def granted_since_a_minute(self, at: int) -> int:
+        """Count what all books were granted in the last minute."""
+        if self._granted:
+            self._granted = [(then, number) for then, number in self._granted if then > at - _MINUTE_MS]
+        return len(self._granted)
+
+    def granted(self) -> list[tuple[int, int]]:
+        """Return what was granted lately, to go back to it."""
+        return self._granted.copy()
+
+    def go_back(self, granted: list[tuple[int, int]]) -> None:
+        """Forget what was granted since."""
+        self._granted = granted.copy()
+
+    def turns(self, *, at: int, stance: Stance | None) -> dict[int, Refusal | None]:
+        """Say of every book whether it is refused because it is not its turn."""
+        if stance is None:
+            return {member.number: None for member in self._members}
+        self._nobodys.stance = stance
+        store = _Rows(self._nobodys, {})
+        desk = Desk(store, store.account, market_at=moment(at), now=moment(at))
+        return {member.number: turn_refusal(desk, member.number) for member in self._members}
+
+    def _memory(self) -> Memory:
+        return Memory(
             Account(pk=1, deploy=_DEPLOY, quote_asset=self._quote),
             books=[_book_row(member) for member in self._members],
             instruments=self._instruments.values(),
         )
+
+    def desk(self, at: int, *, unallocated: Decimal, room: RiskRoom | None, stance: Stance | None) -> Desk:
+        """Open a desk on the account as it is now; what the rules do to it reaches nobody."""
+        market_at = moment(at)
+        memory = self._memory()
         tables = memory.tables
         tables.pockets[Pocket(UNALLOCATED, None, self._quote)] = unallocated
         for member in self._members:
-            row = self._instruments[member.instrument.symbol]
-            memory.marks[row.pk] = member.mark(at)
             for asset, free, held in _balances(member):
                 tables.pockets[Pocket(AVAILABLE, member.number, asset)] = free
                 tables.pockets[Pocket(RESERVED, member.number, asset)] = held
-            tables.positions[member.number, row.pk] = Position(
-                book_id=member.number, instrument_id=row.pk, quantity=member.quantity
-            )
+            for market, instrument in enumerate(member.instruments):
+                row = self._instruments[instrument.symbol]
+                memory.marks[row.pk] = member.mark(market, at)
+                tables.positions[member.number, row.pk] = Position(
+                    book_id=member.number, instrument_id=row.pk, quantity=member.quantity(market)
+                )
             for order in self._orders(member, at):
                 tables.orders[order.pk] = order
                 tables.live.add(order.pk)
@@ -112,26 +151,35 @@ class Referee:
 
     def prices(self, at: int) -> dict[str, Decimal]:
         """Return the newest price of every asset in quote."""
-        return {self._quote: Decimal(1)} | {member.instrument.base: member.mark(at) for member in self._members}
+        return {self._quote: Decimal(1)} | {
+            instrument.base: member.mark(market, at) for member, market, instrument in _all_markets(self._members)
+        }
 
     def closes(self, at: int) -> dict[int, Decimal]:
         """Return the last close of every market."""
-        return {self.instrument_id(member): member.mark(at) for member in self._members}
+        return {self.instrument_id(member, market): member.mark(market, at) for member, market, _ in _all_markets(self._members)}
 
     def sold_lately(self, at: int) -> frozenset[tuple[int, int]]:
         """Return which books sold in which markets in the last minute."""
-        return frozenset((member.number, self.instrument_id(member)) for member in self._members if _has_sold(member, at))
+        return frozenset(
+            (member.number, self.instrument_id(member, market)) for member in self._members for market in _sold(member, at)
+        )
 
     def _entries_since(self, market_at: datetime) -> Mapping[int, int]:
-        self._granted = [(at, number) for at, number in self._granted if moment(at) > market_at]
+        self.granted_since_a_minute(milliseconds(market_at) + _MINUTE_MS)
         return Counter(number for _, number in self._granted)
 
     def _orders(self, member: Member, at: int) -> list[Order]:
-        made_from = (at, member.changes)
+        # Orders change by fills, and by what is done from outside.
+        made_from = (member.fill_count, member.changes)
         known = self._rows.get(member.number)
         if known is None or known[0] != made_from:
-            row = self._instruments[member.instrument.symbol]
-            known = made_from, [_order_row(member, row, order, moment(at)) for order in member.orders()]
+            rows = [
+                _order_row(member, market, self._instruments[instrument.symbol], order, moment(at))
+                for market, instrument in enumerate(member.instruments)
+                for order in member.orders(market)
+            ]
+            known = made_from, rows
             self._rows[member.number] = known
         return known[1]
 
@@ -154,19 +202,26 @@ def moment(at: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=at)
 
 
+def milliseconds(at: datetime) -> int:
+    """Count the milliseconds of UTC up to a moment, exactly."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MINUTE_MS: Final = MINUTE // timedelta(milliseconds=1)
 
 
-def _markets(members: Sequence[Member]) -> Iterator[tuple[str, Member]]:
-    seen: set[str] = set()
+def _all_markets(members: Sequence[Member]) -> Iterator[tuple[Member, int, KnownInstrument]]:
     for member in members:
-        if member.instrument.symbol not in seen:
-            seen.add(member.instrument.symbol)
-            yield member.instrument.symbol, member
+        for market, instrument in enumerate(member.instruments):
+            yield member, market, instrument
 
 
-def _instrument_row(pk: int, member: Member) -> Instrument:
-    known = member.instrument
+def _markets(members: Sequence[Member]) -> dict[str, KnownInstrument]:
+    return {instrument.symbol: instrument for _, _, instrument in _all_markets(members)}
+
+
+def _instrument_row(pk: int, known: KnownInstrument) -> Instrument:
     return Instrument(
         pk=pk,
         symbol=known.symbol,
@@ -193,14 +248,16 @@ def _book_row(member: Member) -> Book:
 
 
 def _balances(member: Member) -> Iterator[tuple[str, Decimal, Decimal]]:
-    yield member.instrument.quote, member.cash, member.cash_reserved
-    yield member.instrument.base, member.quantity - member.quantity_reserved, member.quantity_reserved
+    yield member.quote, member.cash, member.cash_reserved
+    for market, instrument in enumerate(member.instruments):
+        reserved = member.quantity_reserved(market)
+        yield instrument.base, member.quantity(market) - reserved, reserved
 
 
-def _order_row(member: Member, row: Instrument, order: Record, market_at: datetime) -> Order:
+def _order_row(member: Member, market: int, row: Instrument, order: Record, market_at: datetime) -> Order:
     is_stop = int(order["kind"]) == OrderKind.STOP
     side = "buy" if int(order["side"]) == BUY else "sell"
-    lots, price = int(order["lots"]), member.instrument.price(int(order["ticks"]))
+    lots, price = int(order["lots"]), member.instruments[market].price(int(order["ticks"]))
     number = member.number * _NUMBERS + int(order["id"])
     intent = Intent(
         book_id=member.number,
@@ -225,7 +282,7 @@ def _order_row(member: Member, row: Instrument, order: Record, market_at: dateti
         client_order_id=f"{_DEPLOY}-{number}",
         side=side,
         type=STOP_LOSS if is_stop else LIMIT_MAKER,
-        quantity=member.instrument.quantity(lots),
+        quantity=member.instruments[market].quantity(lots),
         price=None if is_stop else price,
         stop_price=price if is_stop else None,
         status=OPEN,
@@ -236,12 +293,12 @@ def _order_row(member: Member, row: Instrument, order: Record, market_at: dateti
     )
 
 
-def _has_sold(member: Member, at: int) -> bool:
+def _sold(member: Member, at: int) -> set[int]:
     journal = member.simulation.tape.journal[: member.fill_count]
-    since = at - int(MINUTE / timedelta(milliseconds=1))
+    found = set()
     for entry in journal[::-1]:
-        if int(entry["time"]) <= since:
-            return False
+        if int(entry["time"]) <= at - _MINUTE_MS:
+            break
         if int(entry["side"]) == SELL:
-            return True
-    return False
+            found.add(int(entry["symbol"]))
+    return found

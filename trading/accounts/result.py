@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +18,25 @@ from trading.ledger import ZERO
 from trading.round_trips import fee_in_quote
 
 
+class Holding(NamedTuple):
+    """What is left in one market, and the last close there."""
+
+    symbol: str
+    lot_size: Decimal
+    quantity: Decimal
+    mark: Decimal
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class BotResult:
     """What came of one bot: its fills, its purse, and what was refused."""
 
     key: str
     strategy: str
-    symbol: str
-    lot_size: Decimal
+    # A market each, in the order of the bot's markets.
+    holdings: tuple[Holding, ...]
     fills: tuple[Fill, ...]
     cash: Decimal
-    quantity: Decimal
-    mark: Decimal
     # Capital put in and not taken out again; holdings that were handed on count at their mark.
     net_flows: Decimal
     reasons: Mapping[str, int]
@@ -39,7 +47,7 @@ class BotResult:
     @property
     def equity(self) -> Decimal:
         """Value everything at the last mark."""
-        return self.cash + self.quantity * self.mark
+        return self.cash + sum((one.quantity * one.mark for one in self.holdings), ZERO)
 
     @property
     def profit(self) -> Decimal:

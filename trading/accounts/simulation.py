@@ -1,37 +1,38 @@
 """Simulate a whole account: compiled walks as far as nobody decides, the production rules wherever somebody does.
 
-All bots walk ahead until the next moment at which something is due. Where one of them wants something sooner, the others go
-back to where they stood and walk to that moment only, so that the coordinator sees all of them at one time.
+Each bot walks ahead to its next decision, to the next bar that meets one of its orders, or to the next moment at which
+something is due; whoever stands earliest goes first. Another's decision changes nothing of what a bot has walked, so it
+stays where it is. Between two such moments the caps of the day are looked at afterwards, on all closes at once: where one
+may have been met, the account goes back and takes that stretch again, looking before each decision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import numpy as np
 
+from trading.accounts.court import Court
 from trading.accounts.guard import Guard
-from trading.accounts.member import Member, Saved, join
+from trading.accounts.joining import join
+from trading.accounts.member import FLOAT_UNIT, Member, Saved
 from trading.accounts.plan import AccountPlan, Shares
 from trading.accounts.purse import Purse
-from trading.accounts.referee import Referee, moment
-from trading.accounts.result import AccountResult, BotResult
+from trading.accounts.referee import milliseconds, moment
+from trading.accounts.result import AccountResult, BotResult, Holding
 from trading.accounts.sharing import Sharing
 from trading.accounts.turns import TurnTaking
 from trading.bars import Floats
 from trading.instruments import units
 from trading.kernels.backtest import Fill, count_reasons
 from trading.metrics import DAY_MS
-from trading.proposals import Proposal, ProposalKind, arbitration_order
 from trading.risk import HARD_STOP
-from trading.strategy import BUY, REASONS, DecisionKind, Reason
 
 # Samples in floats find a breach of a cap a hair early; whether it is one is computed exactly.
 _HAIR: Final = 1.0 + 1e-9
-_ACTING: Final = frozenset((ProposalKind.ENTER, ProposalKind.EXIT, ProposalKind.PLACE))
 
 
 class AccountSimulation:
@@ -40,33 +41,43 @@ class AccountSimulation:
     def __init__(self, plan: AccountPlan) -> None:
         """Warm all bots up; nobody has any money yet."""
         self.plan = plan
-        self._base_ms = plan.bots[0].candles.interval_ms
+        self._base_ms = plan.bots[0].base_ms
         self._begin, self._end = milliseconds(plan.begin_at), milliseconds(plan.end_at)
         if self._begin % self._base_ms:
             raise ValueError(f"The beginning {plan.begin_at} does not open a base candle")
-        self.members = [
-            join(number, bot, begin=self._begin, end=self._end, costs=plan.costs) for number, bot in enumerate(plan.bots, start=1)
-        ]
-        self.guard = None if plan.limits is None else Guard(plan.limits, self.members)
+        self._times = np.arange(self._begin, self._end + 1, self._base_ms, dtype=np.int64)
+        self.members, self._table = join(plan, begin=self._begin, end=self._end, times=self._times)
+        self.guard = None if plan.limits is None else Guard(plan.limits, self.members, barren=self._table.barren)
         self.purse = Purse(units(plan.capital), self.members, self.guard)
-        self._referee = Referee(self.members, plan.bots[0].instrument.quote)
         self._scheme: Sharing | TurnTaking
         if isinstance(plan.sharing, Shares):
             self._scheme = Sharing(plan.sharing, self.members, self.purse)
         else:
             self._scheme = TurnTaking(plan.sharing, self.members, self.purse, interval_ms=self._base_ms)
+        self.court = Court(
+            members=self.members,
+            table=self._table,
+            purse=self.purse,
+            guard=self.guard,
+            scheme=self._scheme,
+            begin=self._begin,
+        )
         self._now = self._begin
         # When something is due: the scheme's next act, and the next day of the caps.
         self._due: int | None = self._begin
         self._day = self._begin
-        self._decisions = 0
-        self._times = np.arange(self._begin, self._end + 1, self._base_ms, dtype=np.int64)
-        self._closes = [member.closes_at(self._times) for member in self.members]
         # What the books are worth at these times, and what nobody has; the beginning belongs to nobody.
         self._worths = np.zeros((len(self.members) + 1, len(self._times)))
         self._worths[-1, 0] = float(plan.capital)
         self._invested = np.zeros(len(self._times))
         self._is_in_market = np.zeros(len(self._times), dtype=np.bool_)
+        # Where everybody stood before their last walk, while each step is looked at.
+        self._stood: dict[int, Saved] | None = None
+        # Each bot's markets among all.
+        ends = np.cumsum([len(member.instruments) for member in self.members])
+        self._rows = [slice(int(end) - len(member.instruments), int(end)) for end, member in zip(ends, self.members, strict=True)]
+        # Less than this is dust, for figures.
+        self._sale_mins = [[max(float(one.min_notional), FLOAT_UNIT) for one in member.instruments] for member in self.members]
 
     def run(self, until: datetime | None = None) -> None:
         """Walk to a moment, or to the end."""
@@ -78,6 +89,7 @@ class AccountSimulation:
 
     def result(self) -> AccountResult:
         """Answer what came of it so far."""
+        self.court.close()
         names = {member.number: member.bot.key for member in self.members}
         known = (self._now - self._begin) // self._base_ms + 1
         stops = () if self.guard is None else tuple(self.guard.stops)
@@ -95,19 +107,19 @@ class AccountSimulation:
             is_in_market=self._is_in_market[:known],
             switches=tuple(self._scheme.switches) if isinstance(self._scheme, TurnTaking) else (),
             hard_stops=tuple((moment(at), None if key is None else names[key]) for at, key in stops),
-            decisions=self._decisions,
+            decisions=self.court.decisions,
         )
 
     def _bot_result(self, member: Member, worths: Floats) -> BotResult:
         return BotResult(
             key=member.bot.key,
             strategy=member.bot.definition.name,
-            symbol=member.instrument.symbol,
-            lot_size=member.instrument.lot_size,
+            holdings=tuple(
+                Holding(one.symbol, one.lot_size, member.quantity(market), member.mark(market, self._now))
+                for market, one in enumerate(member.instruments)
+            ),
             fills=_with_sale_reasons(member),
             cash=member.cash + member.cash_reserved,
-            quantity=member.quantity,
-            mark=member.mark(self._now),
             net_flows=member.net_flows,
             reasons=count_reasons(member.simulation.tape.reasons),
             refusals=member.denials(),
@@ -130,43 +142,90 @@ class AccountSimulation:
             self._due = None if following is None else self._aligned(milliseconds(following))
 
     def _advance(self, horizon: int) -> None:
-        """Walk to the next moment at which somebody decides or a cap is met, but not beyond the horizon."""
-        saved = [member.save() for member in self.members]
-        for member in self.members:
-            member.walk(horizon)
-        at = min((member.asked_at for member in self.members if member.is_asking), default=horizon)
-        breach = self._sample(saved, at)
-        if breach is not None:
-            at = breach
-        if at < horizon or breach is not None:
-            for member, before in zip(self.members, saved, strict=True):
-                if breach is None and member.is_asking and member.asked_at == at:
-                    continue
-                member.restore(before)
-                member.walk(at)
-        self._now = at
-        if breach is not None:
-            self._stop_losses(at)
-        else:
-            self._arbitrate(at)
-
-    def _sample(self, saved: Sequence[Saved], at: int) -> int | None:
-        """Take what everybody is worth since now, up to a moment; answer when a cap may have been met, if one was."""
-        first, last = ((moment - self._begin) // self._base_ms + 1 for moment in (self._now, at))
-        if first >= last:
-            return None
-        moments = self._times[first:last]
-        self._invested[first:last] = 0.0
-        self._is_in_market[first:last] = False
-        for k, (member, before) in enumerate(zip(self.members, saved, strict=True)):
-            held, worth = member.worth_at(moments, self._closes[k][first:last], before)
-            self._worths[k, first:last] = worth
-            self._invested[first:last] += held
-            self._is_in_market[first:last] |= held >= member.sale_min
-        self._worths[-1, first:last] = float(self.purse.unallocated)
+        """Walk to the horizon; nothing is due before."""
+        self.court.refresh(self._now, horizon)
+        before = [member.save() for member in self.members]
         if self.guard is None:
-            return None
-        met = [self._first_below(key, float(floor) * _HAIR, first, last) for key, floor in self.guard.floors(self._now).items()]
+            self._leap(horizon)
+            self._sample(before, horizon)
+            self._now = horizon
+            return
+        kept = self.court.keep()
+        self._leap(horizon)
+        self._sample(before, horizon)
+        if self._first_breach(horizon, is_sure=False) is None:
+            self._now = horizon
+            return
+        self.court.go_back(kept)
+        for member, saved in zip(self.members, before, strict=True):
+            member.restore(saved)
+        self._go_step_by_step(horizon)
+
+    def _leap(self, horizon: int) -> None:
+        """Walk to the horizon from decision to decision."""
+        self._set_out(self.members, horizon)
+        while (at := min(member.event for member in self.members)) < horizon:
+            self._meet(at, horizon)
+
+    def _go_step_by_step(self, horizon: int) -> None:
+        """Walk to the horizon and look at the caps before each decision; where one is met, all go back to that moment."""
+        before = self._stood = {}
+        self._set_out(self.members, horizon)
+        while self._now < horizon:
+            at = min(horizon, *(member.event for member in self.members))
+            self._sample([before[member.number] for member in self.members], at)
+            breach = self._first_breach(at, is_sure=True)
+            self._now = at if breach is None else breach
+            if breach is not None:
+                for member in self.members:
+                    member.restore(before[member.number])
+                    member.walk(breach)
+                self._stop_losses(breach)
+                self.court.refresh(breach, horizon)
+                self._set_out(self.members, horizon)
+            elif at < horizon:
+                self._meet(at, horizon)
+        self._stood = None
+
+    def _set_out(self, members: Sequence[Member], horizon: int) -> None:
+        """Have members walk on, and remember where they stood as long as they may have to go back there."""
+        for member in members:
+            if self._stood is not None:
+                self._stood[member.number] = member.save()
+            member.walk(horizon)
+
+    def _meet(self, at: int, horizon: int) -> None:
+        """Settle what is asked at a moment, and have those concerned walk on.
+
+        Who stands before a bar that meets its orders walks into it first, for it may ask at its opening. If it does not,
+        the others still see it as it was before.
+        """
+        passing = [member for member in self.members if member.event == at and not member.is_asking]
+        for member in passing:
+            member.pass_on()
+        self._set_out(passing, horizon)
+        asking = [member for member in self.members if member.event == at and member.is_asking]
+        if not asking:
+            return
+        ahead = [member for member in passing if member not in asking]
+        self._look_back(ahead, is_back=True)
+        self.court.arbitrate(asking, at)
+        self._look_back(ahead, is_back=False)
+        for member in asking:
+            member.answered()
+        self._set_out(asking, horizon)
+
+    def _look_back(self, members: Sequence[Member], *, is_back: bool) -> None:
+        for member in members:
+            member.look_back(is_back=is_back)
+            self._table.is_shown[self._rows[member.number - 1]] = is_back
+
+    def _first_breach(self, at: int, *, is_sure: bool) -> int | None:
+        """Answer when a cap may have been met since now, if one was."""
+        assert self.guard is not None
+        first, last = self._between(at)
+        floors = self.guard.floors(self._now, is_sure=is_sure).items() if first < last else ()
+        met = [self._first_below(key, float(floor) * _HAIR, first, last) for key, floor in floors]
         return min((self._begin + index * self._base_ms for index in met if index is not None), default=None)
 
     def _first_below(self, key: int | None, floor: float, first: int, last: int) -> int | None:
@@ -174,81 +233,33 @@ class AccountSimulation:
         below = worths <= floor
         return first + int(np.argmax(below)) if below.any() else None
 
+    def _between(self, at: int) -> tuple[int, int]:
+        """Answer which of the account's times lie after now, up to a moment."""
+        return (self._now - self._begin) // self._base_ms + 1, (at - self._begin) // self._base_ms + 1
+
+    def _sample(self, before: Sequence[Saved], at: int) -> None:
+        """Take what everybody is worth since now, up to a moment."""
+        first, last = self._between(at)
+        if first >= last:
+            return
+        moments = self._times[first:last]
+        self._invested[first:last] = 0.0
+        self._is_in_market[first:last] = False
+        for k, (member, saved) in enumerate(zip(self.members, before, strict=True)):
+            closes = self._table.closes[self._rows[k], first:last]
+            held, self._worths[k, first:last] = member.worth_at(moments, closes, saved)
+            for one, sale_min in zip(held, self._sale_mins[k], strict=True):
+                self._invested[first:last] += one
+                self._is_in_market[first:last] |= one >= sale_min
+        self._worths[-1, first:last] = float(self.purse.unallocated)
+
     def _stop_losses(self, at: int) -> None:
         assert self.guard is not None
-        desk = self._referee.desk(at, unallocated=self.purse.unallocated, room=None, stance=self._scheme.stance)
+        desk = self.court.referee.desk(at, unallocated=self.purse.unallocated, room=None, stance=self._scheme.stance)
         beyond = self.guard.shut(at, desk, self.purse.unallocated)
         for member in self.members:
             if None in beyond or member.number in beyond:
                 member.sell_out(HARD_STOP)
-
-    def _arbitrate(self, at: int) -> None:
-        """Decide what waits: exits first, then by rank, each bot's own decisions in their order."""
-        asking = [member for member in self.members if member.is_asking]
-        proposals = []
-        for member in asking:
-            member.size()
-            proposals += self._proposals(member)
-        for proposal in arbitration_order(proposals):
-            self._decide(self.members[proposal.book_id - 1], proposal, at)
-        for member in asking:
-            member.answered()
-
-    def _proposals(self, member: Member) -> list[Proposal]:
-        tape, instrument = member.simulation.tape, member.instrument
-        found = []
-        for leg in range(int(member.world[0].asked)):
-            sized = tape.sized[leg]
-            kind = ProposalKind(DecisionKind(int(sized.kind)).name.lower())
-            limit, stop = int(sized.limit_ticks), int(sized.stop_ticks)
-            found.append(
-                Proposal(
-                    book_id=member.number,
-                    rank=member.number,
-                    leg=leg,
-                    instrument_id=self._referee.instrument_id(member),
-                    kind=kind,
-                    reason=REASONS[int(sized.reason)],
-                    side=("buy" if int(sized.side) == BUY else "sell") if kind in _ACTING else "",
-                    slot=int(sized.slot),
-                    lots=int(sized.lots),
-                    limit_price=instrument.price(limit) if limit > 0 else None,
-                    stop_price=instrument.price(stop) if stop > 0 else None,
-                    denial="" if int(sized.deny) == Reason.NONE else REASONS[int(sized.deny)],
-                )
-            )
-        return found
-
-    def _decide(self, member: Member, proposal: Proposal, at: int) -> None:
-        tape = member.simulation.tape
-        sized = tape.sized[proposal.leg]
-        tape.reasons[int(sized.reason)] += 1
-        if proposal.kind == ProposalKind.HOLD:
-            return
-        self._decisions += 1
-        if proposal.denial:
-            self._note_denial(member, proposal, at)
-            return
-        if proposal.kind in (ProposalKind.ENTER, ProposalKind.PLACE):
-            room = None if self.guard is None else self.guard.room(self._referee, at)
-            verdict = self._referee.judge(
-                member, proposal, at=at, unallocated=self.purse.unallocated, room=room, stance=self._scheme.stance
-            )
-            if verdict.refusal is not None:
-                member.refusals[verdict.refusal.code] += 1
-                return
-            if verdict.limit_price is not None:
-                sized.limit_ticks = member.instrument.ticks(verdict.limit_price)
-        deny = member.carry_out(proposal.leg)
-        if deny != Reason.NONE:
-            tape.denials[deny] += 1
-        if proposal.kind == ProposalKind.ENTER and self.guard is not None:
-            self.guard.entered(member, is_filled=deny != Reason.ORDER_EXPIRED)
-
-    def _note_denial(self, member: Member, proposal: Proposal, at: int) -> None:
-        # A book whose turn it is not has no money to size an entry by: the turn is the reason, not the size.
-        turn = self._referee.turn_of(member, at=at, stance=self._scheme.stance) if proposal.is_entry else None
-        member.refusals[proposal.denial if turn is None else turn.code] += 1
 
 
 def simulate(plan: AccountPlan) -> AccountResult:
@@ -256,11 +267,6 @@ def simulate(plan: AccountPlan) -> AccountResult:
     simulation = AccountSimulation(plan)
     simulation.run()
     return simulation.result()
-
-
-def milliseconds(at: datetime) -> int:
-    """Count the milliseconds of UTC up to a moment, exactly."""
-    return (at - moment(0)) // timedelta(milliseconds=1)
 
 
 def _with_sale_reasons(member: Member) -> tuple[Fill, ...]:

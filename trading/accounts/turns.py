@@ -34,7 +34,7 @@ class TurnTaking:
         self._turn: Turn | None = None
         self._hand_over: HandOver | None = None
         # The stops of books that leave, by market: their orders go before what they guard is handed on.
-        self._stop_ticks: dict[int, int] = {}
+        self._stop_ticks: dict[tuple[int, int], int] = {}
         self.switches: list[tuple[datetime, str]] = []
 
     @property
@@ -93,11 +93,15 @@ class TurnTaking:
 
     def _facts(self, number: int, passing: HandOver, at: int) -> BookFacts:
         member, heir = self._members[number], self._heir(passing)
-        orders = member.orders()
-        entries = sum(int(order["side"]) == BUY for order in orders)
-        is_sellable = member.is_sellable(at)
-        passes_on = is_sellable and heir is not None and heir.instrument == member.instrument
-        return BookFacts(entries=entries, exits=len(orders) - entries, sellable=int(is_sellable), can_be_handed_on=int(passes_on))
+        sides = [int(order["side"]) for market in range(len(member.instruments)) for order in member.orders(market)]
+        entries = sides.count(BUY)
+        sellable = member.sellable(at)
+        return BookFacts(
+            entries=entries,
+            exits=len(sides) - entries,
+            sellable=len(sellable),
+            can_be_handed_on=len(_handed_on(member, heir, sellable)),
+        )
 
     def _perform(self, action: Action, passing: HandOver, at: int) -> None:
         if action.act == Act.SETTLE:
@@ -108,15 +112,20 @@ class TurnTaking:
         if action.act == Act.CANCEL_ENTRIES:
             member.cancel(entries_only=True)
         elif action.act == Act.CANCEL_ALL:
-            self._stop_ticks[member.number] = member.stop_ticks
+            for market in range(len(member.instruments)):
+                self._stop_ticks[member.number, market] = member.stop_ticks(market)
             member.cancel(entries_only=False)
         elif action.act == Act.SELL:
             member.sell_out(HANDED_OVER)
         elif (heir := self._heir(passing)) is not None:
-            value = member.quantity * member.mark(at)
-            if self._purse.guard is not None:
-                self._purse.guard.moved(member, -value, at)
-            heir.take_over(member, self._stop_ticks.pop(member.number, 0), value)
+            for market in _handed_on(member, heir, member.sellable(at)):
+                self._hand_on(member, heir, market, at)
+
+    def _hand_on(self, member: Member, heir: Member, market: int, at: int) -> None:
+        value = member.quantity(market) * member.mark(market, at)
+        if self._purse.guard is not None:
+            self._purse.guard.moved(member, -value, at)
+        heir.take_over(member, market, self._stop_ticks.pop((member.number, market), 0), value)
 
     def _heir(self, passing: HandOver) -> Member | None:
         return self._members[next(iter(passing.incoming))] if len(passing.incoming) == 1 else None
@@ -137,3 +146,8 @@ class TurnTaking:
         self._purse.move(member, wanted, at)
         sized = max(ZERO, member.worth(at))
         member.size_by(sized if sized_by is None else min(sized, sized_by))
+
+
+def _handed_on(member: Member, heir: Member | None, sellable: list[int]) -> list[int]:
+    """List which of the markets that a book could sell its heir trades too."""
+    return [] if heir is None else [market for market in sellable if heir.market_of(member.instruments[market]) is not None]

@@ -1,27 +1,40 @@
-"""What a coordinator does to a market whose decisions wait for it: carry out one, call off orders, sell out."""
+"""What a coordinator does to markets whose decisions wait for it: carry out one, call off orders, sell out.
+
+The worlds are those of one bot: one, or as many as it trades, of which the first keeps the clock and the purse.
+"""
+
+from typing import Any
 
 from trading.compilation import compiled
 from trading.kernels.matching import execute
+from trading.kernels.panel_world import PanelTape, give_back, lend
 from trading.kernels.world import Tape, remove_order
 from trading.sizing import size_decisions
-from trading.strategy import BUY, Record
+from trading.strategy import BUY, OPEN, Reason, Record
 
 
 @compiled
-def size_asked(world: Record, tape: Tape) -> int:
+def size_asked(worlds: Record, tape: Any) -> int:
     """Size the decisions that wait, by the book as the strategy saw it; answer how many there are."""
-    w = world[0]
+    w = worlds[0]
     # Sizing reserves in the book, so that it has to be told anew even if nothing comes of it.
     w.is_told = 0
     return size_decisions(tape.decisions, w.asked, tape.book, tape.numbers, tape.sized)
 
 
 @compiled
-def carry_out(world: Record, tape: Tape, k: int) -> int:
+def carry_out(worlds: Record, tape: Any, k: int) -> int:
     """Carry out one sized decision at the price of now; answer why not, or NONE."""
-    w = world[0]
-    w.is_told = 0
-    return execute(w, tape.journal, tape.sized[k])
+    order, clock = tape.sized[k], worlds[0]
+    clock.is_told = 0
+    w = worlds[order.symbol]
+    if len(worlds) > 1 and clock.opened == 1 and w.bar_time != tape.times[clock.cursor]:
+        # A market whose candle is missing has no price to trade at.
+        return int(Reason.DATA_GAP.value)
+    lend(worlds, order.symbol)
+    deny = execute(w, tape.journal, order)
+    give_back(worlds, order.symbol)
+    return int(deny)
 
 
 @compiled
@@ -30,18 +43,38 @@ def come_to_open(world: Record, tape: Tape) -> None:
     w = world[0]
     if w.opened == 0 and w.cursor < len(tape.times):
         b = w.cursor
-        w.bar_time = tape.times[b]
-        w.time_now = w.bar_time
-        w.tick_now = tape.ticks[0, b]
-        w.depth_lots = (tape.volume_lots[b] * w.participation_ppm) // 1_000_000
-        w.budget_lots = w.depth_lots
+        _come_to(w, tape.times[b], tape.ticks[OPEN, b], tape.volume_lots[b])
 
 
 @compiled
-def call_off(world: Record, entries_only: int) -> None:
-    """Take orders off the market: those that buy, or all."""
-    w = world[0]
-    w.is_told = 0
-    for k in range(w.order_count - 1, -1, -1):
-        if entries_only == 0 or w.orders[k].side == BUY:
-            remove_order(w, k)
+def come_to_opens(worlds: Record, tape: PanelTape) -> None:
+    """Do so on several markets; one that has no candle there keeps its last price."""
+    b = worlds[0].cursor
+    if worlds[0].opened == 1 or b == len(tape.times):
+        return
+    for symbol in range(len(worlds)):
+        w = worlds[symbol]
+        opened = tape.ticks[OPEN, symbol, b]
+        _come_to(w, tape.times[b], opened if opened > 0 else w.tick_now, tape.volume_lots[symbol, b])
+
+
+@compiled
+def _come_to(w: Any, at: int, tick: int, volume_lots: int) -> None:
+    w.bar_time = at
+    w.time_now = at
+    w.tick_now = tick
+    w.depth_lots = (volume_lots * w.participation_ppm) // 1_000_000
+    w.budget_lots = w.depth_lots
+
+
+@compiled
+def call_off(worlds: Record, entries_only: int) -> None:
+    """Take orders off the markets: those that buy, or all."""
+    worlds[0].is_told = 0
+    for symbol in range(len(worlds)):
+        w = worlds[symbol]
+        lend(worlds, symbol)
+        for k in range(w.order_count - 1, -1, -1):
+            if entries_only == 0 or w.orders[k].side == BUY:
+                remove_order(w, k)
+        give_back(worlds, symbol)

@@ -112,9 +112,7 @@ class Simulation:
 
     def lengthen_journal(self) -> None:
         """Make room for twice as many fills."""
-        longer = np.zeros(2 * len(self.tape.journal), dtype=JOURNAL_DTYPE)
-        longer[: len(self.tape.journal)] = self.tape.journal
-        self.tape = self.tape._replace(journal=longer)
+        self.tape = self.tape._replace(journal=longer_journal(self.tape.journal))
 
     def result(self) -> BacktestResult:
         """Answer what came of it so far."""
@@ -302,6 +300,13 @@ def new_world(instrument: Instrument, costs: Costs, allocation: Decimal, first_b
     w.next_id = 1
     equip(world, costs.frictions, int(w.taker_ppm), int(w.maker_ppm))
     return world
+
+
+def longer_journal(journal: Record) -> Record:
+    """Copy a journal into one with room for twice as many fills."""
+    longer = np.zeros(2 * len(journal), dtype=JOURNAL_DTYPE)
+    longer[: len(journal)] = journal
+    return longer
 
 
 def readable_fill(row: Record, instrument: Instrument, *, in_quote: bool = False) -> Fill:

@@ -21,6 +21,7 @@ from trading.kernels.backtest import (
     find_closes,
     find_first_bar,
     from_anchor,
+    longer_journal,
     new_world,
     readable_fill,
     whole_candles,
@@ -96,9 +97,11 @@ class PanelSimulation:
         run = self.definition.run_panel or partial(_step_by_step, self.definition)
         end = len(self.tape.times) if until is None else min(until, len(self.tape.times))
         while run(self.worlds, self.tape, self.state, self.params, end) == JOURNAL_FULL:
-            longer = np.zeros(2 * len(self.tape.journal), dtype=JOURNAL_DTYPE)
-            longer[: len(self.tape.journal)] = self.tape.journal
-            self.tape = self.tape._replace(journal=longer)
+            self.lengthen_journal()
+
+    def lengthen_journal(self) -> None:
+        """Make room for twice as many fills."""
+        self.tape = self.tape._replace(journal=longer_journal(self.tape.journal))
 
     def result(self) -> PanelResult:
         """Answer what came of it so far."""

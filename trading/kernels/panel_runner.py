@@ -12,7 +12,7 @@ from trading.compilation import compiled, spliced
 from trading.kernels.matching import AT_OPEN, continue_rest, execute, has_told, match_move, walk_candle, walk_detail
 from trading.kernels.panel_world import PanelTape, give_back, lend, sort_fills
 from trading.kernels.roughness import BEGIN, DETAIL_TIME, END, MEAN, SIGMA, meet_day
-from trading.kernels.runner import HOLD, JOURNAL_FULL, JOURNAL_MARGIN, WALKED
+from trading.kernels.runner import ASKED, HOLD, JOURNAL_FULL, JOURNAL_MARGIN, MEETING, WALKED
 from trading.kernels.world import learn_levels, stop_ticks
 from trading.sizing import size_decisions
 from trading.strategy import BUY, CLOSE, HIGH, LOW, OPEN, Reason, Record
@@ -22,12 +22,20 @@ from trading.strategy import BUY, CLOSE, HIGH, LOW, OPEN, Reason, Record
 def advance(worlds: Record, tape: PanelTape, until: int) -> bool:
     """Walk base bars up to `until`; true when the strategy must step at the bar `worlds[0].bar`."""
     clock = worlds[0]
+    if clock.asked > 0:
+        clock.status = ASKED
+        return False
     if clock.opened == 1:
         _walk_bars(worlds, tape)
     while clock.cursor < until:
         if clock.fill_count + JOURNAL_MARGIN * len(worlds) > len(tape.journal):
             clock.status = JOURNAL_FULL
             return False
+        if clock.asks == 1:
+            if clock.passes == 0 and _meets_orders(worlds, tape):
+                clock.status = MEETING
+                return False
+            clock.passes = 0
         _open_bars(worlds, tape)
         if tape.closes[clock.cursor] >= clock.first_bar:
             clock.bar = tape.closes[clock.cursor]
@@ -40,8 +48,13 @@ def advance(worlds: Record, tape: PanelTape, until: int) -> bool:
 
 @spliced
 def answer(worlds: Record, tape: PanelTape, count: int) -> None:
-    """Carry out the decisions of the step, in their order, at the open of the bar."""
-    _carry_out(worlds, tape, count)
+    """Carry out the decisions of the step, in their order, at the open of the bar; or leave them to a coordinator."""
+    if worlds[0].asks == 0:
+        _carry_out(worlds, tape, count)
+    elif count == 1 and tape.decisions[0].kind == HOLD:
+        tape.reasons[tape.decisions[0].reason] += 1
+    else:
+        worlds[0].asked = count
 
 
 @compiled
@@ -129,6 +142,16 @@ def _walk_bars(worlds: Record, tape: PanelTape) -> None:
     sort_fills(tape.journal, told, worlds[0].fill_count)
     worlds[0].opened = 0
     worlds[0].cursor += 1
+
+
+@compiled
+def _meets_orders(worlds: Record, tape: PanelTape) -> bool:
+    b = worlds[0].cursor
+    for symbol in range(len(worlds)):
+        low = tape.ticks[LOW, symbol, b]
+        if low > 0 and _may_meet(worlds[symbol], low, tape.ticks[HIGH, symbol, b]):
+            return True
+    return False
 
 
 @compiled

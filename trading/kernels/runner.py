@@ -17,6 +17,7 @@ HOLD: Final = DecisionKind.HOLD.value
 WALKED: Final = 0
 JOURNAL_FULL: Final = 1
 ASKED: Final = 2
+MEETING: Final = 3
 # More fills than one base bar can bring.
 JOURNAL_MARGIN: Final = 1024
 
@@ -34,6 +35,11 @@ def advance(world: Record, tape: Tape, until: int) -> bool:
         if w.fill_count + JOURNAL_MARGIN > len(tape.journal):
             w.status = JOURNAL_FULL
             return False
+        if w.asks == 1:
+            if w.passes == 0 and _may_meet(w, tape.ticks[2, w.cursor], tape.ticks[1, w.cursor]):
+                w.status = MEETING
+                return False
+            w.passes = 0
         _open_bar(w, tape)
         if tape.closes[w.cursor] >= w.first_bar:
             w.bar = tape.closes[w.cursor]

@@ -80,9 +80,11 @@ WORLD_DTYPE: Final = record_dtype(
         ("levels_known", "i8"),
         ("fall_ticks", "i8"),
         ("rise_ticks", "i8"),
-        # Whether decisions are left to a coordinator instead of carried out, and how many wait for it now.
+        # Whether decisions are left to a coordinator instead of carried out, and how many wait for it now. Such a market
+        # also stops before a bar that meets its orders, until it is let pass.
         ("asks", "i8"),
         ("asked", "i8"),
+        ("passes", "i8"),
         # Bars in which a falling and a rising price both met an order, and those whose details told which came first.
         ("ambiguous", "i8"),
         ("resolved", "i8"),

@@ -1,0 +1,265 @@
+"""Where the decisions of bots are settled: what stays clear of every limit in compiled code, the rest by the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from trading.accounts.guard import Guard
+from trading.accounts.member import Member
+from trading.accounts.purse import Purse
+from trading.accounts.referee import Referee
+from trading.accounts.sharing import Sharing
+from trading.accounts.turns import TurnTaking
+from trading.desk.plain import Book, Instrument
+from trading.desk.refusals import Refusal
+from trading.handover import Stance
+from trading.kernels.settling import AWAY, OPEN_TURN, UNKNOWN, Table, count_barren, settle, settle_asked
+from trading.ledger import UNIT, ZERO
+from trading.proposals import Proposal, ProposalKind, arbitration_order
+from trading.risk import HUNDREDTH, REFUSE, Limits
+from trading.strategy import BUY, REASONS, DecisionKind, Reason, Record
+
+_KINDS: Final = {int(kind): ProposalKind(kind.name.lower()) for kind in DecisionKind}
+_ACTING: Final = frozenset((ProposalKind.ENTER, ProposalKind.EXIT, ProposalKind.PLACE))
+_ENTERING: Final = frozenset((ProposalKind.ENTER, ProposalKind.PLACE))
+# What the rows of a simulated account say where nobody has set anything else.
+_ORDERS_MAX: Final = Instrument.order_count_max
+_RATE_MAX: Final = Book.orders_per_minute
+# More than any order can be.
+_NO_LIMIT: Final = 2**62
+
+
+class Kept(NamedTuple):
+    """What decisions change beside the bots' own memory."""
+
+    books: Record
+    terms: Record
+    barren: np.ndarray[tuple[int], np.dtype[np.int64]]
+    granted: list[tuple[int, int]]
+    refusals: list[dict[str, int]]
+
+
+class Court:
+    """Settles what bots ask for at one market time: exits first, then by rank, each bot's own decisions in their order."""
+
+    def __init__(
+        self,
+        *,
+        members: Sequence[Member],
+        table: Table,
+        purse: Purse,
+        guard: Guard | None,
+        scheme: Sharing | TurnTaking,
+        begin: int,
+    ) -> None:
+        """Meet the account; `is_trusting` may be taken away, and then every entry goes before the rules."""
+        self.referee = Referee(members, members[0].quote)
+        self.is_trusting = True
+        self._members = members
+        self._table = table
+        self._purse = purse
+        self._guard = guard
+        self._scheme = scheme
+        self._begin = begin
+        self._base_ms = members[0].bot.base_ms
+        self._away = [""] * len(members)
+        # Column by column: records are slow to read and write by attribute.
+        self._books = {name: table.books[name] for name in table.books.dtype.names or ()}
+        self._terms = {name: table.terms[name] for name in table.terms.dtype.names or ()}
+        self._terms["rate_max"][0] = _RATE_MAX
+        if guard is not None:
+            self._set_limits(guard.limits)
+
+    @property
+    def decisions(self) -> int:
+        """Count the decisions so far."""
+        return int(self._terms["decisions"][0])
+
+    def refresh(self, now: int, until: int) -> None:
+        """Work out what holds for every decision after now and before `until`: turns, caps, floors."""
+        self._count_turned_away()
+        books, terms, guard = self._books, self._terms, self._guard
+        # The very moment at which the account passed on is nobody's: there the rules are asked.
+        terms["known_after"][0] = -1 if self._stance is None else self._index(now)
+        # Where the market has no room for another order, each goes before the rules.
+        terms["orders_max"][0] = _ORDERS_MAX if self.is_trusting else 0
+        terms["unallocated"][0] = float(self._purse.unallocated)
+        turns = self._turns(now, until)
+        for k, member in enumerate(self._members):
+            books["turn"][k], self._away[k] = turns[k]
+            books["leaving"][k] = -int(min(member.pending, ZERO) // UNIT)
+            books["position_cap"][k] = float(member.allocation * member.bot.position_cap_percent * HUNDREDTH)
+        if guard is not None:
+            self._refresh_limits(guard)
+
+    def _refresh_limits(self, guard: Guard) -> None:
+        books, terms = self._books, self._terms
+        for k, member in enumerate(self._members):
+            books["is_latched"][k] = member.number in guard.latches
+            books["floor"][k] = float(guard.soft_floor(member.number))
+        terms["is_latched"][0] = None in guard.latches
+        terms["floor"][0] = float(guard.soft_floor(None))
+
+    def _set_limits(self, limits: Limits) -> None:
+        terms = self._terms
+        terms["is_limited"][0] = 1
+        terms["is_strict"][0] = limits.opposite_positions == REFUSE
+        terms["value_max"][0] = min(_NO_LIMIT, int(limits.order_value_max // UNIT))
+        terms["repeats_max"][0] = limits.repeats_max
+        terms["rate_max"][0] = min(_RATE_MAX, limits.orders_per_minute)
+        terms["collar"][0] = float(limits.collar_percent * HUNDREDTH)
+        terms["fall"][0] = float(limits.fall_percent * HUNDREDTH)
+
+    def keep(self) -> Kept:
+        """Copy what decisions change, to go back to it."""
+        table = self._table
+        refusals = [dict(member.refusals) for member in self._members]
+        return Kept(table.books.copy(), table.terms.copy(), table.barren.copy(), self.referee.granted(), refusals)
+
+    def go_back(self, kept: Kept) -> None:
+        """Undo what was decided since."""
+        table = self._table
+        table.books[:], table.terms[:], table.barren[:] = kept.books, kept.terms, kept.barren
+        self.referee.go_back(kept.granted)
+        for member, refusals in zip(self._members, kept.refusals, strict=True):
+            member.refusals.clear()
+            member.refusals.update(refusals)
+
+    def arbitrate(self, asking: Sequence[Member], at: int) -> None:
+        """Settle all decisions that wait."""
+        self._terms["granted"][0] = self.referee.granted_since_a_minute(at)
+        if len(asking) == 1:
+            (alone,) = asking
+            alone.make_room()
+            stopped = settle_asked(self._table, alone.worlds, alone.simulation.tape, alone.number - 1, self._index(at))
+            self._go_on(alone, stopped, alone.asked, at)
+            return
+        for member in asking:
+            member.size()
+        for member, first, last in self._stretches(asking):
+            stopped = settle(self._table, member.worlds, member.simulation.tape, member.number - 1, self._index(at), first, last)
+            self._go_on(member, stopped, last, at)
+
+    def close(self) -> None:
+        """Write down what is counted elsewhere."""
+        self._count_turned_away()
+
+    def _index(self, at: int) -> int:
+        return (at - self._begin) // self._base_ms
+
+    @property
+    def _stance(self) -> Stance | None:
+        return self._scheme.stance
+
+    def _turns(self, now: int, until: int) -> list[tuple[int, str]]:
+        """Ask the rules about everybody's turn at both ends; in between nothing that they look at changes."""
+        if not self.is_trusting:
+            return [(UNKNOWN, "")] * len(self._members)
+        if self._stance is None:
+            return [(OPEN_TURN, "")] * len(self._members)
+        first, last = (self.referee.turns(at=at, stance=self._stance) for at in (now + 1, until - 1))
+        return [_turn(first[member.number], last[member.number]) for member in self._members]
+
+    def _count_turned_away(self) -> None:
+        counts = self._books["turned_away"]
+        for k in map(int, np.flatnonzero(counts)):
+            self._members[k].refusals[self._away[k]] += int(counts[k])
+        counts[:] = 0
+
+    def _stretches(self, asking: Sequence[Member]) -> Iterator[tuple[Member, int, int]]:
+        """Put the decisions of several bots into their order; of one bot those that follow each other stay together."""
+        proposals = [self._proposal(member, leg) for member in asking for leg in range(member.asked)]
+        member, first, last = None, 0, 0
+        for proposal in arbitration_order(proposals):
+            if member is not None and (proposal.book_id, proposal.leg) == (member.number, last):
+                last += 1
+                continue
+            if member is not None:
+                yield member, first, last
+            member, first, last = self._members[proposal.book_id - 1], proposal.leg, proposal.leg + 1
+        if member is not None:
+            yield member, first, last
+
+    def _go_on(self, member: Member, first: int, last: int, at: int) -> None:
+        """Go on with the decision at which compiled code stopped."""
+        book, now = member.number - 1, self._index(at)
+        self._note_granted(member, at)
+        while first < last:
+            self._decide(member, first, at)
+            first = settle(self._table, member.worlds, member.simulation.tape, book, now, first + 1, last)
+            self._note_granted(member, at)
+
+    def _note_granted(self, member: Member, at: int) -> None:
+        member.changes += 1
+        granted = self._books["granted"]
+        if granted[member.number - 1]:
+            self.referee.grant(member.number, at, int(granted[member.number - 1]))
+            granted[member.number - 1] = 0
+
+    def _proposal(self, member: Member, leg: int) -> Proposal:
+        # In the order of the record's fields.
+        number, market, slot, side, lots, limit, stop, reason, deny = member.simulation.tape.sized[leg].item()
+        instrument, kind = member.instruments[market], _KINDS[number]
+        return Proposal(
+            book_id=member.number,
+            rank=member.number,
+            leg=leg,
+            instrument_id=self.referee.instrument_id(member, market),
+            kind=kind,
+            reason=REASONS[reason],
+            side=("buy" if side == BUY else "sell") if kind in _ACTING else "",
+            slot=slot,
+            lots=lots,
+            limit_price=instrument.price(limit) if limit > 0 else None,
+            stop_price=instrument.price(stop) if stop > 0 else None,
+            denial="" if deny == Reason.NONE else REASONS[deny],
+        )
+
+    def _decide(self, member: Member, leg: int, at: int) -> None:
+        """Settle one decision by the rules."""
+        proposal = self._proposal(member, leg)
+        table, tape = self._table, member.simulation.tape
+        sized = tape.sized[leg]
+        market = int(sized.symbol)
+        tape.reasons[int(sized.reason)] += 1
+        self._terms["decisions"][0] += 1
+        if proposal.denial:
+            self._note_denial(member, proposal, at)
+            return
+        if proposal.kind in _ENTERING:
+            verdict = self.referee.judge(
+                member,
+                market,
+                proposal,
+                at=at,
+                unallocated=self._purse.unallocated,
+                room=None if self._guard is None else self._guard.room(self.referee, at),
+                stance=self._stance,
+            )
+            if verdict.refusal is not None:
+                member.refusals[verdict.refusal.code] += 1
+                return
+            self._terms["granted"][0] += 1
+            if verdict.limit_price is not None:
+                sized.limit_ticks = member.instruments[market].ticks(verdict.limit_price)
+        deny = member.carry_out(leg)
+        if deny != Reason.NONE:
+            tape.denials[deny] += 1
+        if proposal.kind == ProposalKind.ENTER:
+            count_barren(table, int(self._books["first"][member.number - 1]) + market, deny)
+
+    def _note_denial(self, member: Member, proposal: Proposal, at: int) -> None:
+        # A book whose turn it is not has no money to size an entry by: the turn is the reason, not the size.
+        turn = self.referee.turns(at=at, stance=self._stance)[member.number] if proposal.is_entry else None
+        member.refusals[proposal.denial if turn is None else turn.code] += 1
+
+
+def _turn(first: Refusal | None, last: Refusal | None) -> tuple[int, str]:
+    if first is None and last is None:
+        return OPEN_TURN, ""
+    if first is None or last is None or first.code != last.code:
+        return UNKNOWN, ""
+    return AWAY, first.code

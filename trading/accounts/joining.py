@@ -1,0 +1,115 @@
+"""Have the bots of a plan join one account: each warmed up in its markets, the worlds of all side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from trading.accounts.member import Member, Walk, cells_of, last_closes
+from trading.accounts.plan import AccountBot, AccountPlan, PlanImpossible
+from trading.bars import Candles, Floats, Times
+from trading.kernels.backtest import Costs, Simulation, prepare_backtest
+from trading.kernels.panel_backtest import PanelSimulation, prepare_panel_backtest
+from trading.kernels.settling import BOOK_DTYPE, TERMS_DTYPE, Table
+from trading.kernels.world import WORLD_DTYPE
+from trading.strategy import Record
+
+
+def join(plan: AccountPlan, *, begin: int, end: int, times: Times) -> tuple[list[Member], Table]:
+    """Warm all bots up to their first bar after the beginning, with no money yet; `times` are the account's base bars."""
+    simulations = [_prepare(bot, begin=begin, end=end, costs=plan.costs) for bot in plan.bots]
+    own = [worlds_of(simulation) for simulation in simulations]
+    # Joined by hand: arrays that are concatenated forget that they are records.
+    worlds = np.zeros(sum(map(len, own)), dtype=WORLD_DTYPE)
+    shown = np.zeros_like(worlds)
+    members = []
+    first = 0
+    for number, (bot, simulation, mine) in enumerate(zip(plan.bots, simulations, own, strict=True), start=1):
+        last = first + len(mine)
+        worlds[first:last] = mine
+        members.append(Member(number, bot, _walk(simulation, worlds[first:last], shown[first:last])))
+        first = last
+    return members, _table(members, worlds, shown, times)
+
+
+def worlds_of(simulation: Simulation | PanelSimulation) -> Record:
+    """Return the worlds of a bot's markets."""
+    return simulation.worlds if isinstance(simulation, PanelSimulation) else simulation.world
+
+
+def _prepare(bot: AccountBot, *, begin: int, end: int, costs: Costs) -> Simulation | PanelSimulation:
+    common: dict[str, Any] = {
+        "definition": bot.definition,
+        "params": bot.params,
+        "interval_ms": bot.interval_ms,
+        "costs": costs,
+        "allocation": Decimal(1),
+        "anchor": bot.anchor,
+        "start": begin,
+    }
+    candles = [_until(one, end) for one in bot.candles]
+    simulation: Simulation | PanelSimulation
+    if len(candles) == 1 and (bot.definition.run is not None or bot.definition.run_panel is None):
+        simulation = prepare_backtest(candles=candles[0], instrument=bot.instruments[0], **common)
+    elif costs.frictions.is_none:
+        simulation = prepare_panel_backtest(candles=candles, instruments=bot.instruments, **common)
+    else:
+        raise PlanImpossible("Whole accounts are simulated without frictions")
+    worlds = worlds_of(simulation)
+    needed = bot.definition.warmup_bars(bot.params)
+    if worlds[0].first_bar < needed:
+        there = int(worlds[0].first_bar)
+        raise PlanImpossible(f"{bot.key} needs {needed} candles before the beginning to warm up, not {there}")
+    worlds["allocation"] = worlds["cash"] = 0
+    worlds["asks"] = 1
+    return simulation
+
+
+def _until(candles: Candles, end: int) -> Candles:
+    last = int(np.searchsorted(candles.times, end))
+    return Candles(candles.interval_ms, candles.times[:last], candles.values[:, :last].copy())
+
+
+def _walk(simulation: Simulation | PanelSimulation, worlds: Record, shown: Record) -> Walk:
+    if isinstance(simulation, PanelSimulation):
+        simulation.worlds = worlds
+    else:
+        simulation.world = worlds
+    tape = simulation.tape
+    changing: tuple[Record, ...] = (worlds, simulation.state, tape.book, tape.reasons, tape.denials)
+    return Walk(
+        simulation=simulation,
+        worlds=worlds,
+        shown=shown,
+        closes=last_closes(simulation),
+        content=tuple(one.view(np.uint8) for one in changing),
+        shown_content=shown.view(np.uint8),
+        now=cells_of(worlds),
+        back=cells_of(shown),
+    )
+
+
+def _table(members: Sequence[Member], worlds: Record, shown: Record, times: Times) -> Table:
+    symbols = [instrument.symbol for member in members for instrument in member.instruments]
+    numbers = {symbol: number for number, symbol in enumerate(dict.fromkeys(symbols))}
+    newest = {symbol: world for world, symbol in enumerate(symbols)}
+    closes: list[Floats] = [close for member in members for close in member.closes_at(times)]
+    books = np.zeros(len(members), dtype=BOOK_DTYPE)
+    books["count"] = [len(member.instruments) for member in members]
+    books["first"] = np.cumsum(books["count"]) - books["count"]
+    return Table(
+        worlds=worlds,
+        shown=shown,
+        is_shown=np.zeros(len(worlds), dtype=np.int64),
+        owners=np.repeat(np.arange(len(members)), books["count"]),
+        markets=np.array([numbers[symbol] for symbol in symbols], dtype=np.int64),
+        # As the rules do: one price for each market, that of the last bot that trades it.
+        marked_by=np.array([newest[symbol] for symbol in symbols], dtype=np.int64),
+        barren=np.zeros(len(worlds), dtype=np.int64),
+        closes=np.array(closes),
+        books=books,
+        terms=np.zeros(1, dtype=TERMS_DTYPE),
+    )
