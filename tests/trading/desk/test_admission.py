@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -212,3 +213,19 @@ def test_an_exit_just_above_a_bid_is_nobodys_rival_either(world: World) -> None:
     assert (world.order("exit", book=2).type, world.order("exit", book=2).price) == ("LIMIT", D("49000.01"))
     assert enter(world).is_accepted
     assert world.order("enter").price == D(50500)
+
+
+def test_a_book_is_no_rival_of_itself(world: World) -> None:
+    """Its own sale above is its own business; the exchange keeps the two apart."""
+    buy(world, lots=380)
+    assert place(world, "sell", price="50200").is_accepted
+    assert enter(world).is_accepted
+    assert world.order("enter").price == D(50500)
+
+
+@pytest.mark.parametrize(("seconds", "is_taken"), [(59, False), (60, True)])
+def test_an_entry_counts_for_a_minute(world: World, seconds: int, is_taken: bool) -> None:
+    world.memory.tables.books[1].orders_per_minute = 1
+    assert enter(world).is_accepted
+    world.market_at += timedelta(seconds=seconds) - BAR
+    assert enter(world).is_accepted is is_taken

@@ -120,7 +120,7 @@ def test_a_trade_without_a_name_waits_until_its_order_is_read(world: World) -> N
     assert (posted.unknown, [row.trade_id for row in posted.fills]) == ([nameless], [named.trade_id])
 
 
-@pytest.mark.parametrize("arrivals", [[[5, 4, 3, 2, 1, 0]], [[5, 0, 2, 4, 1, 3]], [[5], [1, 2, 0, 4, 3]]])
+@pytest.mark.parametrize("arrivals", [[[5, 4, 3, 2, 1, 0]], [[5, 0, 2, 4, 1, 3]], [[5], [1, 2, 0, 4, 3]], [[0, 4, 5], [1, 2, 3]]])
 def test_trades_are_folded_in_their_own_order_whatever_answer_brings_them(arrivals: list[list[int]]) -> None:
     """I-21: together or in two transactions, each book's position and gains are those of all having come in time."""
     assert after_answers(arrivals) == after_answers([[0, 1, 2, 3, 4, 5]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.trading.desk.test_placing import ask, buy
 from tests.trading.desk.world import World, build
 from trading.desk import coordination, fills, reports
-from trading.desk.memory import ConstraintBroken
+from trading.desk.memory import ConstraintBroken, MemoryStore
 from trading.orders import TradeReport
 
 D = Decimal
@@ -208,3 +209,32 @@ def test_memory_forgets_that_an_order_lives_when_it_has_ended(world: World) -> N
     assert world.memory.tables.live == {order.pk}
     world.end(order)
     assert world.memory.tables.live == set()
+
+
+def test_a_decision_is_recorded_once(world: World) -> None:
+    """The same candle decided twice is a fault of whoever asks; the second leaves nothing behind."""
+    proposal = world.propose("hold")
+    with world.at_desk() as desk:
+        coordination.coordinate(desk, [proposal])
+    before = world.memory.tables
+    with pytest.raises(ConstraintBroken, match=r"^There is a Decision \(1, .*, 1\) already$"), world.at_desk() as desk:
+        coordination.coordinate(desk, [proposal])
+    assert world.memory.tables is before
+
+
+def test_the_pairs_of_all_that_is_to_be_done_are_loaded_in_one_go(world: World) -> None:
+    """And those of what is only noted are not."""
+    asked: list[set[int]] = []
+    honest = MemoryStore.instruments
+
+    def noted(store: MemoryStore, pairs: Collection[int]) -> object:
+        asked.append(set(pairs))
+        return honest(store, pairs)
+
+    bids = [
+        world.propose("place", 1, pair, side="buy", lots=100, limit_price=D(price)) for pair, price in ((1, 49000), (2, 2400))
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryStore, "instruments", noted)
+        world.decide(*bids, world.propose("hold", 2, 3))
+    assert asked == [{1, 2}]

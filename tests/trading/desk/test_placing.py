@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.trading.desk.test_selling_out import flatten
+from tests.trading.desk.test_selling_out import doubt, flatten
 from tests.trading.desk.world import World, build
 from trading.desk.plain import Intent
 from trading.desk.prevention import EXPIRE_TAKER, SELF_TRADE_PREVENTION
@@ -249,6 +249,7 @@ def test_a_stop_is_measured_at_its_own_price() -> None:
 
 def test_of_a_lot_that_does_not_divide_it_whole_ones_are_sold_and_protected(world: World) -> None:
     world.memory.tables.instruments[1].lot_size = D("0.003")
+    world.memory.tables.instruments[1].quantity_max = D("0.004")
     assert ask(world, "move_stop", stop_price=D("49000")).is_accepted
     assert world.order("stop").quantity == D("0.003")
     assert ask(world, "exit").is_accepted
@@ -345,3 +346,53 @@ def test_an_entry_that_is_refused_after_waiting_asks_for_no_stop() -> None:
     (entry,) = intents(world, "enter")
     assert (entry.state, entry.drop_reason) == ("dropped", "BOOK_HALTED")
     assert intents(world, "stop") == []
+
+
+def test_an_exit_waits_for_the_stop_although_a_sale_could_be_taken_back_at_once() -> None:
+    """The sale was never sent; what it frees alone is not all that is to be sold."""
+    world = build()
+    buy(world, lots=380, stop="49000")
+    world.send(world.order("stop"))
+    buy(world, lots=100)
+    assert ask(world, "place", side="sell", lots=100, limit_price=D("52000")).is_accepted
+    assert ask(world, "exit").is_accepted
+    assert intents(world, "exit")[0].state == "waiting"
+    world.end(world.order("stop"))
+    assert sold(world)[2] == D("0.0048")
+
+
+def test_a_stop_that_has_sold_nearly_all_is_not_taken_away_for_an_exit_of_the_rest() -> None:
+    """0.00005 BTC are left, worth 2.50: no order."""
+    world = build()
+    buy(world, lots=380, stop="49000")
+    stop = world.send(world.order("stop"))
+    world.fill(stop, "0.00375", "48900")
+    assert ask(world, "exit").code == "FILTER_MIN_NOTIONAL"
+    assert world.now(stop).cancel_requested_at is None
+
+
+def test_an_exit_of_less_than_a_lot_is_told_how_much_there_is() -> None:
+    world = crumbs()
+    world.fill(world.order("stop"), "0.00379", "48900")
+    outcome = ask(world, "exit")
+    assert (outcome.code, outcome.facts) == ("POSITION_EMPTY", {"held": "0.0000062"})
+
+
+def test_a_sale_of_less_than_the_exchange_takes_is_refused(world: World) -> None:
+    world.memory.tables.instruments[1].quantity_min = D("0.004")
+    assert ask(world, "exit").code == "FILTER_LOT_SIZE"
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "sale"), [("buy", "49000", ("LIMIT", "IOC", D("49000.01"))), ("sell", "52000", ("MARKET", "", None))]
+)
+def test_what_must_sell_stays_above_its_own_bid_of_unknown_fate(world: World, side: str, price: str, sale: object) -> None:
+    """Where the exchange would end the sale and not the bid; an own sale is in nobody's way."""
+    world.memory.tables.instruments[1].filters = {SELF_TRADE_PREVENTION: {"modes": [EXPIRE_TAKER]}}
+    for book, instrument, bid_price in ((1, 2, "2400"), (2, 2, "2410")):
+        bid(world, book, bid_price, instrument=instrument)
+    assert ask(world, "place", side=side, lots=100, limit_price=D(price)).is_accepted
+    doubt(world, world.order("place"))
+    assert flatten(world) == 1
+    kind, time_in_force, _, limit = sold(world, "flatten")
+    assert (kind, time_in_force, limit) == sale

@@ -56,6 +56,13 @@ def test_the_ledger_names_the_trade_and_its_order(world: World) -> None:
     assert movement.market_at == world.exchange.trades[-1].traded_at
 
 
+def test_a_trade_without_a_name_belongs_to_the_order_whose_number_it_tells(world: World) -> None:
+    order = entered(world)
+    trade = world.exchange.fill(order.client_order_id, quantity=D("0.0004"), price=D(50000), fee=D(0), fee_asset="USDT")
+    assert world.post(replace(trade, client_order_id=None))
+    assert posted(world).facts == {"order": order.client_order_id}
+
+
 def test_a_persons_trade_is_named_as_the_exchange_names_it(world: World) -> None:
     assert world.post(by_hand(world))
     assert posted(world).facts == {"order": "web_1"}

@@ -225,7 +225,7 @@ def stops(world: World) -> int:
 
 def test_a_trader_that_begins_leaves_a_position_to_the_exit_that_is_on_its_way(world: World) -> None:
     count = bare(world)
-    (outcome,) = world.decide(world.propose("exit", lots=100))
+    (outcome,) = world.decide(world.propose("exit", lots=100, stop_price=D(48000)))
     assert outcome.is_accepted
     start_up(world)
     assert (stops(world), world.order("exit").status) == (count, "ready")

@@ -149,6 +149,16 @@ def test_what_traded_in_part_ends_as_the_exchange_says_and_was_not_refused(world
     assert (release.kind, release.reference) == ("release", order.client_order_id)
 
 
+def test_what_an_order_held_for_its_fee_comes_back_under_its_own_name(world: World) -> None:
+    world.memory.tables.account.buy_fee_ppm = 6000
+    ask(world, "place", slot=1, side="buy", lots=100, limit_price=D(49000))
+    order = world.send(world.order("place"))
+    assert order.reservation.initial > D(49)
+    world.end(order)
+    release = world.memory.tables.movements[-1]
+    assert (release.kind, release.reference) == ("release", order.client_order_id)
+
+
 def test_a_complete_fill_needs_no_other_word(world: World) -> None:
     order = world.send(world.order("place"))
     world.fill(order, "0.001", "49000")
