@@ -229,3 +229,37 @@ def test_an_entry_counts_for_a_minute(world: World, seconds: int, is_taken: bool
     assert enter(world).is_accepted
     world.market_at += timedelta(seconds=seconds) - BAR
     assert enter(world).is_accepted is is_taken
+
+
+def test_what_can_be_refused_for_good_does_not_wait_first(world: World) -> None:
+    """A bid is on its way out, so an entry would wait for its cancel; what is wrong with it by then is wrong now."""
+    assert place(world).is_accepted
+    world.send(world.order("place"))
+    assert ask(world, "cancel").is_accepted
+    assert enter(world, limit="50500.005").code == "FILTER_PRICE"
+    world.memory.tables.books[1].is_halted = True
+    assert enter(world).code == "BOOK_HALTED"
+    world.memory.tables.books[1].is_halted = False
+    assert enter(world).is_accepted
+    assert [row.state for row in world.memory.tables.intents.values()] == ["ordered", "waiting"]
+
+
+def test_an_entry_takes_at_once_and_a_resting_order_never_does(world: World) -> None:
+    assert enter(world).is_accepted
+    assert place(world).is_accepted
+    found = [(order.type, order.time_in_force) for order in (world.order("enter"), world.order("place"))]
+    assert found == [("LIMIT", "IOC"), ("LIMIT_MAKER", "")]
+
+
+def test_a_bots_decisions_keep_their_order(world: World) -> None:
+    """A bid on its way out holds no stop up, yet the entry that waits for it was asked for first; other books wait for nobody."""
+    for book in (1, 2):
+        buy(world, book=book, lots=380)
+    assert place(world).is_accepted
+    world.send(world.order("place"))
+    assert ask(world, "cancel").is_accepted
+    assert enter(world).is_accepted
+    for book in (1, 2):
+        assert ask(world, "move_stop", book, stop_price=D(48000)).is_accepted
+    states = [(row.book_id, row.kind, row.state) for row in world.memory.tables.intents.values()]
+    assert states[-3:] == [(1, "enter", "waiting"), (1, "stop", "waiting"), (2, "stop", "ordered")]

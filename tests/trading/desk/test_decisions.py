@@ -12,7 +12,7 @@ from tests.trading.desk.test_placing import buy
 from tests.trading.desk.world import NOW, World, build
 
 D = Decimal
-SAID = {"strategy_hash": "s" * 8, "config_hash": "c" * 8, "facts": {"rsi": "30"}}
+SAID: dict[str, Any] = {"strategy_hash": "s" * 8, "config_hash": "c" * 8, "facts": {"rsi": "30"}}
 
 
 @pytest.fixture
