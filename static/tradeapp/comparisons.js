@@ -61,9 +61,9 @@ async function fill(row, from, account) {
   if (!from) return;
   const plan = from === "mine" ? await get(`/api/v1/lineups/export?account=${account}`) : (await get("/api/v1/lineups")).items.find((one) => one.name === from).plan;
   const whole = plan.bots.length;
-  plan.bots = plan.bots.filter((bot) => bot.symbols.length === 1 && (bot.exchanges ?? []).length < 2);
+  plan.bots = plan.bots.filter((bot) => (bot.exchanges ?? []).length < 2);
   row.querySelector("[name=plan]").value = JSON.stringify(plan, null, 2);
-  if (plan.bots.length < whole) throw new Error(`${whole - plan.bots.length} of its bots trade several markets and were left out.`);
+  if (plan.bots.length < whole) throw new Error(`${whole - plan.bots.length} of its bots trade on two exchanges and were left out.`);
 }
 
 function body(form, rows) {
