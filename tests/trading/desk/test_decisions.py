@@ -64,10 +64,12 @@ def test_what_was_refused_is_on_record_with_the_figures(world: World) -> None:
 
 @pytest.mark.parametrize(("denial", "outcome"), [("", "none"), ("DATA_STALE", "denied")])
 def test_to_do_nothing_is_a_decision(world: World, denial: str, outcome: str) -> None:
-    """Chosen by the bot, or because it could not decide."""
+    """Chosen by the bot, or because it could not decide; the pages of its account are told."""
+    version = world.memory.tables.account.version
     world.decide(world.propose("hold", denial=denial, reason="WAITS", **SAID))
     says = {"action": "hold", "reason": "WAITS", "outcome": outcome, "denial": denial, "facts": {"rsi": "30"}}
     assert record(world) == noted(world, **says)
+    assert world.memory.tables.account.version == version + 1
 
 
 def test_what_the_bot_could_not_size_is_denied_and_not_nothing(world: World) -> None:
