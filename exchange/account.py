@@ -50,6 +50,10 @@ class AccountPort(abc.ABC, Generic[W]):
         """Return for how long the exchange wants to hear nothing from this address."""
         return self.budget.silent_seconds()
 
+    def weight_used_ratio(self) -> float:
+        """Return the used part of this minute's request weight."""
+        return self.budget.used_ratio()
+
     async def user_events(self) -> AsyncIterator[UserEvent]:
         """Follow the account for ever; every cut shows as a StreamGap, every return as a StreamOpen."""
         async for event in follow(self._events, self._subscribe, STREAM_TROUBLES):

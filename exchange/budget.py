@@ -94,6 +94,7 @@ class RequestBudget:
 
     def used_ratio(self) -> float:
         """Return the used part of this minute's weight."""
+        self._roll(self._wall_seconds())
         return self.used / self.limit
 
     def _is_beyond_what_was_assumed(self) -> bool:

@@ -194,6 +194,9 @@ class TradingPort(Protocol):
     def silent_seconds(self) -> float:
         """Return for how long the exchange wants to hear nothing from this address."""
 
+    def weight_used_ratio(self) -> float:
+        """Return the used part of this minute's request weight."""
+
     async def reopen_stream(self, reason: str) -> None:
         """Give the user stream up and open a new one; it shows as a StreamGap."""
 

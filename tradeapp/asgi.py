@@ -16,11 +16,12 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 
 from stream.routing import websocket_urlpatterns
-from tradeapp import metrics
+from tradeapp import heartbeats, metrics
 from tradeapp.pages import topics
 
 topics.register()
 metrics.serve()
+heartbeats.begin_web()
 
 application = ProtocolTypeRouter(
     {

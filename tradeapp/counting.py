@@ -8,10 +8,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
-from django.db.models import Count, F, Max
+from django.db.models import Count, F, Max, QuerySet, Sum, Value
 from django.utils import timezone
 
+from backtests.models import BacktestRun, SweepChunk
 from portfolio.models import DecisionRecord, EquityPoint
+from trading.bars import interval_milliseconds
 
 ZERO: Final = Decimal(0)
 # A row's number is given before its transaction ends: what is younger may still be followed by a smaller number.
@@ -27,11 +29,25 @@ class Denials:
 
     def counted(self) -> Counter[str]:
         """Return the counts with what has come since the last time."""
-        rows = DecisionRecord.objects.filter(
-            outcome="denied", id__gt=self.through, recorded_at__lte=timezone.now() - _SETTLED
-        ).order_by()
+        rows = _settled(self.through).filter(outcome="denied").order_by()
         for code, count, newest in rows.values_list("denial").annotate(Count("id"), Max("id")):
             self.counts[code] += count
+            self.through = max(self.through, newest)
+        return self.counts
+
+
+@dataclass(slots=True)
+class Decisions:
+    """What bots decided on their candles, by what became of it."""
+
+    through: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def counted(self) -> Counter[str]:
+        """Return the counts with what has come since the last time."""
+        rows = _settled(self.through).order_by()
+        for outcome, count, newest in rows.values_list("outcome").annotate(Count("id"), Max("id")):
+            self.counts[outcome] += count
             self.through = max(self.through, newest)
         return self.counts
 
@@ -52,6 +68,22 @@ class Peaks:
             best[book_id] = max(best.get(book_id, gain), gain)
             self.through[account_id] = max(self.through.get(account_id, 0), newest)
         return best
+
+
+def combo_bars() -> int:
+    """Count the candles that backtests and the trials of sweeps have walked, each trial for itself."""
+    runs = BacktestRun.objects.filter(state=BacktestRun.State.DONE).values_list("begin_at", "end_at", "interval", Value(1))
+    done = SweepChunk.objects.filter(state=SweepChunk.State.DONE).order_by()
+    trials = done.values("sweep").annotate(count=Sum(F("end") - F("begin")))
+    sweeps = trials.values_list("sweep__begin_at", "sweep__end_at", "sweep__interval", "count")
+    return sum(
+        count * ((end - begin) // timedelta(milliseconds=interval_milliseconds(interval)))
+        for begin, end, interval, count in [*runs, *sweeps]
+    )
+
+
+def _settled(through: int) -> QuerySet[DecisionRecord]:
+    return DecisionRecord.objects.filter(id__gt=through, recorded_at__lte=timezone.now() - _SETTLED)
 
 
 def drawdown_ratio(equity: Decimal, net_flows: Decimal, best_gain: Decimal | None) -> float:

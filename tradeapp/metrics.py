@@ -9,18 +9,20 @@ from collections.abc import Iterable
 
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from backtests.models import BacktestRun, PlanComparison, Sweep
 from marketdata.models import HistoryJob
-from portfolio.models import Heartbeat, Order
+from portfolio.models import Account, Heartbeat, Order
+from portfolio.running import HEARD_WITHIN
 from portfolio.selectors import account_overview, accounts_to_trade
 from portfolio.selectors.alarms import count_open
 from portfolio.selectors.worth import consistent_read
 from portfolio.trader.metrics import serve_on
-from tradeapp.counting import Denials, Peaks, drawdown_ratio
+from tradeapp.counting import Decisions, Denials, Peaks, combo_bars, drawdown_ratio
 
 
 class Figures(Collector):
@@ -29,6 +31,7 @@ class Figures(Collector):
     def __init__(self) -> None:
         self._peaks = Peaks()
         self._denials = Denials()
+        self._decisions = Decisions()
 
     def describe(self) -> Iterable[Metric]:
         """Say nothing at the start: the database is asked when somebody scrapes."""
@@ -38,7 +41,12 @@ class Figures(Collector):
         """Read everything at one moment."""
         try:
             yield from _accounts(self._peaks)
-            yield _denied(self._denials)
+            yield _counted("tradeapp_order_denied", "Orders that were asked for and refused, by reason", "code", self._denials)
+            yield _counted("tradeapp_agent_decisions", "Decisions of bots, by what became of them", "outcome", self._decisions)
+            yield CounterMetricFamily(
+                "tradeapp_backtest_combo_bars", "Candles walked by backtests and trials of sweeps", value=combo_bars()
+            )
+            yield _weights()
             yield _queues()
             yield _heartbeats()
             yield _alarms()
@@ -82,10 +90,26 @@ def _accounts(peaks: Peaks) -> list[GaugeMetricFamily]:
     return [equity, drawdown, reserved, residual]
 
 
-def _denied(denials: Denials) -> CounterMetricFamily:
-    found = CounterMetricFamily("tradeapp_order_denied", "Orders that were asked for and refused, by reason", labels=["code"])
-    for code, count in sorted(denials.counted().items()):
-        found.add_metric([code], count)
+def _counted(name: str, says: str, label: str, counter: Denials | Decisions) -> CounterMetricFamily:
+    found = CounterMetricFamily(name, says, labels=[label])
+    for value, count in sorted(counter.counted().items()):
+        found.add_metric([value], count)
+    return found
+
+
+def _weights() -> GaugeMetricFamily:
+    """Tell what the traders that live have used of the minute; those of one exchange share an address, and so its limit."""
+    found = GaugeMetricFamily(
+        "tradeapp_exchange_weight_used_ratio", "Used part of this minute's request weight", labels=["exchange"]
+    )
+    exchanges = dict(Account.objects.values_list("id", "market__exchange"))
+    used: dict[str, float] = {}
+    for facts in Heartbeat.objects.filter(beat_at__gte=timezone.now() - HEARD_WITHIN).values_list("facts", flat=True):
+        exchange = exchanges.get(facts.get("account"))
+        if exchange is not None and "weight_used_ratio" in facts:
+            used[exchange] = max(used.get(exchange, 0.0), facts["weight_used_ratio"])
+    for exchange, ratio in sorted(used.items()):
+        found.add_metric([exchange], ratio)
     return found
 
 

@@ -179,7 +179,11 @@ if TRADEAPP_PROCESS == "web":
     _database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 12, "timeout": 10}
 else:
     _database["CONN_MAX_AGE"] = 600
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+# Nobody waits long for a doorbell's memory, not even where Valkey answers slowly.
+_CACHE_TIMEOUTS = {"socket_timeout": 1, "socket_connect_timeout": 1}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "OPTIONS": _CACHE_TIMEOUTS}
+}
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.core.RedisChannelLayer",
@@ -191,7 +195,10 @@ CHANNEL_LAYERS = {
 # Celery. Every task is safe to run twice: rows are the queue.
 CELERY_BROKER_URL = server_addresses.celery_broker(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"visibility_timeout": 3600}
+if not TRADEAPP_PROCESS.startswith("worker"):
+    # Who only rings gives up soon; a worker waits for the next message as long as it takes.
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {"socket_timeout": 5, "socket_connect_timeout": 2}
 CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import structlog
 from celery import current_app
@@ -20,12 +21,15 @@ from portfolio import doorbells as account_doorbells
 from portfolio.jobs.silence import DatabaseBoard
 from portfolio.models import Account
 from portfolio.writers.accounts import wake_trader
+from stream.errands import Errands
 from stream.publish import publish_on_commit
 from tradeapp import heartbeats
 
 log = structlog.get_logger(__name__)
 
 Bell = TypeVar("Bell")
+
+DOORBELLS: Final = Errands("doorbells")
 
 ADVANCE = "bots.advance_account"
 ADVANCE_TRIAL = "trials.advance"
@@ -120,6 +124,11 @@ def _is_ready(account_id: int, market_at: datetime) -> bool:
 
 
 def _ring(account_id: int, market_at: datetime, task: str = ADVANCE) -> None:
+    # Traders ring too, and no order waits for a broker.
+    DOORBELLS.leave(partial(_send, account_id, market_at, task))
+
+
+def _send(account_id: int, market_at: datetime, task: str) -> None:
     try:
         # Where both saw each other, one of them is enough.
         if not cache.add(f"rung:{task}:{account_id}:{market_at.isoformat()}", 1, timeout=ONCE_SECONDS):

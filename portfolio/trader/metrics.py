@@ -16,6 +16,11 @@ _ROUND_TRIP: Final = Histogram(
     "From claiming an order to its recorded answer",
     buckets=(0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5, 10),
 )
+_BAR_TO_ORDER: Final = Histogram(
+    "tradeapp_bar_to_order_seconds",
+    "From the close of a candle to the order that a bot decided on it, as it goes to the wire",
+    buckets=(0.02, 0.05, 0.1, 0.15, 0.25, 0.4, 0.6, 1, 2, 5, 10, 30),
+)
 _RECONCILIATIONS: Final = Counter("tradeapp_reconciliations_total", "Comparisons with the exchange", ["outcome"])
 
 _DISCONNECTS: Final = Counter("tradeapp_ws_disconnects_total", "Streams that were cut, or told less than there was", ["stream"])
@@ -42,6 +47,12 @@ def count_order(side: str, outcome: str) -> None:
 def observe_round_trip(seconds: float) -> None:
     """Note how long an order took."""
     _ROUND_TRIP.observe(seconds)
+
+
+def observe_bar_to_order(seconds: float | None) -> None:
+    """Note how long after its candle an order went out; None where nobody can tell."""
+    if seconds is not None:
+        _BAR_TO_ORDER.observe(seconds)
 
 
 def count_reconciliation(outcome: str) -> None:

@@ -122,6 +122,8 @@ class Outbox:
 
     async def _send(self, outgoing: Outgoing, claimed: float) -> None:
         session, ticket = self._session, outgoing.ticket
+        if outgoing.decided_at is not None:
+            metrics.observe_bar_to_order(session.seconds_since_bar(outgoing.decided_at))
         try:
             submitted = await session.port.submit(ticket, send_before_ms=session.send_before_ms(claimed))
         except ExchangeTrouble as trouble:

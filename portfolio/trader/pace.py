@@ -116,6 +116,7 @@ class Pace:
     async def _sync(self, market_at: datetime, *, expected: int | None) -> None:
         """Post every fill up to a market time, note that, and ring for the bots."""
         session = self._session
+        session.hear_bar(market_at)
         if expected is None:
             await self._intake.fill_gaps(await session.database.run(records.symbols_in_play, session.account_id))
         crash_point("before_synced")

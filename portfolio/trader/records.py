@@ -31,6 +31,8 @@ from trading.orders import OrderReport, TradeReport, parse_client_order_id, same
 
 ORDER_NOT_ON_RECORD: Final = "ORDER_NOT_ON_RECORD"
 SENDING: Final = order_status.SENDING
+# What a bot decides on a candle becomes one of these.
+_DECIDED: Final = (Intent.Kind.ENTER, Intent.Kind.PLACE, Intent.Kind.EXIT)
 _CANCELLABLE: Final = (order_status.OPEN, order_status.PARTIAL, order_status.CANCELLING)
 
 
@@ -44,6 +46,8 @@ class Outgoing:
     # Asked for by a person.
     is_flatten: bool
     created_at: datetime
+    # The candle on which a bot decided it; none for what follows from fills or comes from a person.
+    decided_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -108,7 +112,8 @@ def agenda(account_id: int) -> Agenda:
         if row.status == order_status.READY:
             is_entry = row.intent.kind in (Intent.Kind.ENTER, Intent.Kind.PLACE) and row.side == "buy"
             is_flatten = row.intent.kind == Intent.Kind.FLATTEN
-            found.ready.append(Outgoing(row.pk, _ticket(row), is_entry, is_flatten, row.created_at))
+            decided_at = row.intent.market_at if row.intent.kind in _DECIDED else None
+            found.ready.append(Outgoing(row.pk, _ticket(row), is_entry, is_flatten, row.created_at, decided_at))
         elif row.cancel_requested_at is not None and row.status in _CANCELLABLE:
             found.cancels.append((_watched(row), row.cancel_sent_at))
     return found

@@ -77,6 +77,8 @@ class Session:
     is_listing_wanted: bool = False
     # When the exchange last refused our clock; more than three in five minutes stop entries (E16).
     time_refusals: deque[float] = field(default_factory=lambda: deque(maxlen=16))
+    # The newest close of a candle that this trader heard of, and when.
+    bar_heard: tuple[datetime, float] | None = None
     is_stopping: bool = False
     lease_until: float = 0.0
     # In the order of asking, which a simulation repeats.
@@ -95,6 +97,19 @@ class Session:
         spent = self.monotonic() - claimed
         left = min(self.profile.send_window_seconds - spent, self.lease_until - self.monotonic() - SEND_MARGIN_SECONDS)
         return int((self.clock().timestamp() + left) * 1000)
+
+    def hear_bar(self, market_at: datetime) -> None:
+        """Note that a candle has closed."""
+        if self.bar_heard is None or self.bar_heard[0] != market_at:
+            self.bar_heard = (market_at, self.monotonic())
+
+    def seconds_since_bar(self, market_at: datetime) -> float | None:
+        """Return how long ago a candle closed, where anybody can tell: a market that is paced has a clock of its own."""
+        if self.pacer is None:
+            return (self.now() - market_at).total_seconds()
+        if self.bar_heard is None or self.bar_heard[0] != market_at:
+            return None
+        return self.monotonic() - self.bar_heard[1]
 
     def open_stream(self) -> None:
         """Note that from here on the stream is whole."""
@@ -153,5 +168,6 @@ class Session:
             "pools_low": self.pools_low,
             "clock_ahead_ms": self.port.clock_ahead_ms,
             "silent_seconds": int(self.port.silent_seconds()),
+            "weight_used_ratio": round(self.port.weight_used_ratio(), 4),
             "events_unknown": dict(self.port.events_unknown),
         }

@@ -196,6 +196,10 @@ class SimulatedPort:
         """Return for how long the exchange wants silence."""
         return 0.0
 
+    def weight_used_ratio(self) -> float:
+        """Return how much was asked: nobody counts."""
+        return 0.0
+
     async def instruments(self) -> list[Listing]:
         """List what can be traded; nobody asks for more than an answer."""
         return []

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any, cast
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from portfolio.models import EquityPoint, Heartbeat
+from backtests.models import Sweep, SweepChunk
+from portfolio.models import EquityPoint, Heartbeat, Order
 from portfolio.trader import metrics as counted
+from tests.portfolio.trader.lagging import bench
 from tests.portfolio.world import NOW, World, build
-from tradeapp import environment, metrics
+from tradeapp import environment, heartbeats, metrics
 
 D = Decimal
 
@@ -55,6 +60,60 @@ def test_figures_are_those_of_the_books(world: World, figures: metrics.Figures) 
     assert found["tradeapp_alarms_unacknowledged", (("is_critical", "true"),)] == 1
     assert found["tradeapp_queue_waiting", (("queue", "orders"),)] == 1
     assert found["tradeapp_queue_waiting", (("queue", "backtests"),)] == 0
+
+
+def test_what_traders_use_bots_decide_and_workers_walk_is_told(world: World, figures: metrics.Figures) -> None:
+    now = timezone.now()
+    for name, seconds_ago, ratio in (("trader 1", 1, 0.25), ("trader 2", 2, 0.5), ("trader 3", 60, 0.9)):
+        facts = {"account": world.account_id, "weight_used_ratio": ratio}
+        Heartbeat.objects.create(process=name, beat_at=now - timedelta(seconds=seconds_ago), facts=facts)
+    world.decide(world.propose("place", side="buy", lots=100, limit_price=D("45000")))
+    world.decide(world.propose("place", side="buy", lots=90_000, limit_price=D("45000")))
+    facts = {"strategy": "trend", "symbol": "BTC/USDT", "interval": "5m", "begin_at": NOW, "allocation": 100, "requested_at": NOW}
+    facts |= {"fee": 0, "half_spread": 0, "slippage": 0}
+    sweep = Sweep.objects.create(**facts, end_at=NOW + timedelta(hours=1), grid={}, fingerprint="x", trials=30)
+    for number, state in ((0, SweepChunk.State.DONE), (1, SweepChunk.State.QUEUED)):
+        SweepChunk.objects.create(sweep=sweep, number=number, begin=10 * number, end=10 * number + 10, state=state)
+    found = scraped()
+    assert found["tradeapp_exchange_weight_used_ratio", (("exchange", "binance"),)] == 0.5
+    assert found["tradeapp_agent_decisions_total", (("outcome", "accepted"),)] == 1
+    assert found["tradeapp_agent_decisions_total", (("outcome", "denied"),)] == 1
+    # Ten trials of twelve candles each.
+    assert found["tradeapp_backtest_combo_bars_total", ()] == 120
+
+
+def test_an_order_is_measured_from_the_close_of_its_candle(world: World) -> None:
+    """On a market that is paced by the moment its close was heard; what a person or a fill asked for is not measured."""
+
+    def measured() -> tuple[float, float]:
+        found = scraped()
+        return found["tradeapp_bar_to_order_seconds_count", ()], found["tradeapp_bar_to_order_seconds_sum", ()]
+
+    async def story() -> None:
+        async with bench(world, clock=lambda: world.market_at + timedelta(seconds=3)) as opened:
+            await opened.send()
+            session = opened.session
+            session.pacer = cast("Any", object())
+            assert session.seconds_since_bar(world.market_at) is None
+            session.hear_bar(world.market_at)
+            opened.port.elapsed += 2
+            session.hear_bar(world.market_at)
+            assert session.seconds_since_bar(world.market_at) == 2
+            assert session.seconds_since_bar(NOW) is None
+
+    count, seconds = measured()
+    world.decide(world.propose("enter", lots=380, limit_price=D("50505")))
+    Order.objects.update(created_at=world.market_at)
+    asyncio.run(story())
+    assert measured() == (count + 1, pytest.approx(seconds + 3))
+
+
+def test_pages_give_a_sign_of_life_that_nobody_judges(world: World, settings: Any) -> None:
+    settings.TRADEAPP_PROCESS = "command"
+    heartbeats.begin_web()
+    heartbeats.record(process=heartbeats.WEB)
+    row = Heartbeat.objects.get()
+    assert (row.process, row.code_hash) == ("web", "")
 
 
 def test_refusals_are_counted_by_code_and_counted_on(world: World, figures: metrics.Figures) -> None:

@@ -68,6 +68,9 @@ class LaggingPort:
     def silent_seconds(self) -> float:
         return 0.0
 
+    def weight_used_ratio(self) -> float:
+        return 0.25
+
     async def reopen_stream(self, reason: str) -> None:
         self.calls["reopen_stream"] += 1
 
