@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from stream import errands, publish
 from tradeapp import wiring
+from tradeapp.celery import app
 
 WAIT_SECONDS = 60.0
 
@@ -29,7 +30,7 @@ class SlowValkey:
     def __init__(self, address: str) -> None:
         self.is_asked = threading.Event()
         self.may_answer = threading.Event()
-        self._options = options = redis.connection.parse_url(address)
+        self._options = options = redis.connection.parse_url(address)  # type: ignore[no-untyped-call]
         self._server = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._server.getsockname()[1]}/{options.get('db', 0)}"
         threading.Thread(target=self._serve, daemon=True).start()
@@ -91,7 +92,7 @@ def slow(redis_url: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iter
 @pytest.mark.fault("R11")
 def test_a_commit_does_not_wait_for_a_slow_valkey(transactional_db: None, slow: SlowValkey, redis_url: str) -> None:
     """The trader publishes after its commits; here it has gone on while Valkey has not answered one of them."""
-    with redis.Redis.from_url(redis_url).pubsub() as heard:
+    with redis.Redis.from_url(redis_url).pubsub() as heard:  # type: ignore[no-untyped-call]
         heard.psubscribe("stream:*")
         assert heard.get_message(timeout=WAIT_SECONDS)
         for number in range(3):
@@ -109,7 +110,7 @@ def test_a_commit_does_not_wait_for_a_slow_valkey(transactional_db: None, slow: 
 @pytest.mark.fault("R11")
 def test_ringing_for_bots_does_not_wait_for_a_slow_valkey(slow: SlowValkey, monkeypatch: pytest.MonkeyPatch) -> None:
     rung: list[dict[str, Any]] = []
-    monkeypatch.setattr(wiring.current_app, "send_task", lambda _task, **facts: rung.append(facts["kwargs"]))
+    monkeypatch.setattr(app, "send_task", lambda _task, **facts: rung.append(facts["kwargs"]))
     now = timezone.now()
     wiring._ring(7, now)
     assert slow.is_asked.wait(WAIT_SECONDS)
@@ -135,9 +136,17 @@ def test_pages_answer_while_valkey_does_not(transactional_db: None, slow: SlowVa
 
 
 def test_an_errand_that_fails_keeps_no_other_and_too_many_are_dropped() -> None:
-    chores, gate, done = errands.Errands("test"), threading.Event(), []
-    chores.leave(gate.wait)
-    chores.leave(lambda: 1 / 0)
+    chores, gate = errands.Errands("test"), threading.Event()
+    done: list[int] = []
+
+    def wait() -> None:
+        gate.wait(WAIT_SECONDS)
+
+    def fail() -> None:
+        raise ZeroDivisionError("a bug")
+
+    chores.leave(wait)
+    chores.leave(fail)
     chores.leave(lambda: done.append(1))
     # One of them is being done.
     until = time.monotonic() + WAIT_SECONDS
