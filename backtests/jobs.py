@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 # A plan tells of itself so often; a worker that is silent for longer than a claim holds has lost it.
 SLICES: Final = 100
 TOLD_EVERY: Final = timedelta(seconds=1)
+# What ends the work that was asked for, and leaves its worker fit for the next.
+_EXPECTED: Final = (ValueError, MemoryError)
 
 
 class WorkInVain(Exception):
@@ -40,9 +42,9 @@ def run_backtest(*, run_id: int, clock: Callable[[], datetime]) -> bool:
         _run(found, clock)
     except WorkInVain:
         log.info("backtest.dropped", run=run_id)
-    except ValueError as error:
-        run_writers.fail_run(run=found, message=str(error), now=clock())
-        log.warning("backtest.failed", run=run_id, error=str(error))
+    except _EXPECTED as error:
+        run_writers.fail_run(run=found, message=_words(error), now=clock())
+        log.warning("backtest.failed", run=run_id, error=_words(error))
     return True
 
 
@@ -88,9 +90,9 @@ def run_sweep_chunk(*, sweep_id: int, clock: Callable[[], datetime]) -> bool:
     sweep = sweeps.sweep(sweep_id)
     try:
         return _try_chunk(sweep, chunk, clock)
-    except ValueError as error:
-        writers.fail_sweep(sweep_id=sweep_id, message=str(error), now=clock())
-        log.warning("sweep.failed", sweep=sweep_id, error=str(error))
+    except _EXPECTED as error:
+        writers.fail_sweep(sweep_id=sweep_id, message=_words(error), now=clock())
+        log.warning("sweep.failed", sweep=sweep_id, error=_words(error))
         return False
 
 
@@ -118,10 +120,10 @@ def run_comparison_plan(*, comparison_id: int, clock: Callable[[], datetime]) ->
         return False
     try:
         return _simulate_plan(plan, clock)
-    except (ValueError, LookupError) as error:
+    except (*_EXPECTED, LookupError) as error:
         with transaction.atomic():
-            is_kept = comparison_writers.fail_plan(plan=plan, message=str(error), now=clock())
-        log.warning("comparison.plan_failed", comparison=comparison_id, plan=plan.number, error=str(error))
+            is_kept = comparison_writers.fail_plan(plan=plan, message=_words(error), now=clock())
+        log.warning("comparison.plan_failed", comparison=comparison_id, plan=plan.number, error=_words(error))
         return is_kept
 
 
@@ -156,3 +158,10 @@ def _simulate_plan(plan: ComparedPlan, clock: Callable[[], datetime]) -> bool:
 def _slices(begin_at: datetime, end_at: datetime) -> Iterator[datetime]:
     for number in range(1, SLICES + 1):
         yield begin_at + (end_at - begin_at) * number / SLICES
+
+
+def _words(error: Exception) -> str:
+    """Say what went wrong; a process that may have no more memory says of itself nothing, or what nobody understands."""
+    if isinstance(error, MemoryError):
+        return "It needs more memory than backtests may take of this machine: ask for a shorter time or fewer markets."
+    return str(error)

@@ -16,7 +16,7 @@ class TradeappConfig(AppConfig):
         """Load the Celery app, so that tasks can be sent from every process."""
         from django.contrib.auth.signals import user_logged_in
 
-        from tradeapp import celery, confirmation, heartbeats, wiring  # noqa: F401 - importing them makes the app current and connects its signals.
+        from tradeapp import celery, confirmation, heartbeats, modesty, wiring  # noqa: F401 - importing them makes the app current and connects its signals.
 
         wiring.register()
         user_logged_in.connect(confirmation.note_sign_in, dispatch_uid="tradeapp.confirmation")

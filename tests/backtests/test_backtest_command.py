@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -246,6 +247,22 @@ def test_a_run_tells_how_far_it_is_and_can_be_cancelled_midway(
     assert not jobs.run_backtest(run_id=run.id, clock=lambda: NOW + timedelta(hours=1))
     with pytest.raises(services.BacktestIsOver, match="cancelled already"):
         services.cancel_backtest(run_id=run.id, now=NOW)
+
+
+@pytest.mark.fault("P08")
+def test_a_run_that_needs_more_memory_than_there_is_fails_alone(
+    folder: Path, instrument: Instrument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker says why in words, keeps nothing of it, and is fit for the next."""
+    greedy, modest = (services.record_backtest(spec=make_spec(folder), by=None, now=NOW) for _ in range(2))
+    with monkeypatch.context() as patched:
+        patched.setattr(selectors, "details", lambda _spec: np.ones(1 << 50))
+        assert jobs.run_backtest(run_id=greedy.id, clock=lambda: NOW)
+    assert jobs.run_backtest(run_id=modest.id, clock=lambda: NOW)
+    greedy.refresh_from_db()
+    modest.refresh_from_db()
+    assert (greedy.state, greedy.fills.count(), modest.state) == ("failed", 0, "done")
+    assert greedy.error.startswith("It needs more memory than backtests may take")
 
 
 def test_what_a_lost_worker_finishes_late_is_not_kept(folder: Path, instrument: Instrument) -> None:
