@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from decimal import Decimal, FloatOperation, Inexact
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import assume, given
@@ -51,8 +54,14 @@ def test_legs_pass_only_when_every_asset_sums_to_zero(amounts: list[Decimal]) ->
 
 def test_a_transaction_that_moves_nothing_is_refused() -> None:
     """An empty transaction says nothing and costs a place in the chain."""
-    with pytest.raises(NotZeroSum):
+    with pytest.raises(NotZeroSum, match=r"^A transaction must move something$"):
         checked_legs([Leg(CASH, ZERO), Leg(MARKET, ZERO)])
+
+
+def test_what_does_not_sum_to_zero_is_named_with_what_is_over() -> None:
+    """Whoever reads the log of a refused transaction must see which asset, and by how much."""
+    with pytest.raises(NotZeroSum, match=r"^These assets do not sum to zero: \{'USDT': '2'\}$"):
+        checked_legs([Leg(CASH, D(5)), Leg(MARKET, D(-3)), Leg(Pocket("available", 1, "BTC"), ZERO)])
 
 
 def test_rounding_and_floats_raise() -> None:
@@ -91,6 +100,19 @@ def test_the_hash_covers_every_part() -> None:
     assert transaction_hash(**fields | {"legs": same}) == first  # type: ignore[arg-type]
     others = {transaction_hash(**fields | {name: value}) for name, value in changes.items()}  # type: ignore[arg-type]
     assert len(others | {first}) == len(changes) + 1
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Lima"])
+def test_the_hash_is_the_same_wherever_the_machine_stands(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Books that move to another machine verify there (I-05)."""
+    fields: dict[str, Any] = {"previous": "p", "account_id": 1, "seq": 7, "kind": "fill", "reference": "x", "facts": {}}
+    fields |= {"market_at": AT, "recorded_at": AT.astimezone(ZoneInfo("Europe/Berlin"))}
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        found = transaction_hash(**fields, legs=[Leg(CASH, D(1)), Leg(MARKET, D(-1))])
+    time.tzset()
+    assert found == "74f0250aaaaae2f3be0971d9b6295c714b78efff409645ec4201c66ec0b3ef11"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +159,7 @@ def test_what_may_be_spent_leaves_room_for_its_fees(free: Decimal, ppm: int, par
 
 def test_a_buy_without_a_limit_has_no_worst_case() -> None:
     """So there is none: entries are limit orders."""
-    with pytest.raises(ValueError, match="limit"):
+    with pytest.raises(ValueError, match=r"^A buy without a limit has no worst case; entries are limit orders$"):
         worst_case(side="buy", quantity=D(1), filled=ZERO, price=None)
 
 
