@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from trading.desk.claims import Claim
 from trading.desk.journal import MAY_BE_NEGATIVE
-from trading.desk.plain import Account, Book, Decision, Fill, Instrument, Intent, Order, Position, Reservation, Row
+from trading.desk.plain import Account, Book, Decision, Fill, Instrument, Intent, Order, Position, Reservation
 from trading.desk.reservations import obligation
 from trading.desk.rows import ENTRIES, STOP, WAITING, OrderRow
 from trading.desk.store import (
@@ -33,7 +33,6 @@ from trading.order_status import LIVE
 from trading.orders import TradeReport, parse_client_order_id
 from trading.risk import RiskRoom
 
-R = TypeVar("R", bound=Row)
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -244,7 +243,7 @@ class MemoryStore:
             or (claim.is_cancel_requested and row.cancel_requested_at is None)
         )
         if not is_refused:
-            self._put_order(_changed(row, claim.values))
+            self._put_order(row.changed(claim.values))
         return not is_refused
 
     def make_decision(self, **values: Any) -> Decision:
@@ -275,15 +274,15 @@ class MemoryStore:
         self._write_ledger(changes)
         tables = self.tables
         for book_id, book in changes.books_halted.items():
-            tables.books[book_id] = _changed(tables.books[book_id], _fields(book, ("is_halted", "halt_reason")))
+            tables.books[book_id] = tables.books[book_id].changed(_fields(book, ("is_halted", "halt_reason")))
         for book_id, book in changes.books_flattened.items():
-            tables.books[book_id] = _changed(tables.books[book_id], _fields(book, ("flattened_seq",)))
+            tables.books[book_id] = tables.books[book_id].changed(_fields(book, ("flattened_seq",)))
         for book_id in changes.books_touched:
-            tables.books[book_id] = _changed(tables.books[book_id], {"version": tables.books[book_id].version + 1})
+            tables.books[book_id] = tables.books[book_id].changed({"version": tables.books[book_id].version + 1})
         if changes.is_account_touched or changes.account_fields:
             self.account.version += 1
-            tables.account = _changed(
-                tables.account, _fields(self.account, changes.account_fields) | {"version": self.account.version}
+            tables.account = tables.account.changed(
+                _fields(self.account, changes.account_fields) | {"version": self.account.version}
             )
         tables.audits += changes.audits
         self.wakes += [word for word in changes.wakes if word not in self.wakes]
@@ -338,21 +337,21 @@ class MemoryStore:
     def _write_moved(self, changes: Changes) -> None:
         tables = self.tables
         for seq, intent in changes.intents_moved.items():
-            tables.intents[seq] = _changed(tables.intents[seq], _fields(intent, INTENT_FIELDS))
+            tables.intents[seq] = tables.intents[seq].changed(_fields(intent, INTENT_FIELDS))
             self._note_waiting(tables.intents[seq])
         for name, order in changes.orders_moved.items():
-            self._put_order(_changed(tables.orders[tables.order_ids[name]], _fields(order, ORDER_FIELDS)))
+            self._put_order(tables.orders[tables.order_ids[name]].changed(_fields(order, ORDER_FIELDS)))
         for name, held in changes.reservations_moved.items():
             row = tables.orders[tables.order_ids[name]]
-            self._put_order(_changed(row, {"reservation": _changed(row.reservation, _fields(held, RESERVATION_FIELDS))}))
+            self._put_order(row.changed({"reservation": row.reservation.changed(_fields(held, RESERVATION_FIELDS))}))
         for name, order in changes.cancels.items():
             row = tables.orders[tables.order_ids[name]]
-            self._put_order(_changed(row, {"cancel_requested_at": order.cancel_requested_at}))
+            self._put_order(row.changed({"cancel_requested_at": order.cancel_requested_at}))
         for key, position in changes.positions_moved.items():
             row_before = tables.positions.get(key) or Position(book_id=key[0], instrument_id=key[1])
-            tables.positions[key] = _changed(row_before, _fields(position, POSITION_FIELDS))
+            tables.positions[key] = row_before.changed(_fields(position, POSITION_FIELDS))
         for place, fill in changes.fills_corrected.items():
-            tables.fills[place] = _changed(tables.fills[place], {"realised": fill.realised})
+            tables.fills[place] = tables.fills[place].changed({"realised": fill.realised})
 
     def _write_ledger(self, changes: Changes) -> None:
         tables = self.tables
@@ -385,12 +384,6 @@ def _check_order(row: Order) -> None:
     )
     if not is_right:
         raise ConstraintBroken(f"{row.client_order_id} is {row.status} and its reservation says {held}")
-
-
-def _changed(row: R, values: Mapping[str, object]) -> R:
-    copy = row.clone()
-    copy.__dict__.update(values)
-    return copy
 
 
 def _fields(row: object, names: Iterable[str]) -> dict[str, object]:

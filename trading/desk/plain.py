@@ -22,6 +22,12 @@ class Row:
         copy.__dict__.update(self.__dict__)
         return copy
 
+    def changed(self, values: Mapping[str, object]) -> Self:
+        """Return a copy of this row with other values."""
+        copy = self.clone()
+        copy.__dict__.update(values)
+        return copy
+
 
 @dataclass(eq=False, kw_only=True)
 class Account(Row):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
@@ -133,6 +134,14 @@ def start_up(world: World) -> None:
         desk.write()
 
 
+def end(world: World, rule: Callable[..., object], *facts: object) -> None:
+    """Have an order end by a rule, in a transaction of the trader."""
+    with world.memory.transaction(epoch=1) as store:
+        desk = Desk(store, store.account, market_at=world.market_at, now=NOW)
+        rule(desk, *facts)
+        desk.write()
+
+
 def test_a_stop_that_never_arrived_is_asked_for_again_at_once(world: World) -> None:
     """A new intent, a new name, the same coins; nothing is resent."""
     lost = world.lose(world.order("stop"))
@@ -156,10 +165,7 @@ def test_a_stop_that_somebody_wanted_gone_is_not_asked_for_again(world: World) -
     stop = world.order("stop")
     assert world.claim(stop, claims.sending(epoch=1, now=NOW))
     cancel_everything(world)
-    with world.memory.transaction(epoch=1) as store:
-        desk = Desk(store, store.account, market_at=world.market_at, now=NOW)
-        reports.mark_absent(desk, stop.pk)
-        desk.write()
+    end(world, reports.mark_absent, stop.pk)
     start_up(world)
     assert world.order("stop").pk == stop.pk
     assert world.position().is_unprotected
@@ -169,10 +175,7 @@ def test_a_refused_stop_is_not_asked_for_again(world: World) -> None:
     """The exchange has said why; it would say it again (E22)."""
     stop = world.order("stop")
     assert world.claim(stop, claims.sending(epoch=1, now=NOW))
-    with world.memory.transaction(epoch=1) as store:
-        desk = Desk(store, store.account, market_at=world.market_at, now=NOW)
-        reports.mark_rejected(desk, stop.pk, "REJECTED_PRICE", "Stop price would trigger immediately.")
-        desk.write()
+    end(world, reports.mark_rejected, stop.pk, "REJECTED_PRICE", "Stop price would trigger immediately.")
     start_up(world)
     assert world.order("stop").pk == stop.pk
     assert world.position().is_unprotected
@@ -183,10 +186,7 @@ def test_an_absent_stop_whose_place_an_exit_takes_stays_away(world: World) -> No
     stop = world.order("stop")
     assert world.claim(stop, claims.sending(epoch=1, now=NOW))
     world.decide(world.propose("exit"))
-    with world.memory.transaction(epoch=1) as store:
-        desk = Desk(store, store.account, market_at=world.market_at, now=NOW)
-        reports.mark_absent(desk, stop.pk)
-        desk.write()
+    end(world, reports.mark_absent, stop.pk)
     assert world.order("exit").status == "ready"
     assert world.order("stop").pk == stop.pk
 
