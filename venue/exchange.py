@@ -14,6 +14,7 @@ from venue.accounts import Account
 from venue.amounts import text
 from venue.clock import POSITION, MarketClock, Position
 from venue.config import Options
+from venue.depths import Depths
 from venue.faults.book import Armed, Faults
 from venue.faults.conditions import Conditions
 from venue.faults.rules import Rule
@@ -53,6 +54,7 @@ class Exchange:
         self.store = Store(options.data_dir / self.epoch / STORE_FILE)
         self.source = self._with_checkpoints(self.source)
         self.hub = Hub()
+        self.depths = Depths()
         self.limits = Limits(options.weight_limit, options.order_limit)
         self.engine = Engine(self.source.listings, options.terms, wall_ms=wall_ms)
         self.conditions = Conditions()

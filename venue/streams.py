@@ -29,7 +29,6 @@ class Streams:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._shown: dict[str, object] = {}
-        self._depths: dict[str, tuple[int, dict[str, dict[str, str]]]] = {}
 
     async def plain(self, request: web.Request) -> web.StreamResponse:
         """Serve /ws and /ws/NAME: messages as they are."""
@@ -50,7 +49,9 @@ class Streams:
             await self._exchange.durable()
             with_tickers = beats % round(TICKER_SECONDS / REFRESH_SECONDS) == 0
             events: list[UserEvent | MarketEvent] = []
-            for name in self._exchange.hub.wanted():
+            names = self._exchange.hub.wanted()
+            self._exchange.depths.keep(names)
+            for name in names:
                 event = self._current(name, with_tickers=with_tickers)
                 if event is not None:
                     events.append(event)
@@ -145,22 +146,13 @@ class Streams:
 
     def _depth(self, name: str, symbol: str, count: str | None) -> MarketEvent | None:
         book, last_id = self._exchange.engine.books[symbol], self._exchange.engine.tape.last_id[symbol]
-        bids, asks = levels(book, int(count) if count else 20)
         if count:
+            bids, asks = levels(book, int(count))
             return MarketEvent(name, {"lastUpdateId": last_id, "bids": bids, "asks": asks})
-        now = {"b": {row[0]: row[1] for row in bids}, "a": {row[0]: row[1] for row in asks}}
-        before_id, before = self._depths.get(name, (last_id - 1, {"b": {}, "a": {}}))
-        if before == now or last_id <= before_id:
+        changes = self._exchange.depths.changes(book, last_id, stream=name)
+        if changes is None:
             return None
-        self._depths[name] = (last_id, now)
-        changes = {side: _difference(before[side], now[side]) for side in ("b", "a")}
-        head = {"e": "depthUpdate", "E": self._exchange.engine.now, "s": symbol, "U": before_id + 1, "u": last_id}
-        return MarketEvent(name, head | changes)
-
-
-def _difference(before: dict[str, str], now: dict[str, str]) -> list[list[str]]:
-    gone = [[price, "0.00000000"] for price in before if price not in now]
-    return gone + [[price, size] for price, size in now.items() if before.get(price) != size]
+        return MarketEvent(name, {"e": "depthUpdate", "E": self._exchange.engine.now, "s": symbol} | changes)
 
 
 def _ticker_event(day: dict[str, Any], now: int) -> dict[str, Any]:

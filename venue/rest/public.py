@@ -12,7 +12,7 @@ from venue.market.bars import INTERVALS
 from venue.matching.book import SymbolBook
 from venue.rest.call import Call, Endpoint, by_symbol, fixed
 from venue.tape import aggregate_row, trade_row
-from venue.ticker import day_ticker, kline_row, levels, shown_depth
+from venue.ticker import day_ticker, kline_row, shown_depth
 
 _FAR: Final = 2**53
 _COUNT: Final = re.compile("[0-9]{1,6}")
@@ -85,8 +85,8 @@ async def depth(call: Call) -> dict[str, Any]:
     call.parameters.refuse_unread()
     book = call.exchange.engine.book(symbol)
     await call.exchange.durable()
-    bids, asks = levels(book, count)
-    return {"lastUpdateId": call.exchange.engine.tape.last_id[symbol], "bids": bids, "asks": asks}
+    exchange = call.exchange
+    return exchange.depths.snapshot(book, exchange.engine.tape.last_id[symbol], count)
 
 
 async def trades(call: Call) -> list[dict[str, Any]]:
