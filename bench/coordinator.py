@@ -19,6 +19,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -188,12 +189,23 @@ class Bench:
         )
 
     def _fund(self) -> None:
+        """Bring the money, and wait until the ledger has it as a deposit: what nobody heard come would halt entries."""
+        self._wait(lambda: self.account.state == "active", "the trader to have recovered")
+        flows = self.account.net_flows
         body = json.dumps({"uid": self.account.venue_uid, "asset": "USDT", "amount": str(CAPITAL)}).encode()
         request = urllib.request.Request(
             f"{self.control}/control/faucet", data=body, headers={"Content-Type": "application/json"}, method="POST"
         )
         urllib.request.urlopen(request, timeout=10).read()
-        time.sleep(5)
+        self._wait(lambda: self.account.net_flows >= flows + CAPITAL, "the deposit to be booked")
+
+    def _wait(self, is_so: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + 60
+        while not is_so():
+            if time.monotonic() > deadline:
+                sys.exit(f"Waited a minute for {what}; the account is {self.account.state} ({self.account.state_reason}).")
+            time.sleep(0.5)
+            self.account.refresh_from_db()
 
     def _open_books(self, count: int) -> list[Any]:
         from django.db import transaction

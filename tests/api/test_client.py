@@ -44,7 +44,7 @@ def address(transactional_db: None, redis_url: str, tmp_path: Path) -> Iterator[
 
 def answers(url: str) -> bool:
     try:
-        with build_opener(ProxyHandler({})).open(url, timeout=5) as answer:
+        with build_opener(ProxyHandler({})).open(url, timeout=60) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -33,7 +33,7 @@ class LocalVenue:
     def ask(self, path: str, body: dict[str, Any] | None = None, *, method: str | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.control_port}{path}", data=data, method=method)
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             content = answer.read()
         return json.loads(content) if content else None
 
@@ -47,7 +47,7 @@ class LocalVenue:
         return [row for row in self.ask("/control/faults")["firings"] if row["action"] == action]
 
     def public(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.rest_port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.rest_port}{path}", timeout=60) as answer:
             return json.load(answer)
 
 

@@ -134,7 +134,7 @@ async def test_a_closed_door_is_knocked_at_ever_more_slowly(venue: LocalVenue) -
     market = port(venue)
     began = time.monotonic()
     stream = market.watch_closed_candles([(BTC, "1m")])
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         assert isinstance(await anext(stream), StreamOpen)
         assert isinstance(await anext(stream), ClosedCandle)
     assert time.monotonic() - began >= 2
@@ -161,7 +161,7 @@ async def test_nonsense_is_told_as_nonsense_and_the_stream_goes_on(
     quotes = market.watch_quotes([BTC])
     assert isinstance(await anext(quotes), StreamOpen)
     venue.arm({"id": "M04", "action": "edit", "match": {"stream": f"btcusdt@{stream}"}, "times": 3, "with": {"fields": fields}})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not isinstance(event := await anext(quotes), Unreadable):
             pass
         assert event.symbol == BTC

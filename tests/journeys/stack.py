@@ -160,7 +160,7 @@ class Stack:
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.control_url}{path}", data=content, headers={"Content-Type": "application/json"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=60) as answer:
             said: dict[str, Any] = json.load(answer)
             return said
 

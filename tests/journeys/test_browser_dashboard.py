@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.journeys.browser import ask, chromium, sign_in
 from tests.tradeapp.test_up import System
+from tests.waiting import wait_until
 from tradeapp.pages import formats
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(900)]
@@ -100,14 +101,14 @@ def test_a_bot_stops_by_its_button_decides_nothing_more_and_starts_again(page: P
     press(page, f"#stop-{bot['id']}", "Stop GridTrading?", "Stop GridTrading")
     expect(status).to_have_text("Stopped")
     stopped_at = ask(page, f"bots/{bot['id']}")["bar_closed_at"]
-    wait_for(lambda: bars_of_others(page, bot["id"]) > stopped_at, seconds=60)
+    wait_until(lambda: bars_of_others(page, bot["id"]) > stopped_at)
     passed = bars_of_others(page, bot["id"])
-    wait_for(lambda: bars_of_others(page, bot["id"]) > passed, seconds=60)
+    wait_until(lambda: bars_of_others(page, bot["id"]) > passed)
     assert ask(page, f"bots/{bot['id']}")["bar_closed_at"] == stopped_at
 
     press(page, f"#start-{bot['id']}", "Start GridTrading?", "Start GridTrading")
     expect(status).to_have_text("Running")
-    wait_for(lambda: ask(page, f"bots/{bot['id']}")["bar_closed_at"] > passed, seconds=60)
+    wait_until(lambda: ask(page, f"bots/{bot['id']}")["bar_closed_at"] > passed)
 
 
 def test_a_share_edited_in_the_admin_sizes_the_next_order(page: Page, system: System) -> None:
@@ -122,7 +123,7 @@ def test_a_share_edited_in_the_admin_sizes_the_next_order(page: Page, system: Sy
     assert Decimal(share["percent"]) == 10
     seen = newest_entry(page, book)
 
-    wait_for(lambda: newest_entry(page, book) != seen, seconds=400)
+    wait_until(lambda: newest_entry(page, book) != seen, seconds=400)
 
     entry = newest_entry(page, book)
     assert entry is not None
@@ -156,7 +157,7 @@ def test_the_stop_dialog_asks_why_and_stops_everything(page: Page, width: int) -
     dialog.get_by_label("Reason").fill("a drill")
     began = time.monotonic()
     dialog.get_by_role("button", name="Stop everything").click()
-    wait_for(lambda: ask(page, "kill")["items"][0]["is_killed"], seconds=60)
+    wait_until(lambda: ask(page, "kill")["items"][0]["is_killed"])
     print(f"\neverything stopped {time.monotonic() - began:.2f} s after the click at {width} px")
     expect(page.locator('[data-figure="health.state"]')).to_have_text("Stopped by kill switch", timeout=60_000)
     assert ask(page, "kill")["items"][0]["killed_reason"] == "a drill"
@@ -198,7 +199,7 @@ def test_a_slot_is_dragged_and_then_a_bot_trades_alone(page: Page, system: Syste
     expect(page.locator("#mode-dialog-who")).to_contain_text("may enter now")
     began = time.monotonic()
     switch(page)
-    wait_for(lambda: ask(page, "mode")["mode"] == "rotation", seconds=30)
+    wait_until(lambda: ask(page, "mode")["mode"] == "rotation")
     print(f"\nrotation in force {time.monotonic() - began:.2f} s after the click at {width} px")
     assert len(ask(page, "mode")["switches"]) == 5
 
@@ -207,7 +208,7 @@ def test_a_slot_is_dragged_and_then_a_bot_trades_alone(page: Page, system: Syste
     page.get_by_role("button", name="Preview and switch").click()
     began = time.monotonic()
     switch(page)
-    wait_for(lambda: ask(page, "mode")["active"] == ["GridTrading"], seconds=60)
+    wait_until(lambda: ask(page, "mode")["active"] == ["GridTrading"])
     print(f"one bot alone {time.monotonic() - began:.2f} s after the click at {width} px")
     page.goto(f"http://127.0.0.1:{system.port}/modes/")
     expect(page.locator("#mode-active")).to_have_text("GridTrading")
@@ -249,11 +250,3 @@ def newest_entry(page: Page, book: int) -> dict[str, Any] | None:
     """Return a book's newest entry order."""
     orders = ask(page, f"orders?book={book}&limit=50")["items"]
     return next((order for order in orders if order["intent"] == "enter"), None)
-
-
-def wait_for(is_true: Callable[[], bool], *, seconds: float) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, "It did not come in time."
-        time.sleep(0.5)

@@ -52,7 +52,7 @@ def arm(stack: Stack, *rules: dict[str, Any]) -> None:
 
 def disarm(stack: Stack) -> None:
     request = urllib.request.Request(f"{stack.control_url}/control/faults", method="DELETE")
-    urllib.request.urlopen(request, timeout=5).read()
+    urllib.request.urlopen(request, timeout=60).read()
 
 
 def audited_through(market: str) -> int:

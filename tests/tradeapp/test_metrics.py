@@ -178,7 +178,7 @@ def test_it_is_served_on_loopback_alone_and_a_port_that_is_taken_ends_nothing() 
         port = taken.getsockname()[1]
     assert not counted.serve_on(0)
     assert counted.serve_on(port)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         assert b"tradeapp_orders_total" in answer.read()
     assert counted.LOOPBACK == "127.0.0.1"
 

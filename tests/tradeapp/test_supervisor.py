@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.waiting import wait_until
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
@@ -87,7 +88,7 @@ def test_kill_9_of_the_supervisor_leaves_no_orphan(start: Callable[[], Run]) -> 
 
     run.process.kill()
 
-    wait_until(lambda: not any(alive(process) for process in family), seconds=15)
+    wait_until(lambda: not any(alive(process) for process in family))
     wait_until(lambda: not run.watchdogs())
     assert not list((run.data_dir / "run").glob("*.json"))
 
@@ -151,11 +152,3 @@ def alive(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain"
-        os.sched_yield()
-        time.sleep(0.02)

@@ -64,7 +64,7 @@ class VenueProcess:
     def wait_end(self) -> tuple[int, str]:
         """Wait until it ends by itself; return its exit code and what it said."""
         assert self._process is not None
-        code = self._process.wait(timeout=10)
+        code = self._process.wait(timeout=60)
         self._process = None
         return code, (self.data_dir.parent / "venue.log").read_text()
 
@@ -90,7 +90,7 @@ class VenueProcess:
             return 0
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, number)
-        code = self._process.wait(timeout=10)
+        code = self._process.wait(timeout=60)
         self._process = None
         return code
 

@@ -136,7 +136,7 @@ def test_the_signature_covers_the_query_as_it_was_sent(signer: Signer, synthetic
 
 @pytest.mark.parametrize("charset", ["utf-8", "klingon"])
 def test_a_body_that_is_no_text_is_refused_and_no_server_error(synthetic_venue: VenueProcess, charset: str) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", synthetic_venue.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", synthetic_venue.port, timeout=60)
     kind = f"application/x-www-form-urlencoded; charset={charset}"
     connection.request("POST", "/api/v3/order", body=b"symbol=\xff", headers={"Content-Type": kind})
     answer = connection.getresponse()
@@ -264,9 +264,9 @@ async def test_odd_messages_are_answered_and_the_connection_lives(synthetic_venu
     address = f"http://{synthetic_venue.address}{path}"
     async with aiohttp.ClientSession() as session, session.ws_connect(address) as connection:
         await connection.send_str(text)
-        first = await connection.receive_json(timeout=5)
+        first = await connection.receive_json(timeout=60)
         await connection.send_str('{"id": 2, "method": "ping"}')
-        second = await connection.receive_json(timeout=5)
+        second = await connection.receive_json(timeout=60)
 
     assert "error" in first or first.get("result") == {}
     assert second["id"] == 2

@@ -13,6 +13,7 @@ import pytest
 
 from tests.venue.hostile import POST_ORDER, Hostile
 from tests.venue.processes import VenueProcess
+from tests.waiting import wait_until
 
 _NUMBERS = count(1)
 
@@ -156,12 +157,11 @@ def test_a_living_order_is_out_of_sight_in_each_place_on_its_own(hostile: Hostil
 
 
 def test_sight_returns_with_age(hostile: Hostile) -> None:
-    hostile.arm("hide", "E30", words={"seconds": 0.5, "in": ["order"]}, times=0)
+    hostile.arm("hide", "E30", words={"seconds": 2, "in": ["order"]}, times=0)
     hostile.place("young")
 
     assert hostile.find("young")[1]["code"] == -2013
-    time.sleep(0.6)
-    assert hostile.find("young")[1]["status"] == "NEW"
+    wait_until(lambda: hostile.find("young")[1].get("status") == "NEW")
 
 
 def test_open_orders_forget_an_order_once(hostile: Hostile) -> None:
@@ -199,7 +199,7 @@ def test_fields_are_set_and_scaled(hostile: Hostile) -> None:
     ("kind", "status", "code"), [("weight", 429, -1003), ("orders", 429, -1015), ("ban", 418, -1003), ("waf", 403, None)]
 )
 def test_refusals_last_and_end(hostile: Hostile, kind: str, status: int, code: int | None) -> None:
-    hostile.arm("block", "E12", words={"kind": kind, "seconds": 0.6}, match={"account": hostile.uid})
+    hostile.arm("block", "E12", words={"kind": kind, "seconds": 2}, match={"account": hostile.uid})
 
     if kind == "orders":
         assert hostile.find("nothing")[1]["code"] == -2013
@@ -210,18 +210,16 @@ def test_refusals_last_and_end(hostile: Hostile, kind: str, status: int, code: i
     assert code is None or got[0][1]["code"] == code
     assert reads == (200 if kind == "orders" else status)
     assert sum(firing["action"] == "block" for firing in hostile.firings()[-1:]) == 1
-    time.sleep(0.7)
-    assert hostile.place("after")[0] == 200
+    wait_until(lambda: hostile.place("after")[0] == 200)
 
 
 def test_maintenance_answers_nothing_but_a_page(hostile: Hostile) -> None:
-    hostile.arm("block", "E46", words={"kind": "maintenance", "seconds": 0.5})
+    hostile.arm("block", "E46", words={"kind": "maintenance", "seconds": 2})
 
     statuses = {hostile.venue.ask("GET", path)[0] for path in ("/api/v3/ping", "/api/v3/exchangeInfo", "/api/v3/account")}
 
     assert statuses == {503}
-    time.sleep(0.6)
-    assert hostile.venue.ask("GET", "/api/v3/ping") == (200, {})
+    wait_until(lambda: hostile.venue.ask("GET", "/api/v3/ping") == (200, {}))
 
 
 def test_the_protocol_clock_is_off(hostile: Hostile) -> None:

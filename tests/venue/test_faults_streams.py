@@ -246,12 +246,12 @@ async def _nothing_after_backlog(ear: Ear) -> None:
 
 
 async def test_connections_are_refused_for_a_while(session: aiohttp.ClientSession, hostile: Hostile) -> None:
-    hostile.arm("refuse_connections", "M12", words={"seconds": 0.5})
+    hostile.arm("refuse_connections", "M12", words={"seconds": 2})
 
     for path in ("/ws", "/stream", "/ws-api/v3"):
         with pytest.raises(aiohttp.ClientError):
             await session.ws_connect(f"http://{hostile.venue.address}{path}")
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(2.1)
     assert await (await _market(session, hostile, "ethusdt@trade")).hear()
 
 

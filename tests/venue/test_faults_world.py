@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import count
@@ -12,6 +11,7 @@ import pytest
 
 from tests.venue.hostile import POST_ORDER, Hostile
 from tests.venue.processes import VenueProcess
+from tests.waiting import wait_until
 
 MARKET = {"type": "MARKET", "price": None, "timeInForce": None}
 _NUMBERS = count(1)
@@ -210,8 +210,7 @@ def test_a_fault_waits_for_its_market_time(hostile: Hostile) -> None:
 
 
 def _step(hostile: Hostile, bars: int) -> None:
-    clock = hostile.venue.control("POST", "/control/step", {"bars": bars})
+    clock = hostile.venue.control("GET", "/control/clock")
+    hostile.venue.control("POST", "/control/step", {"bars": bars})
     end = clock["market_time"] + bars * clock["base_interval_ms"]
-    deadline = time.monotonic() + 20
-    while hostile.venue.control("GET", "/control/clock")["market_time"] < end and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: hostile.venue.control("GET", "/control/clock")["market_time"] >= end)

@@ -107,7 +107,7 @@ class Desk:
         """Have the market wait for nobody."""
         for client in self.stack.clock()["clients"]:
             request = urllib.request.Request(f"{self.stack.control_url}/control/clients/{client}", method="DELETE")
-            with urllib.request.urlopen(request, timeout=5):
+            with urllib.request.urlopen(request, timeout=60):
                 pass
 
     def stop_trader(self, number: int = signal.SIGTERM) -> None:
@@ -262,7 +262,7 @@ def floor(price: Decimal, tick: Decimal) -> Decimal:
 
 def venue_json(stack: Stack, path: str) -> Any:
     """Ask the venue's public interface."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{stack.venue_port}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.venue_port}{path}", timeout=60) as answer:
         return json.load(answer)
 
 

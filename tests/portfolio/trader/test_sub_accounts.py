@@ -198,7 +198,7 @@ def test_i36_a_transfer_key_of_another_account_moves_nothing(desk: Desk, subs: l
         key = venue_control.open_transfer_key(desk.stack.control_url, uid=uid)
         if uid == desk.uid:
             url = f"{desk.stack.control_url}/control/keys/{key.api_key}"
-            urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=5).close()
+            urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=60).close()
         store_credential(
             account=desk.account(), key=key.api_key, secret=key.api_secret, now=timezone.now(), role=Credential.Role.TRANSFER
         )
