@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db.models import DecimalField, Model
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from marketdata.models import Instrument, Market
 from trading.ledger import plain
+
+# Where a request keeps what the service said against it.
+_REFUSAL: Final = "tradeapp.refusal"
 
 Column = str | Callable[[Model], str]
 
@@ -94,7 +97,20 @@ class AskingAdmin(ReadOnlyAdmin):
         return list(self.asking_form.base_fields) if obj is None else self.get_readonly_fields(request, obj)
 
     def get_form(self, request: HttpRequest, obj: Model | None = None, change: bool = False, **kwargs: Any) -> Any:
-        """Build the form."""
+        """Build the form; one that the service has refused says why, above what was typed."""
+        form_class, refusal = self.form_for(request), request.META.get(_REFUSAL)
+        if refusal is None:
+            return form_class
+
+        def clean(form: ModelForm[Any]) -> Any:
+            cleaned = form_class.clean(form)
+            form.add_error(None, refusal)
+            return cleaned
+
+        return type("RefusedForm", (form_class,), {"clean": clean, "__module__": __name__})
+
+    def form_for(self, request: HttpRequest) -> type[ModelForm[Any]]:
+        """Return the form that this person fills in."""
         return self.asking_form
 
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -102,8 +118,8 @@ class AskingAdmin(ReadOnlyAdmin):
         try:
             return super().add_view(request, *args, **kwargs)
         except self.asking_refusals as refused:
-            messages.error(request, str(refused))
-            return HttpResponseRedirect(request.get_full_path())
+            request.META[_REFUSAL] = str(refused)
+            return super().add_view(request, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Ask the service, and show the row that it wrote."""

@@ -95,8 +95,8 @@ class RiskLimitsAdmin(AskingAdmin):
     asking_permission = "portfolio.change_account"
     asking_refusals = (UnableToLimit,)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        """Build a form that knows whether this person may raise limits."""
+    def form_for(self, request: HttpRequest) -> type[LimitsForm]:
+        """Return a form that knows whether this person may raise limits."""
         return type(LimitsForm.__name__, (LimitsForm,), {"may_raise": bool(request.user.is_superuser)})
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -120,6 +120,7 @@ def test_who_was_overtaken_is_told_and_raises_nothing(world: World, operator: Cl
 
     def look_and_be_overtaken(**asked: Any) -> Any:
         found = look(**asked)
+        monkeypatch.setattr(services, "preview_limits", look)
         services.set_limits(
             account_id=world.account_id, changes={"soft_loss_percent": 2}, reason="sooner", may_raise=False, by=None, now=NOW
         )
@@ -129,5 +130,7 @@ def test_who_was_overtaken_is_told_and_raises_nothing(world: World, operator: Cl
     answer = add_limits(operator, world, soft_loss_percent="4")
 
     assert "Only an administrator may raise soft_loss_percent" in answer.content.decode()
+    # What was typed is still there, beside why it was refused.
+    assert (answer.redirect_chain, answer.context["adminform"].form["soft_loss_percent"].value()) == ([], "4")
     # What this request did is undone as a whole.
     assert RiskLimits.objects.count() == 1
