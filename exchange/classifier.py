@@ -46,7 +46,7 @@ _REFUSED_ORDER: Final = (
     ("insufficient balance", Outcome.REJECTED_FUNDS),
     ("would immediately match", Outcome.REJECTED_PRICE),
     ("would match and take", Outcome.REJECTED_PRICE),
-    ("would trigger immediately", Outcome.REJECTED_PRICE),
+    ("would trigger immediately", Outcome.STOP_WOULD_TRIGGER),
     ("relationship of the prices", Outcome.REJECTED_PRICE),
     ("market is closed", Outcome.REJECTED_MARKET),
     ("book liquidity is less", Outcome.REJECTED_MARKET),

@@ -14,6 +14,8 @@ class Outcome(StrEnum):
     REJECTED_FUNDS = "REJECTED_FUNDS"
     REJECTED_MARKET = "REJECTED_MARKET"
     REJECTED_PRICE = "REJECTED_PRICE"
+    # Of a stop: the price is through it already. The rules answer with a sale at the market.
+    STOP_WOULD_TRIGGER = "STOP_WOULD_TRIGGER"
     REJECTED_ACCOUNT = "REJECTED_ACCOUNT"
     REJECTED_TIME = "REJECTED_TIME"
     REJECTED_REQUEST = "REJECTED_REQUEST"
@@ -44,6 +46,7 @@ PROVEN_REFUSALS: Final = frozenset(
         Outcome.REJECTED_FUNDS,
         Outcome.REJECTED_MARKET,
         Outcome.REJECTED_PRICE,
+        Outcome.STOP_WOULD_TRIGGER,
         Outcome.REJECTED_ACCOUNT,
         Outcome.REJECTED_TIME,
         Outcome.REJECTED_REQUEST,

@@ -22,8 +22,10 @@ one finished before the next:
 - CANCEL: the live order in `slot`.
 - MOVE_STOP: cancel the live stop, then place STOP_LOSS at `stop` for all available whole lots.
 
-A stop that is refused (its price is at or above the market) leaves the position without a stop.
-No shell retries: the strategy sees `stop_price == 0` in its book at the next bar and acts.
+A stop at or above the market is refused by the exchange, and what it was to guard is sold at the
+market at once: a fill of the kind STOP, with the reason STOP_WOULD_TRIGGER. A stop that is refused
+for another reason leaves the position without one. No shell retries: the strategy sees
+`stop_price == 0` in its book at the next bar and acts.
 
 A gap is never a reason to act: on a NaN bar a step takes in its fills, changes nothing else and
 holds with DATA_GAP. Stepping over missing bars or leaving them out is therefore the same thing.

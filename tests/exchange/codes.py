@@ -60,7 +60,7 @@ REFUSALS = {
     "IcebergQty exceeds QTY.": Outcome.REJECTED_REQUEST,
     "Unsupported order combination": Outcome.REJECTED_REQUEST,
     "Order amend (quantity increase) is not supported.": Outcome.REJECTED_REQUEST,
-    "Order would trigger immediately.": Outcome.REJECTED_PRICE,
+    "Order would trigger immediately.": Outcome.STOP_WOULD_TRIGGER,
     "Order would immediately match and take.": Outcome.REJECTED_PRICE,
     "The relationship of the prices for the orders is not correct.": Outcome.REJECTED_PRICE,
     "This action is disabled on this account.": Outcome.REJECTED_ACCOUNT,

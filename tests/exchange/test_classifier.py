@@ -31,7 +31,7 @@ ON_NEW_ORDER = [
     (400, -2010, "Duplicate order sent.", Outcome.EXISTS),
     (400, -2010, "Market is closed.", Outcome.REJECTED_MARKET),
     (400, -2010, "Order would immediately match and take.", Outcome.REJECTED_PRICE),
-    (400, -2010, "Stop price would trigger immediately.", Outcome.REJECTED_PRICE),
+    (400, -2010, "Stop price would trigger immediately.", Outcome.STOP_WOULD_TRIGGER),
     (400, -2010, "This symbol is not permitted for this account.", Outcome.REJECTED_ACCOUNT),
     (400, -2010, "This action is disabled on this account.", Outcome.REJECTED_ACCOUNT),
     (400, -2010, "This account may not place or cancel orders.", Outcome.REJECTED_ACCOUNT),

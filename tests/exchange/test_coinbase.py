@@ -61,6 +61,7 @@ def test_an_answer_means_what_it_proves(status: int, body: str, method: str, out
     [
         (["UNKNOWN_FAILURE_REASON", "PREVIEW_INSUFFICIENT_FUND"], Outcome.REJECTED_FUNDS),
         (["INVALID_LIMIT_PRICE_POST_ONLY"], Outcome.REJECTED_PRICE),
+        (["UNKNOWN_FAILURE_REASON", "PREVIEW_STOP_PRICE_ABOVE_LAST_TRADE_PRICE"], Outcome.STOP_WOULD_TRIGGER),
         (["INVALID_SIZE_PRECISION"], Outcome.REJECTED_FILTER),
         (["UNTRADABLE_PRODUCT"], Outcome.REJECTED_MARKET),
         (["GEOFENCING_RESTRICTION"], Outcome.REJECTED_ACCOUNT),

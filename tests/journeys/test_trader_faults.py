@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from portfolio import services
-from portfolio.models import Account, Fill, LedgerTransaction, Order, Reconciliation, ReconciliationLine
+from portfolio.models import Account, Fill, LedgerTransaction, Order, Position, Reconciliation, ReconciliationLine
 from tests.portfolio.trader.desk import Desk
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
@@ -69,6 +69,12 @@ def test_an_order_ends_as_the_venue_has_it_whatever_became_of_its_answer(desk: D
         assert newest(desk).status in ends.split(), f"{what}, not {newest(desk).status} {newest(desk).reason}"
         assert fired(desk, fault) > before, f"{fault} never fired"
         desk.wait_until_quiet()
+    # A stop that the market is through already is refused by the venue itself.
+    desk.enter(quote="20", stop="1.005")
+    sales = Order.objects.filter(account=desk.account_id, intent__reason="STOP_WOULD_TRIGGER", type="MARKET", status="filled")
+    desk.wait(sales.exists, "what it was to guard is sold at once", 60)
+    desk.wait_until_quiet()
+    assert not Position.objects.filter(book__account=desk.account_id, is_unprotected=True).exists()
     desk.check_books()
     assert desk.account().state == Account.State.ACTIVE
 

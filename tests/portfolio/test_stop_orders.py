@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 
 from marketdata.models import Instrument
-from portfolio.models import Intent, Order, Reservation
+from portfolio.models import AuditEntry, Intent, Order, Reservation
 from portfolio.writers import orders, releases
 from tests.portfolio.test_order_path import enter
 from tests.portfolio.world import NOW, World
@@ -18,15 +18,46 @@ D = Decimal
 
 
 @pytest.mark.fault("E22")
-def test_a_rejected_stop_leaves_the_position_marked(world: World) -> None:
-    """I-47: without a live stop a position says that it is unprotected."""
-    entry = enter(world)
-    world.fill(entry, "0.0038", "50000")
+def test_a_stop_that_is_passed_becomes_a_sale_in_the_transaction_of_its_refusal(world: World) -> None:
+    """Audited, the coins reserved once, and the position says that it is unprotected until they are sold (I-47)."""
+    world.fill(enter(world), "0.0038", "50000")
     stop = world.order(kind="stop")
     orders.mark_sending(stop.pk, epoch=1, now=NOW)
     with transaction.atomic():
         orders.mark_rejected(world.account(), stop.pk, "STOP_WOULD_TRIGGER", "Stop price would trigger immediately.", now=NOW)
 
+    sale = world.order(kind="stop")
+    assert (sale.type, sale.quantity, sale.status) == ("MARKET", D("0.0038"), Order.Status.READY)
+    assert (sale.intent.reason, sale.intent.parent, sale.intent.decision) == (
+        "STOP_WOULD_TRIGGER",
+        stop.intent,
+        stop.intent.decision,
+    )
+    assert Reservation.objects.get(order=stop).remaining == 0
+    assert Reservation.objects.get(order=sale).remaining == D("0.0038")
+    note = AuditEntry.objects.get(action="stop.sell_instead")
+    assert (note.subject, note.after) == (
+        f"order:{stop.client_order_id}",
+        {"stop_price": "49000", "sale": sale.intent.seq, "refusal": ""},
+    )
+    assert world.position().is_unprotected
+    assert world.verify() == []
+
+    world.fill(world.send(sale), "0.0038", "48900")
+    assert (world.position().quantity, world.position().is_unprotected) == (0, False)
+    assert world.compare().outcome == "exact"
+    assert world.verify() == []
+
+
+def test_a_rejected_stop_leaves_the_position_marked(world: World) -> None:
+    """I-47: without a live stop a position says that it is unprotected; other refusals say nothing about the price."""
+    world.fill(enter(world), "0.0038", "50000")
+    stop = world.order(kind="stop")
+    orders.mark_sending(stop.pk, epoch=1, now=NOW)
+    with transaction.atomic():
+        orders.mark_rejected(world.account(), stop.pk, "REJECTED_FILTER", "Filter failure: PRICE_FILTER", now=NOW)
+
+    assert world.order(kind="stop") == stop
     assert world.position().is_unprotected
     assert world.verify() == []
 

@@ -240,15 +240,13 @@ class History:
         return self._random.choice(tuple(enumerate(self.world.exchange.pairs.values(), 1))[:2])
 
     def _move(self) -> None:
-        instrument, pair = self._market()
+        _, pair = self._market()
         price = self._grid(pair, pair.price * (1 + D(self._random.randint(-15, 15)) / 1000))
         resting = [order.price for order in pair.orders.values() if order.price is not None and not order.is_final]
         if resting and self._random.random() < 0.2:
             # To the very price of an order, which trades in part.
             price = self._random.choice(resting)
-        self.world.note(f"{pair.symbol} goes to {price}")
-        self.world.exchange.move(pair.symbol, price)
-        self.world.shell.set_mark(instrument, price)
+        self.world.go_to(pair.symbol, price)
 
     def _toggle(self, step: int) -> None:
         """Switch what lasts for a while: thin markets, fees, closed markets, a kill."""

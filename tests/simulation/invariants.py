@@ -314,7 +314,7 @@ class Checker:
             is_sold = order.intent.seq <= tables.books[order.book_id].flattened_seq
             if wants and not is_sold and order.status not in LIVE:
                 require("I-47", order.intent.seq in asked, f"nobody asked for the stop of {order.client_order_id}")
-        self._check_absent_stops(tables)
+        self._check_failed_stops(tables)
         for (book, instrument), row in tables.positions.items():
             if row.stop_price is None or row.is_unprotected:
                 continue
@@ -323,16 +323,21 @@ class Checker:
             sells = [order for order in sells if (order.book_id, order.instrument_id) == (book, instrument)]
             require("I-47", sells or row.quantity < lot, f"book {book} holds {row.quantity} without its stop")
 
-    def _check_absent_stops(self, tables: Tables) -> None:
-        """Check that each stop that never arrived was asked for again, unless somebody wanted it gone or nothing is held."""
+    def _check_failed_stops(self, tables: Tables) -> None:
+        """Check that something followed each stop, or sale in its place, that never arrived, and each that was passed.
+
+        Unless somebody wanted it gone, or nothing is held.
+        """
         for order in tables.orders.values():
-            if (order.type, order.status, order.cancel_requested_at) != ("STOP_LOSS", "absent", None):
+            is_passed = (order.type, order.reason) == ("STOP_LOSS", "STOP_WOULD_TRIGGER")
+            has_failed = order.intent.kind == "stop" and (order.status == "absent" or is_passed)
+            if not has_failed or order.cancel_requested_at is not None:
                 continue
             place = (order.book_id, order.instrument_id)
             since = [row for row in tables.intents.values() if (row.book_id, row.instrument_id) == place]
             is_asked = any(row.side == "sell" and row.seq > order.intent.seq for row in since)
             is_held = tables.positions[place].quantity >= order.instrument.lot_size
-            require("I-47", is_asked or not is_held, f"nobody asked again for {order.client_order_id}, which never arrived")
+            require("I-47", is_asked or not is_held, f"nothing followed {order.client_order_id}, which never came to stand")
 
 
 def _holder(pocket: Pocket) -> Holder:

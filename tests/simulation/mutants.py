@@ -275,6 +275,11 @@ def absent_stop_is_not_asked_for_again() -> list[Change]:
     return [(releases, "_protect_again", lambda *_arguments: None)]
 
 
+def passed_stop_is_not_sold() -> list[Change]:
+    """A stop that the exchange refuses because the price is through it leaves its position bare."""
+    return [(releases, "_sell_instead", lambda *_arguments: None)]
+
+
 def partial_status_is_skipped() -> list[Change]:
     """A canceled order's fills are not waited for: its figures are taken from the report."""
     original = reports.apply_report
@@ -302,7 +307,8 @@ MUTANTS: Final[tuple[Callable[[], list[Change]], ...]] = (
     crossing_is_not_checked, unknown_is_sent_again, unknown_is_called_absent_at_once, no_answer_is_a_rejection,
     epoch_is_ignored, kill_is_ignored, order_ends_before_its_fills, fill_goes_to_the_first_book, cancel_is_taken_for_done,
     shortfall_is_taken_from_the_pool, late_fill_is_folded_last, cost_is_rounded_up, hash_forgets_what_came_before,
-    stop_is_forgotten, absent_stop_is_not_asked_for_again, partial_status_is_skipped, settle_window_is_forgotten,
+    stop_is_forgotten, absent_stop_is_not_asked_for_again, passed_stop_is_not_sold, partial_status_is_skipped,
+    settle_window_is_forgotten,
 )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from exchange.ports import (
 )
 from tests.simulation.clock import BEGIN
 from tests.simulation.exchange import Refusal, VenueOrder, VenueTrade
+from tests.simulation.faults import STOP_PASSED
 from trading.orders import BalanceReport, ExchangeStatus, OrderReport, Side, TradeReport
 
 if TYPE_CHECKING:
@@ -85,6 +86,10 @@ class SimulatedPort:
                 raise Refusal(400, -1021, "Timestamp for this request is outside of the recvWindow.")
             if fate == "rejected" or self._faults.strikes("refused"):
                 raise Refusal(*self._random.choice(_REFUSALS))
+            if ticket.stop_price is not None and self._faults.strikes(STOP_PASSED):
+                # While it was on its way the market has gone through it.
+                below = self._random.randint(0, 300) * self._exchange.pairs[ticket.symbol].tick
+                self._world.go_to(ticket.symbol, ticket.stop_price - below)
             order, trades = self._exchange.place(
                 name=ticket.client_order_id, symbol=ticket.symbol, side=ticket.side, kind=ticket.type, quantity=ticket.quantity,
                 price=ticket.price, stop_price=ticket.stop_price, time_in_force=ticket.time_in_force,

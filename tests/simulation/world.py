@@ -139,6 +139,12 @@ class World:
         if name == "mark_sending" and self.shell.killed_at is None and self.faults.strikes("kill"):
             self.kill()
 
+    def go_to(self, symbol: str, price: Decimal) -> None:
+        """Have a market go to a price, and the account know it."""
+        self.note(f"{symbol} goes to {price}")
+        self.exchange.move(symbol, price)
+        self.shell.set_mark(list(self.exchange.pairs).index(symbol) + 1, price)
+
     def kill(self) -> None:
         """Have a person kill the account; what was claimed before may still leave (I-45)."""
         self.note("kill")

@@ -11,7 +11,7 @@ import pytest
 from strategies import registry
 from tests.strategies.cases import ALLOCATION, CASES, COSTS, simulation
 from tests.strategies.venue_shell import VenueShell
-from tests.trading.markets import ETH, FIVE_MINUTES, real_candles
+from tests.trading.markets import ETH, FIVE_MINUTES, random_walk, real_candles
 from trading.instruments import amount
 from trading.kernels.backtest import Costs, Fill, prepare_backtest
 
@@ -34,6 +34,24 @@ def test_on_a_wild_market_every_fill_is_the_same(case: str) -> None:
     shell.run()
 
     assert rows_of_venue(shell) == rows_of_backtest(backtest.result().fills)
+
+
+@pytest.mark.parity("P1")
+@pytest.mark.fault("E22")
+@pytest.mark.parametrize("case", ["triple_ema", "ema_ribbon breakout", "sma_cross bars"])
+def test_a_stop_that_the_next_open_lies_below_sells_there_in_both(case: str) -> None:
+    """Set at a close, refused at an open that has gapped through it: sold at that open, in the bar of the decision."""
+    gaps = random_walk(seed=5, bars=3000, gap=0.008)
+    backtest, shell = simulation(case, candles=gaps), VenueShell(simulation(case, candles=gaps), COSTS)
+    backtest.run()
+    shell.run()
+
+    result = backtest.result()
+    assert rows_of_venue(shell) == rows_of_backtest(result.fills)
+    sold = [fill for fill in result.fills if fill.reason == "STOP_WOULD_TRIGGER"]
+    assert sold
+    opens = {int(at) for at in gaps.times}
+    assert all((fill.side, fill.kind) == ("sell", "STOP") and fill.time in opens for fill in sold)
 
 
 # Those whose presets are meant for ten coins, or for days, are made to trade on one in six weeks.

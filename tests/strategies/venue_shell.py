@@ -115,10 +115,9 @@ class VenueShell:
         lots, stop = int(sized.lots) * self.book.listing.step, int(sized.stop_ticks) * self.tick
         limit, reason = int(sized.limit_ticks) * self.tick, int(sized.reason)
         if kind == DecisionKind.ENTER:
-            filled = self._send(
-                OrderKind.ENTRY, reason, side="BUY", type="LIMIT", time_in_force="IOC", quantity=lots, price=limit
-            )
-            if filled and stop:
+            before = len(self.trades)
+            self._send(OrderKind.ENTRY, reason, side="BUY", type="LIMIT", time_in_force="IOC", quantity=lots, price=limit)
+            if len(self.trades) > before and stop:
                 self._protect(stop, reason)
         elif kind == DecisionKind.EXIT:
             self._cancel(lambda order: not order.is_buy)
@@ -137,14 +136,17 @@ class VenueShell:
         self._cancel(lambda order: order.stop_price > 0)
         step = self.book.listing.step
         free = self.account.balance("ETH").free // step * step
-        if free:
-            self._send(OrderKind.STOP, reason, side="SELL", type="STOP_LOSS", quantity=free, stop_price=stop)
+        if free and not self._send(OrderKind.STOP, reason, side="SELL", type="STOP_LOSS", quantity=free, stop_price=stop):
+            # The price is through it: what it was to guard is sold.
+            passed = Reason.STOP_WOULD_TRIGGER.value
+            self._send(OrderKind.STOP, passed, side="SELL", type="MARKET", quantity=free)
 
     def _cancel(self, wanted: Any) -> None:
         for order in [order for order in self.account.open_orders.values() if wanted(order)]:
             self.engine.cancel(self.account, self.symbol, order_id=order.order_id, client_order_id=None, new_client_id="x")
 
     def _send(self, kind: OrderKind, reason: int, *, slot: int = NO_SLOT, **terms: Any) -> bool:
+        """Send an order; answer whether the exchange takes it."""
         request = OrderRequest(symbol=self.symbol, client_order_id=f"c{next(self.client_ids)}", **terms)
         order: Order
         try:
@@ -154,4 +156,4 @@ class VenueShell:
         self.known[order.order_id] = (kind, slot, reason)
         self.trades += trades
         self.engine.take_journal()
-        return bool(trades)
+        return True

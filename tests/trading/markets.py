@@ -21,13 +21,15 @@ ETH = Instrument("ETH/USDT", "ETH", "USDT", Decimal("0.01"), Decimal("0.0001"), 
 COARSE = Instrument("TOY/USDT", "TOY", "USDT", Decimal(1), Decimal("0.1"), Decimal("0.1"), Decimal(1000), Decimal(5))
 
 
-def random_walk(*, seed: int, bars: int, interval_ms: int = FIVE_MINUTES, tick: float = 0.01, start: float = 3000.0) -> Candles:
+def random_walk(
+    *, seed: int, bars: int, interval_ms: int = FIVE_MINUTES, tick: float = 0.01, start: float = 3000.0, gap: float = 0.0002
+) -> Candles:
     """Make candles with fat tails, calm and wild spells, and gaps between close and open."""
     random = np.random.default_rng(seed)
     calm = np.repeat(random.choice([0.0006, 0.0018, 0.004], size=bars // 50 + 1), 50)[:bars]
     moves = random.standard_t(4, size=bars) * calm
     closes = start * np.exp(np.cumsum(moves))
-    opens = np.append(start, closes[:-1]) * (1.0 + random.normal(0.0, 0.0002, bars))
+    opens = np.append(start, closes[:-1]) * (1.0 + random.normal(0.0, gap, bars))
     reach = np.abs(random.normal(0.0, 1.0, (2, bars))) * calm
     highs = np.maximum(opens, closes) * (1.0 + reach[0])
     lows = np.minimum(opens, closes) * (1.0 - reach[1])

@@ -22,7 +22,7 @@ from trading.allocations import Policy
 from trading.bars import Candles
 from trading.handover import Mode
 from trading.instruments import Instrument
-from trading.kernels.backtest import run_backtest
+from trading.kernels.backtest import BacktestResult, run_backtest
 from trading.ledger import ZERO
 from trading.risk import HARD_STOP, REFUSE, Limits
 from trading.rotation import turn_at
@@ -129,13 +129,9 @@ def check_books(result: AccountResult) -> None:
     assert float(result.final_equity) == pytest.approx(result.worths[-1], rel=1e-12)
 
 
-@pytest.mark.parametrize("case", FIVE)
-def test_a_bot_alone_trades_as_in_its_backtest(case: str) -> None:
-    alone = bot(case)
-
-    result = simulate(plan([alone], shares({case: Decimal(100)})))
-
-    expected = run_backtest(
+def backtest_of(alone: AccountBot) -> BacktestResult:
+    """Trade what a bot that has all of an account trades, without the account."""
+    return run_backtest(
         definition=alone.definition,
         params=alone.params,
         candles=alone.candles[0],
@@ -145,10 +141,33 @@ def test_a_bot_alone_trades_as_in_its_backtest(case: str) -> None:
         allocation=CAPITAL,
         start=int(BEGIN_AT.timestamp()) * 1000,
     )
+
+
+@pytest.mark.parametrize("case", FIVE)
+def test_a_bot_alone_trades_as_in_its_backtest(case: str) -> None:
+    alone = bot(case)
+
+    result = simulate(plan([alone], shares({case: Decimal(100)})))
+
+    expected = backtest_of(alone)
     assert len(expected.fills) >= 4
     assert result.bots[0].fills == expected.fills
     assert (result.final_equity, result.bots[0].reasons) == (expected.final_equity, expected.reasons)
     check_books(result)
+
+
+@pytest.mark.fault("E22")
+@pytest.mark.parametrize("is_trusting", [True, False])
+def test_a_stop_that_is_passed_sells_on_an_account_as_in_a_backtest(*, is_trusting: bool) -> None:
+    """Opens gap through stops that were set at the close before: sold there, whoever carries the decision out."""
+    alone = bot("triple_ema", candles=random_walk(seed=5, bars=BARS, gap=0.008))
+    simulation = AccountSimulation(plan([alone], shares({"triple_ema": Decimal(100)})))
+    simulation.court.is_trusting = is_trusting
+    simulation.run()
+
+    assert simulation.result().bots[0].fills == backtest_of(alone).fills
+    assert sum(fill.reason == "STOP_WOULD_TRIGGER" for fill in simulation.result().bots[0].fills) > 1
+    check_books(simulation.result())
 
 
 @pytest.mark.parity("P8")

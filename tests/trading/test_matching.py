@@ -191,12 +191,45 @@ def test_a_partial_exit_protects_what_is_left() -> None:
     assert [(int(stop.ticks), int(stop.lots)) for stop in stops] == [(85, 600)]
 
 
-def test_a_stop_above_the_market_is_refused() -> None:
+@pytest.mark.fault("E22")
+@pytest.mark.parametrize("stop", [100, 120])
+def test_a_stop_at_or_above_the_market_is_refused_and_all_is_sold(stop: int) -> None:
     world, journal = new_world(), np.zeros(64, dtype=JOURNAL_DTYPE)
     world[0].tick_now = 100
+    rest(world, "stop 80", lots=1000)
+    rest(world, "sell 130", lots=10)
 
-    assert execute(world[0], journal, sized(DecisionKind.MOVE_STOP, stop=100)) == Reason.STOP_WOULD_TRIGGER
-    assert world[0].order_count == 0
+    assert execute(world[0], journal, sized(DecisionKind.MOVE_STOP, stop=stop)) == Reason.STOP_WOULD_TRIGGER
+
+    # Ten lots are another order's.
+    fills = [(int(fill.kind), int(fill.reason), int(fill.ticks)) for fill in journal[: world[0].fill_count]]
+    assert set(fills) == {(OrderKind.STOP, Reason.STOP_WOULD_TRIGGER, ticks) for ticks in range(90, 100)}
+    assert sum(int(fill.lots) for fill in journal[: world[0].fill_count]) == 990
+    assert [int(order.ticks) for order in world[0].orders[: world[0].order_count]] == [130]
+
+
+@pytest.mark.fault("E22")
+def test_an_entry_whose_stop_is_passed_already_is_sold_again_at_once() -> None:
+    world, journal = new_world(), np.zeros(64, dtype=JOURNAL_DTYPE)
+    world[0].base_owned = 0
+    world[0].tick_now = 100
+
+    assert execute(world[0], journal, sized(DecisionKind.ENTER, lots=5, limit=105, stop=101)) == Reason.STOP_WOULD_TRIGGER
+
+    fills = [(int(fill.side), int(fill.ticks), int(fill.lots)) for fill in journal[: world[0].fill_count]]
+    assert fills == [(BUY, 101, 5), (SELL, 99, 5)]
+    assert (world[0].base_owned, world[0].order_count, world[0].next_id) == (0, 0, 3)
+
+
+@pytest.mark.fault("E22")
+def test_what_the_exchange_would_not_take_stays_where_a_stop_is_passed() -> None:
+    world, journal = new_world(), np.zeros(64, dtype=JOURNAL_DTYPE)
+    world[0].tick_now = 100
+    world[0].base_owned = 5 * world[0].units_per_lot
+    world[0].min_notional = 5 * 100 * world[0].quote_units_per_tick_lot + 1
+
+    assert execute(world[0], journal, sized(DecisionKind.MOVE_STOP, stop=101)) == Reason.FILTER_MIN_NOTIONAL
+    assert world[0].fill_count == 0
 
 
 @pytest.mark.parametrize(

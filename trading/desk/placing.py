@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Final
 
 from trading.desk.admission import entry_refusal, filter_refusal, price_inside_rivals, standing_refusal, takes
 from trading.desk.desk import Desk, is_stop, others
@@ -10,6 +11,7 @@ from trading.desk.prevention import clears_its_way
 from trading.desk.refusals import Refusal
 from trading.desk.rows import (
     ENTER,
+    EXIT,
     FLATTEN,
     IMMEDIATE_OR_CANCEL,
     LIMIT,
@@ -25,6 +27,8 @@ from trading.desk.rows import (
 )
 from trading.ledger import ZERO, plain
 from trading.order_status import UNKNOWN
+
+_CARING: Final = SELLS_OF_EXIT | {STOP}
 
 
 def place(desk: Desk, intent: IntentRow) -> Refusal | None:
@@ -120,7 +124,7 @@ def _place_exit(desk: Desk, intent: IntentRow) -> Refusal | None:
     if held_up or _is_held_in_doubt(desk, intent):
         desk.wait(intent)
         return None
-    return _sell_at_market(desk, intent)
+    return sell_at_market(desk, intent)
 
 
 def _may_be_passed(intent: IntentRow, order: OrderRow) -> bool:
@@ -149,7 +153,8 @@ def _nothing_to_sell(desk: Desk, intent: IntentRow, live: list[OrderRow]) -> Ref
     return _sale_refusal(desk, intent, _lots_to_sell(intent, instrument, held), held)
 
 
-def _sell_at_market(desk: Desk, intent: IntentRow) -> Refusal | None:
+def sell_at_market(desk: Desk, intent: IntentRow) -> Refusal | None:
+    """Sell what is free of a position, as much of it as the intent asks for, unless the exchange would not take it."""
     instrument = desk.instrument(intent.instrument_id)
     available = desk.available(intent.book_id, instrument.base)
     lots = _lots_to_sell(intent, instrument, available)
@@ -188,7 +193,7 @@ def _bids_in_the_way(desk: Desk, intent: IntentRow, instrument: InstrumentRow) -
     if clears_its_way(intent.kind, instrument.filters):
         return []
     bids = others(desk.live, book_id=intent.book_id, instrument_id=intent.instrument_id, side="buy")
-    if intent.kind == FLATTEN:
+    if intent.kind != EXIT:
         bids += desk.live_of(intent.book_id, intent.instrument_id, side="buy")
     return [order.price for order in bids if order.price is not None and not takes(order)]
 
@@ -263,5 +268,5 @@ def _note_stop(desk: Desk, stop: IntentRow) -> None:
 
 
 def is_looked_after(desk: Desk, book_id: int, instrument_id: int) -> bool:
-    """Say whether a stop of the position stands, or its exit is on the way; what waits may wait for long."""
-    return any(is_stop(order) or order.intent.kind in SELLS_OF_EXIT for order in desk.live_of(book_id, instrument_id))
+    """Say whether a stop of the position stands, or a sale is on the way; what waits may wait for long."""
+    return any(order.intent.kind in _CARING for order in desk.live_of(book_id, instrument_id))

@@ -8,19 +8,29 @@ from typing import Final
 
 from trading.desk.desk import Desk, is_stop
 from trading.desk.dust import can_be_sold
-from trading.desk.placing import attach_stop, is_looked_after, new_stop, release_waiting, replace_stop
-from trading.desk.rows import ENTER, FLATTEN, SELLS_OF_EXIT, STOP, IntentRow, OrderRow, PositionRow
+from trading.desk.placing import attach_stop, is_looked_after, new_stop, release_waiting, replace_stop, sell_at_market
+from trading.desk.rows import (
+    ENTER,
+    FLATTEN,
+    SELLS_OF_EXIT,
+    STOP,
+    STOP_WOULD_TRIGGER,
+    IntentRow,
+    OrderRow,
+    PositionRow,
+)
 from trading.desk.standing_down import sell_more
-from trading.ledger import ZERO, exactly
-from trading.order_status import ABSENT, WITHDRAWN
+from trading.ledger import ZERO, exactly, plain
+from trading.order_status import ABSENT, REJECTED, WITHDRAWN
 
 LATE_AFTER_FLATTEN: Final = "LATE_AFTER_FLATTEN"
+STOP_PROTECTIVE: Final = "STOP_PROTECTIVE"
 STOP_ABSENT: Final = "STOP_ABSENT"
 
 
 @exactly
 def after_fills(desk: Desk) -> None:
-    """Release every waiting intent whose cancels are proven, and protect what an absent stop has left bare.
+    """Release every waiting intent whose cancels are proven, and protect what a stop that failed has left bare.
 
     Start-up calls it; endings call it by themselves.
     """
@@ -29,7 +39,7 @@ def after_fills(desk: Desk) -> None:
     for book_id in desk.books:
         for position in desk.positions_of(book_id):
             stop = desk.store.newest_stop(book_id, position.instrument_id) if position.is_unprotected else None
-            if stop is not None:
+            if stop is not None and (_is_missing(stop) or _is_through(stop)):
                 _protect_again(desk, stop)
 
 
@@ -37,7 +47,7 @@ def after_end(desk: Desk, order: OrderRow) -> None:
     """Do what the end of an order calls for: most ends call for nothing."""
     has_stop = order.intent.stop_price is not None and _leaves_something_to_protect(order)
     # A stop or an exit that filled has done its work, unless the position had grown beyond it.
-    lost_stop = is_stop(order) or _took_a_stop_away(desk, order)
+    lost_stop = order.intent.kind == STOP or _took_a_stop_away(desk, order)
     is_late = _comes_after_a_flatten(desk, order)
     if not (has_stop or lost_stop or is_late or desk.waiting_of(order.book_id, order.instrument_id)):
         return
@@ -45,7 +55,9 @@ def after_end(desk: Desk, order: OrderRow) -> None:
     if has_stop and not is_sold:
         attach_stop(desk, order.intent)
     release_waiting(desk)
-    if is_stop(order):
+    if _is_through(order):
+        _sell_instead(desk, order)
+    elif order.intent.kind == STOP and _is_missing(order):
         _protect_again(desk, order)
     if lost_stop or is_late:
         note_lost_stop(desk, order.book_id, order.instrument_id)
@@ -85,22 +97,56 @@ def note_lost_stop(desk: Desk, book_id: int, instrument_id: int) -> None:
 
 
 def _protect_again(desk: Desk, stop: OrderRow) -> None:
-    """Ask anew for a stop that is proven never to have reached the exchange: a new intent and a new order, nothing is resent.
+    """Ask anew for a stop that never came to stand, or for what a sale in its place has left: a new intent, nothing is resent.
 
-    Where its cancel was asked for, somebody wanted it gone. If the price has gone through it meanwhile, the exchange
-    refuses the new one like any other, and the position stays marked.
+    If the price has gone through it meanwhile, the exchange refuses the new one, and what it was to guard is sold.
     """
+    if (position := _left_bare(desk, stop)) is not None:
+        reason = STOP_ABSENT if stop.status == ABSENT else STOP_PROTECTIVE
+        replace_stop(desk, _instead_of(stop, desk, position, reason=reason))
+
+
+def _sell_instead(desk: Desk, stop: OrderRow) -> None:
+    """Sell at the market what a stop was to guard that the exchange has refused, for the price is through it (E22).
+
+    The position stays marked until it is sold.
+    """
+    position = _left_bare(desk, stop)
+    if position is None:
+        return
+    sale = desk.admit(_instead_of(stop, desk, position, reason=STOP_WOULD_TRIGGER))
+    refusal = sell_at_market(desk, sale)
+    if refusal is not None:
+        desk.drop(sale, refusal.code)
+    position.is_unprotected = True
+    desk.touch_position(position)
+    facts = {"stop_price": plain(sale.stop_price or ZERO), "sale": sale.seq, "refusal": refusal.code if refusal else ""}
+    desk.audit("stop.sell_instead", f"order:{stop.client_order_id}", after=facts)
+
+
+def _is_missing(order: OrderRow) -> bool:
+    """Say whether a stop never came to be, or a sale in the place of one has left something."""
+    return order.status == ABSENT or (order.filled_quantity > ZERO and not is_stop(order))
+
+
+def _is_through(order: OrderRow) -> bool:
+    return is_stop(order) and order.status == REJECTED and order.reason == STOP_WOULD_TRIGGER
+
+
+def _instead_of(stop: OrderRow, desk: Desk, position: PositionRow, *, reason: str) -> IntentRow:
+    """Make the intent that follows a stop which failed, at the price by which the position is guarded now."""
+    instrument_id, price = position.instrument_id, position.stop_price
+    return new_stop(position.book_id, desk, instrument_id=instrument_id, stop_price=price, reason=reason, parent=stop.intent)
+
+
+def _left_bare(desk: Desk, stop: OrderRow) -> PositionRow | None:
+    """Return the position that the end of a stop has left bare; where its cancel was asked for, somebody wanted it gone."""
     book_id, instrument_id = stop.book_id, stop.instrument_id
     position = desk.position(book_id, instrument_id)
-    if stop.status != ABSENT or stop.cancel_requested_at is not None or position is None or position.stop_price is None:
-        return
+    if stop.cancel_requested_at is not None or position is None or position.stop_price is None:
+        return None
     is_cared_for = is_looked_after(desk, book_id, instrument_id) or _waits_to_sell(desk, book_id, instrument_id)
-    if is_cared_for or not _has_lots(desk, position):
-        return
-    again = new_stop(
-        book_id, desk, instrument_id=instrument_id, stop_price=position.stop_price, reason=STOP_ABSENT, parent=stop.intent
-    )
-    replace_stop(desk, again)
+    return None if is_cared_for or not _has_lots(desk, position) else position
 
 
 def _waits_to_sell(desk: Desk, book_id: int, instrument_id: int) -> bool:

@@ -34,6 +34,9 @@ LIMIT_MAKER: Final = "LIMIT_MAKER"
 STOP_LOSS: Final = "STOP_LOSS"
 IMMEDIATE_OR_CANCEL: Final = "IOC"
 
+# Why a protective stop was refused, and why what it was to guard is sold: the price is through it already.
+STOP_WOULD_TRIGGER: Final = "STOP_WOULD_TRIGGER"
+
 
 class AccountRow(Protocol):
     """The locked account; its sequences and its head are counted in memory and written once."""

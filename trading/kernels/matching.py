@@ -145,9 +145,7 @@ def _trigger(w: Any, journal: Record, k: int) -> None:
     reason = w.orders[k].reason
     order_id = w.orders[k].id
     remove_order(w, k)
-    if w.rest_side == BUY:
-        # Whoever is stopped out does not go on buying.
-        w.rest_lots = 0
+    _stop_buying(w)
     _take(w, journal, SELL, OrderKind.STOP.value, lots, 0, reason, order_id)
 
 
@@ -221,7 +219,7 @@ def continue_rest(w: Any, journal: Record) -> None:
     w.rest_stop = stop
     stop = max(stop_ticks(w), stop)
     if filled > 0 and stop > 0:
-        _protect(w, stop, Reason.STOP_PROTECTIVE.value)
+        _protect(w, journal, stop, Reason.STOP_PROTECTIVE.value)
 
 
 @compiled
@@ -234,7 +232,7 @@ def execute(w: Any, journal: Record, order: Any) -> int:
     if order.kind == DecisionKind.PLACE:
         return _place(w, order)
     if order.kind == DecisionKind.MOVE_STOP:
-        return _protect(w, order.stop_ticks, order.reason)
+        return _protect(w, journal, order.stop_ticks, order.reason)
     if order.kind == DecisionKind.CANCEL:
         _cancel_slot(w, order.slot)
     return Reason.NONE.value
@@ -263,7 +261,7 @@ def _enter(w: Any, journal: Record, order: Any) -> int:
     if filled == 0:
         return Reason.ORDER_EXPIRED.value
     if order.stop_ticks > 0:
-        return _protect(w, order.stop_ticks, Reason.STOP_PROTECTIVE.value)
+        return _protect(w, journal, order.stop_ticks, Reason.STOP_PROTECTIVE.value)
     return Reason.NONE.value
 
 
@@ -277,12 +275,12 @@ def _leave(w: Any, journal: Record, order: Any) -> int:
     w.next_id += 1
     _take(w, journal, SELL, OrderKind.EXIT.value, lots, 0, order.reason, w.next_id - 1)
     if order.stop_ticks > 0 and free_lots(w) > 0:
-        return _protect(w, order.stop_ticks, Reason.STOP_PROTECTIVE.value)
+        return _protect(w, journal, order.stop_ticks, Reason.STOP_PROTECTIVE.value)
     return Reason.NONE.value
 
 
 @compiled
-def _protect(w: Any, stop_ticks: int, reason: int) -> int:
+def _protect(w: Any, journal: Record, stop_ticks: int, reason: int) -> int:
     cancel_stops(w)
     lots = free_lots(w)
     if w.rest_lots > 0 and w.rest_side == SELL:
@@ -291,9 +289,27 @@ def _protect(w: Any, stop_ticks: int, reason: int) -> int:
     if lots < w.min_lots or lots * stop_ticks * w.quote_units_per_tick_lot < w.min_notional:
         return Reason.FILTER_MIN_NOTIONAL.value
     if stop_ticks >= w.tick_now:
-        return Reason.STOP_WOULD_TRIGGER.value
+        return _sell_instead(w, journal, lots)
     add_order(w, NO_SLOT, SELL, OrderKind.STOP.value, stop_ticks, lots, reason)
     return Reason.NONE.value
+
+
+@compiled
+def _sell_instead(w: Any, journal: Record, lots: int) -> int:
+    """Sell at once what a stop was to guard that is refused, for the price is through it already."""
+    if lots * w.tick_now * w.quote_units_per_tick_lot < w.min_notional:
+        return Reason.FILTER_MIN_NOTIONAL.value
+    _stop_buying(w)
+    w.next_id += 1
+    _take(w, journal, SELL, OrderKind.STOP.value, lots, 0, Reason.STOP_WOULD_TRIGGER.value, w.next_id - 1)
+    return Reason.STOP_WOULD_TRIGGER.value
+
+
+@compiled
+def _stop_buying(w: Any) -> None:
+    """Call off what is left of a market buy: whoever is stopped out does not go on buying."""
+    if w.rest_side == BUY:
+        w.rest_lots = 0
 
 
 @compiled

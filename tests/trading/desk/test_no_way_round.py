@@ -104,7 +104,7 @@ def test_there_is_one_place_that_makes_an_order_that_buys() -> None:
         for node in ast.parse(source).body
         if isinstance(node, ast.FunctionDef) and "desk.order(" in ast.unparse(node)
     }
-    assert placing.keys() == {"_sell_at_market", "_place_stop", "_place_entry"}
+    assert placing.keys() == {"sell_at_market", "_place_stop", "_place_entry"}
     entry = placing["_place_entry"]
     assert (
         entry.index("refusal = entry_refusal(desk, intent)")

@@ -172,10 +172,10 @@ def test_a_stop_that_somebody_wanted_gone_is_not_asked_for_again(world: World) -
 
 
 def test_a_refused_stop_is_not_asked_for_again(world: World) -> None:
-    """The exchange has said why; it would say it again (E22)."""
+    """The exchange has said why; it would say it again."""
     stop = world.order("stop")
     assert world.claim(stop, claims.sending(epoch=1, now=NOW))
-    end(world, reports.mark_rejected, stop.pk, "REJECTED_PRICE", "Stop price would trigger immediately.")
+    end(world, reports.mark_rejected, stop.pk, "REJECTED_FILTER", "Filter failure: PRICE_FILTER")
     start_up(world)
     assert world.order("stop").pk == stop.pk
     assert world.position().is_unprotected
