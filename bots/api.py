@@ -11,9 +11,10 @@ from ninja import Body, Router
 from pydantic import Field
 
 from bots import selectors, services
+from bots.drift_view import drift_view
 from bots.gates import Checklist, checklists
 from bots.models import Bot, BotState
-from bots.schemas import BotDetailOut, BotOut, ChecklistOut, IndicatorsOut, StrategyOut
+from bots.schemas import BotDetailOut, BotOut, ChecklistOut, DriftOut, IndicatorsOut, StrategyOut
 from marketdata.schemas import Cursor, Limit, Moment, Nothing, RowId
 from portfolio.coordinator_view import gate_views
 from portfolio.schemas import DecisionOut, EquityOut, PageOut
@@ -92,6 +93,12 @@ def equity(
     return {"items": equity_series(found.book.account_id, book_id=found.book_id, since=since, limit=limit)}
 
 
+@router.get("/bots/{bot_id}/drift", response=DriftOut)
+def drift(request: HttpRequest, bot_id: RowId, limit: Limit = 100) -> dict[str, Any]:
+    """Compare a bot's newest orders with what its backtest assumes of them: each, day by day, and whether that is alarming."""
+    return drift_view(_bot(bot_id), orders=limit)
+
+
 @router.get("/gates", response=PageOut[ChecklistOut])
 def gates(request: HttpRequest, account: RowId | None = None) -> dict[str, Any]:
     """Say for every bot why it is not trading: each gate, the facts, and what would change it."""
@@ -130,7 +137,7 @@ def _command(command: Command, request: HttpRequest, bot_id: int) -> Bot:
 
 
 def _bot(bot_id: int) -> Bot:
-    found = Bot.objects.select_related("book").filter(id=bot_id).first()
+    found = Bot.objects.select_related("book__account").filter(id=bot_id).first()
     if found is None:
         raise Http404("There is no such bot.")
     return found

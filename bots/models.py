@@ -53,3 +53,35 @@ class BotState(models.Model):
     last_fill_id = models.BigIntegerField(default=0, help_text="The newest fill that a step has seen")
     data = models.BinaryField()
     view = models.JSONField(default=dict)
+
+
+class BotDrift(models.Model):
+    """How far a bot's fills lie from what its backtest assumes, as last looked at, and the alarm that this gave (P7)."""
+
+    bot = models.OneToOneField(Bot, on_delete=models.CASCADE, related_name="drift")
+    last_fill_id = models.BigIntegerField(default=0, help_text="The newest fill that was looked at")
+    waiting = models.PositiveIntegerField(default=0, help_text="Orders whose candle had not closed yet")
+    orders = models.PositiveIntegerField(default=0, help_text="Orders that were compared")
+    mean_bps = models.FloatField(null=True)
+    low_bps = models.FloatField(null=True, help_text="Of the mean's 95 % interval")
+    high_bps = models.FloatField(null=True, help_text="Of the mean's 95 % interval")
+    alarmed_at = models.DateTimeField(null=True, help_text="Wall time of the newest alarm")
+    cleared_at = models.DateTimeField(null=True, help_text="Wall time at which its cause was gone")
+    clear_reason = models.CharField(max_length=48, blank=True, help_text="Reason code")
+    looked_at = models.DateTimeField(help_text="Wall time")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(cleared_at__isnull=True) | (Q(alarmed_at__isnull=False) & ~Q(clear_reason="")),
+                name="bot_drift_cleared_with_reason",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"drift of {self.bot_id}"
+
+    @property
+    def is_alarmed(self) -> bool:
+        """Say whether the alarm lasts."""
+        return self.alarmed_at is not None and self.cleared_at is None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from ninja import Schema
 
 from bots.models import Bot
+from marketdata.schemas import Amount
 from portfolio.schemas import DecisionOut
 from portfolio.schemas.coordinator import GateOut
 
@@ -89,3 +90,54 @@ class StrategyOut(Schema):
     presets: dict[str, dict[str, Any]]
     source_hash: str
     order_kinds: list[str]
+
+
+class DriftFiguresOut(Schema):
+    """The mean shortfall of some orders in basis points, worse is positive; its 95 % interval, and the cost in quote."""
+
+    orders: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    worst: float | None
+    cost: Amount
+
+
+class DriftDayOut(DriftFiguresOut):
+    """The shortfall of a day of market time."""
+
+    day: date
+
+
+class DriftOrderOut(Schema):
+    """An order's fills together, beside the price that a backtest assumes; `gap` says why there is none."""
+
+    order: int
+    symbol: str
+    side: str
+    type: str
+    reason: str
+    traded_at: datetime
+    fills: int
+    quantity: Amount
+    price: Amount
+    model_price: Amount | None
+    shortfall_bps: float | None
+    gap: str
+
+
+class DriftOut(Schema):
+    """How far a bot's fills lie from what its backtest assumes, of the newest orders within thirty days of market time."""
+
+    bot: int
+    limit_bps: float
+    orders_min: int
+    span_days: int
+    figures: DriftFiguresOut
+    gaps: dict[str, int]
+    is_alarmed: bool
+    alarmed_at: datetime | None
+    cleared_at: datetime | None
+    clear_reason: str
+    days: list[DriftDayOut]
+    orders: list[DriftOrderOut]

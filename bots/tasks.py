@@ -35,6 +35,12 @@ def sweep(**_later: object) -> None:
     jobs.sweep(clock=timezone.now)
 
 
+@shared_task(name="bots.watch_drift", queue="trading", time_limit=SECONDS_MAX, expires=60)
+def watch_drift(**_later: object) -> None:
+    """Compare new fills with what backtests assume."""
+    jobs.watch_drift(clock=timezone.now)
+
+
 @shared_task(name="bots.warm_rest", queue="backtests", time_limit=_REST_SECONDS, expires=_REST_SECONDS)
 def warm_rest(**_later: object) -> None:
     """Compile the strategies that no bot of a newcomer runs; whoever needs one later finds it on the disk."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.db import connection
 
-from bots.models import Bot, BotState
+from bots.models import Bot, BotDrift, BotState
 from stream.publish import publish_on_commit
 
 _CLAIM: Final = """
@@ -78,3 +78,14 @@ def set_markets(bot: Bot, instrument_ids: Sequence[int]) -> None:
     bot.instruments.clear()
     for instrument_id in instrument_ids:
         bot.instruments.add(instrument_id)
+
+
+def drift_of(bot_id: int, *, now: datetime) -> BotDrift:
+    """Lock what was last said of a bot's fills; the first look begins with nothing."""
+    BotDrift.objects.get_or_create(bot_id=bot_id, defaults={"looked_at": now})
+    return BotDrift.objects.select_for_update().get(bot_id=bot_id)
+
+
+def save_drift(row: BotDrift) -> None:
+    """Keep what was found."""
+    row.save()

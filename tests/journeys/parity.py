@@ -19,7 +19,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import zip_longest
 from pathlib import Path
@@ -108,6 +108,9 @@ class Witness:
     floors: int
     denials: dict[str, int]
     first_denial: str = ""
+    # What the monitor of drift says of the live orders (P7): each one's shortfall, and why others were not compared.
+    shortfalls: tuple[float, ...] = ()
+    gaps: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,9 @@ def live_side(
 ) -> tuple[Story, list[Trade], Witness]:
     """Trade the strategy alone over the real stack, and answer its story, its fills and what else there is to say."""
     from bots.lineups import Plan
+    from bots.models import Bot
     from bots.selectors import instruments_of
+    from bots.selectors.drift import drift
     from marketdata.candles import milliseconds, moment
     from marketdata.selectors import filters_of
     from portfolio.models import Account, DecisionRecord, Fill, Reconciliation
@@ -217,11 +222,14 @@ def live_side(
         orders = [fill.order for fill in fills if fill.order is not None]
         denied = DecisionRecord.objects.filter(book=bot.book).exclude(denial="").order_by("id")
         first = denied.first()
+        drifted = drift(Bot.objects.select_related("book__account").get(pk=bot.pk))
         witness = Witness(
             stops=sum(order.type == "STOP_LOSS" for order in orders),
             floors=sum(order.intent.reason in FLOORS for order in orders),
             denials=dict(Counter(denied.values_list("denial", flat=True))),
             first_denial=f"{first.bar_closed_at}: {first.facts}" if first is not None else "",
+            shortfalls=tuple(one.shortfall.bps for one in drifted.executions if one.shortfall is not None),
+            gaps=drifted.gaps,
         )
         instruments = instruments_of([bot.pk])[bot.pk]
         anchor = milliseconds(bot.anchor_at)
@@ -331,7 +339,8 @@ def _say(comparison: Comparison, shifted: list[Trade]) -> int:
     print(
         f"{len(comparison.live)} live fills ({sides['buy']} buys, {sides['sell']} sells; {witness.stops} by stop orders, "
         f"{witness.floors} by exits at the floor), {len(comparison.backtest)} backtest fills; "
-        f"refused live: {witness.denials or 'nothing'} {witness.first_denial}"
+        f"refused live: {witness.denials or 'nothing'} {witness.first_denial}; drift: {len(witness.shortfalls)} orders, "
+        f"{max(map(abs, witness.shortfalls), default=0.0)} bp at most, not compared {witness.gaps or 'none'}"
     )
     if comparison.first_difference:
         print(f"DIFFERENT at {comparison.first_difference}")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.journeys import parity
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.slow, pytest.mark.parity("P1")]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.slow, pytest.mark.parity("P1", "P7")]
 
 
 # A few hundred real candles each; `make parity` runs all five over as many as twenty trades need.
@@ -25,4 +25,7 @@ def test_the_live_stack_equals_the_backtest(
 
     assert comparison.first_difference == ""
     assert len(comparison.live) >= 4
+    # P7: orders at the market, stops and limits filled at what the monitor takes for the model's price.
+    witness = comparison.witness
+    assert (set(witness.shortfalls), witness.gaps) == ({0.0}, {})
     assert parity.in_another_process(parity.shifted_by_a_tick(story)) != comparison.live

@@ -39,6 +39,11 @@ def percent(ratio: Decimal | None) -> str:
     return NONE if ratio is None else f"{_signed((ratio * 100).quantize(_CENT, context=_ROUNDED), plus=True)} %"
 
 
+def basis_points(value: float | None) -> str:
+    """Write hundredths of a per cent with their sign: +1.20."""
+    return NONE if value is None else gain(Decimal(f"{value:.6f}"))
+
+
 def share(percents: Decimal) -> str:
     """Write a share that is in percent already: 20 %."""
     return f"{quantity(percents)} %"

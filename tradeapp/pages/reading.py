@@ -10,6 +10,7 @@ from decimal import Decimal
 from bots.models import Bot
 from bots.selectors import bots as bots_of
 from bots.selectors import instruments_of
+from bots.selectors.drift import open_drifts
 from portfolio.models import Account, DecisionRecord, EquityPoint
 from portfolio.risk_view import risk_view
 from portfolio.selectors import lists
@@ -99,7 +100,8 @@ def health_figures(account: Account | None, *, now: datetime) -> Figures:
     if account is not None:
         killed = account.is_killed
         found["health.prices"] = market_data.price_figure(account)
-        found["health.alarms"] = figures.alarms(*count_open())
+        unacknowledged, critical = count_open()
+        found["health.alarms"] = figures.alarms(unacknowledged + open_drifts().count(), critical)
         found["health.state"] = Figure(account.state, _state(account), "bad" if killed else _STATE_TONES[account.state])
         newest = DecisionRecord.objects.filter(book__account=account).order_by("-id")
         measured = pace(list(newest.values_list("bar_closed_at", "recorded_at")[:PACE_DECISIONS]))

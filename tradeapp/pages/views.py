@@ -12,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
+from bots.drift_view import drift_view
 from bots.models import BotState
 from portfolio import selectors
 from portfolio.models import Account
@@ -38,6 +39,7 @@ from tradeapp.pages import (
 from tradeapp.pages.reading import BotLine
 
 ROWS = 50
+_DRIFT_ROWS = 20
 
 
 @never_cache
@@ -189,6 +191,12 @@ def _trades(_request: HttpRequest, context: dict[str, Any]) -> None:
     context["trades"] = trades(account_id=context["account"].pk, book_id=_book(context))[:ROWS]
 
 
+def _drift(_request: HttpRequest, context: dict[str, Any]) -> None:
+    if "line" not in context:
+        raise Http404("Whose fills?")
+    context["drift"] = drift_view(context["line"].bot, orders=_DRIFT_ROWS)
+
+
 def _activity(_request: HttpRequest, context: dict[str, Any]) -> None:
     context["events"] = activity.latest(limit=20)
 
@@ -239,6 +247,7 @@ PARTS = {
     "fills": _fills,
     "decisions": _decisions,
     "trades": _trades,
+    "drift": _drift,
     "activity": _activity,
     "reconciliations": _reconciliations,
     "audit": _audit,

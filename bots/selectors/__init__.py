@@ -1,0 +1,29 @@
+"""What can be read about bots."""
+
+from bots.selectors.rows import (
+    ACTIVE,
+    AccountUnclear,
+    Indicators,
+    Line,
+    bots,
+    due_bots_done,
+    indicators,
+    instruments_of,
+    last_close,
+    lines,
+    only_account,
+)
+
+__all__ = [
+    "ACTIVE",
+    "AccountUnclear",
+    "Indicators",
+    "Line",
+    "bots",
+    "due_bots_done",
+    "indicators",
+    "instruments_of",
+    "last_close",
+    "lines",
+    "only_account",
+]
