@@ -73,12 +73,7 @@ def candles(request: HttpRequest, run_id: RowId, symbol: Symbol, begin_at: Momen
         raise HttpError(422, str(error)) from error
 
 
-@router.get(
-    "/backtests/{run_id}/file",
-    openapi_extra={
-        "responses": {200: {"description": "One page of HTML", "content": {"text/html": {"schema": {"type": "string"}}}}}
-    },
-)
+@router.get("/backtests/{run_id}/file", openapi_extra=document.DESCRIBED)
 def report_file(request: HttpRequest, run_id: RowId) -> HttpResponse:
     """Return the report as one file that opens anywhere and asks nobody for anything."""
     return document.download(*_reported(run_id), now=timezone.now())

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Body, Router, Status
 from ninja.errors import HttpError
 
 from backtests import folders, services
 from backtests.comparison_view import comparison_view, curves_view
-from backtests.models import PlanComparison
+from backtests.models import ComparedPlan, PlanComparison
+from backtests.reports import document
 from backtests.schemas import PlanComparisonIn, PlanComparisonOut, PlanComparisonsOut, PlanCurvesOut
 from backtests.selectors import comparisons
 from marketdata.schemas import Limit, Nothing, RowId
@@ -49,6 +50,15 @@ def comparison(request: HttpRequest, comparison_id: RowId) -> dict[str, Any]:
 def curves(request: HttpRequest, comparison_id: RowId) -> dict[str, Any]:
     """Return equity and drawdown of every plan that is done, and of buying and holding."""
     return {"items": curves_view(_found(comparison_id))}
+
+
+@router.get("/simulations/{comparison_id}/file", openapi_extra=document.DESCRIBED)
+def comparison_file(request: HttpRequest, comparison_id: RowId) -> HttpResponse:
+    """Return the plans that are done as one file that opens anywhere and asks nobody for anything."""
+    found = _found(comparison_id)
+    if not any(plan.state == ComparedPlan.State.DONE for plan in comparisons.plans(found)):
+        raise Http404(f"No plan of comparison {comparison_id} is done")
+    return document.download_comparison(found, now=timezone.now())
 
 
 @router.post("/simulations/{comparison_id}/cancel", response=PlanComparisonOut)

@@ -95,6 +95,7 @@ _OPERATIONS_READ: Final = (
     "simulations",
     "simulations/{comparison_id}",
     "simulations/{comparison_id}/curves",
+    "simulations/{comparison_id}/file",
     "trials",
     "trials/{trial_id}",
     "trials/{trial_id}/turns",

@@ -16,15 +16,23 @@ from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.utils.html import escape
 
-from backtests.models import BacktestReport, BacktestRun
+from backtests.comparison_view import curves_view
+from backtests.models import BacktestReport, BacktestRun, PlanComparison
+from backtests.reports import comparison
 from backtests.reports.view import page_of, report_view
 
 PLOTTER: Final = "plotly/plotly.min.js"
 STYLES: Final = ("tradeapp/app.css", "tradeapp/report.css")
 PLOT_STYLE: Final = "tradeapp/charts.css"
+# How the API's description names such a file.
+DESCRIBED: Final = {
+    "responses": {200: {"description": "One page of HTML", "content": {"text/html": {"schema": {"type": "string"}}}}}
+}
 # In the order in which they name each other; none imports anything else.
 _MODULES: Final = ("tradeapp/chart_tools.js", "tradeapp/report_figures.js")
 _START: Final = 'drawReport(JSON.parse(document.getElementById("report-data").textContent));'
+_COMPARISON_MODULES: Final = ("tradeapp/chart_tools.js", "tradeapp/comparison_figures.js")
+_COMPARISON_START: Final = 'drawComparison(JSON.parse(document.getElementById("comparison-data").textContent));'
 _IMPORT: Final = re.compile(r"^import .*$", re.MULTILINE)
 _EXPORT: Final = re.compile(r"^export (?=function|const)", re.MULTILINE)
 # Fonts would have to be fetched; the system's stand in for them.
@@ -41,6 +49,19 @@ def backtest_document(found: BacktestRun, kept: BacktestReport, *, now: datetime
 def download(found: BacktestRun, kept: BacktestReport, *, now: datetime) -> HttpResponse:
     """Answer with the file; it is saved, never shown inside the product."""
     return attachment(backtest_document(found, kept, now=now), f"backtest-{found.pk}-{found.strategy}.html")
+
+
+def download_comparison(found: PlanComparison, *, now: datetime) -> HttpResponse:
+    """Answer with the file of a comparison, of the plans that are done."""
+    return attachment(comparison_document(found, now=now), f"comparison-{found.pk}.html")
+
+
+def comparison_document(found: PlanComparison, *, now: datetime) -> str:
+    """Write a comparison of plans: curves, figures and what each plan said."""
+    context = comparison.page_of(found, now=now) | {"drawn": curves_view(found)}
+    names = " · ".join(plan["name"] for plan in context["plans"])
+    title, template = f"Comparison {found.pk}: {names}", "pages/parts/comparison_file.html"
+    return write(title, template, context, modules=_COMPARISON_MODULES, start=_COMPARISON_START)
 
 
 def attachment(text: str, name: str) -> HttpResponse:

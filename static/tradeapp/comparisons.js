@@ -1,9 +1,7 @@
-// Comparisons of plans: the form that asks for one, and the plot of equity and drawdown.
-import { show } from "./chart_tools.js";
-import { colour, empty, get, template } from "./charts.js";
+// Comparisons of plans: the form that asks for one, and where its plot comes from.
+import { empty, get } from "./charts.js";
 import { attempt, send, toast } from "./commands.js";
-
-const COLOURS = 8;
+import { drawComparison } from "./comparison_figures.js";
 
 startForm();
 startPlot();
@@ -90,29 +88,8 @@ async function startPlot() {
   element.dataset.started = "yes";
   try {
     const { items } = await get(`/api/v1/simulations/${element.dataset.comparison}/curves`);
-    const held = document.getElementById("show-held");
-    const draw = () => drawCurves(element, items.filter((item) => held.checked || !item.is_benchmark));
-    document.addEventListener("themechange", draw);
-    held.addEventListener("change", draw);
-    draw();
+    drawComparison(items);
   } catch (failure) {
     empty(element, `The curves could not be loaded: ${failure.message}`);
   }
-}
-
-function drawCurves(element, items) {
-  if (!element.isConnected) return;
-  const layout = template(element);
-  const traces = items.flatMap((item) => {
-    const line = item.is_benchmark ? { color: colour("--faint"), width: 1.5, dash: "dot" } : { color: colour(`--bot-${item.number % COLOURS}`), width: 1.6 };
-    const shared = { type: "scatter", mode: "lines", name: item.name, x: item.times.map((at) => new Date(at)), line, legendgroup: item.name };
-    return [
-      { ...shared, y: item.equity, hovertemplate: `%{y:,.2f}<extra>${item.name}</extra>` },
-      { ...shared, y: item.drawdown.map((fall) => fall * 100), yaxis: "y2", hoverinfo: "skip" },
-    ];
-  });
-  layout.yaxis = { ...layout.yaxis, domain: [0.36, 1], tickformat: ",.0f" };
-  layout.yaxis2 = { ...layout.yaxis, domain: [0, 0.28], ticksuffix: " %", tickformat: ",.0f" };
-  layout.xaxis.anchor = "y2";
-  show(element, traces, layout);
 }

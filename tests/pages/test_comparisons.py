@@ -9,6 +9,7 @@ from django.test import Client
 
 from backtests import jobs
 from backtests.models import PlanComparison
+from tests.backtests.documents import carried
 from tests.backtests.test_account_command import folder
 from tests.backtests.test_backtest_command import instrument
 from tests.backtests.test_comparisons import NOW, comparison
@@ -22,6 +23,9 @@ def test_without_comparisons_the_page_says_how_to_make_one(browser: Client) -> N
     assert "No comparison yet" in page
     assert "manage.py backtest account" in page
     assert "line-up A" in page
+    # What an account of sub-accounts would do is not simulated, so it is not offered.
+    assert "<option>rotation</option>" in page
+    assert "subaccounts</option>" not in page
 
 
 def test_a_comparison_that_has_not_begun_can_be_cancelled(browser: Client, comparison: PlanComparison) -> None:
@@ -35,6 +39,8 @@ def test_a_comparison_that_has_not_begun_can_be_cancelled(browser: Client, compa
 
 @pytest.mark.usefixtures("folder")
 def test_plans_stand_beside_buying_and_holding(browser: Client, comparison: PlanComparison, tmp_path: Path) -> None:
+    file = f"/api/v1/simulations/{comparison.pk}/file"
+    assert browser.get(file).status_code == 404
     jobs.run_comparison_plan(comparison_id=comparison.pk, clock=lambda: NOW)
     half = browser.get(f"/comparisons/{comparison.pk}/").content.decode()
     jobs.run_comparison_plan(comparison_id=comparison.pk, clock=lambda: NOW)
@@ -48,6 +54,24 @@ def test_plans_stand_beside_buying_and_holding(browser: Client, comparison: Plan
     assert "2 plans were tried" in page
     assert "not a promise" in page
     assert f"/comparisons/{comparison.pk}/" in browser.get("/comparisons/").content.decode()
+
+    assert f'href="{file}" download' in page
+    answer = browser.get(file)
+    assert answer["Content-Disposition"] == f'attachment; filename="comparison-{comparison.pk}.html"'
+    text = answer.content.decode()
+    assert [item["name"] for item in carried(text, "comparison-data")] == [
+        "plan, percentage",
+        "plan, single",
+        "Buy and hold ETH/USDT",
+    ]
+    # The same words as on the page: what it was asked with, every figure, and what each plan said.
+    for words in (conditions(page), "Side by side", "Buy and hold ETH/USDT", "&quot;position_cap_percent&quot;", "Written 2"):
+        assert words in text
+
+
+def conditions(page: str) -> str:
+    """Return the line below the title."""
+    return page.split("<h1>Comparison")[1].split('<p class="under">')[1].split("</p>", maxsplit=1)[0]
 
 
 def test_there_is_no_page_for_a_comparison_that_never_was(browser: Client) -> None:
