@@ -21,8 +21,6 @@ from trading.orders import BalanceReport, OrderReport, TradeReport
 _TRADES_PER_PAGE: Final = 1000
 # More orders than this are named by reading whole pages of orders.
 _ASKED_ONE_BY_ONE: Final = 5
-# Already subscribed, or not any more (U06).
-_SUBSCRIPTION_TROUBLES: Final = (-2035, -2036)
 
 
 class BinanceTrading(AccountPort[Wire]):
@@ -148,14 +146,10 @@ class BinanceTrading(AccountPort[Wire]):
     async def _subscribe(self) -> None:
         # A banned address must not even knock.
         await self.budget.admit(2, is_urgent=True)
-        try:
-            async with asyncio.timeout(self.profile.request_deadline_seconds):
-                await self._connection.wire.open_user_stream()
-        except ExchangeTrouble as trouble:
-            if trouble.code in _SUBSCRIPTION_TROUBLES:
-                # Of a socket with half a subscription nothing is known: the next attempt gets a fresh one.
-                await self._connection.drop_streams()
-            raise
+        # Of a socket with half a subscription nothing is known; after a refusal ccxt would wait on it for ever for nobody.
+        await self._connection.drop_streams()
+        async with asyncio.timeout(self.profile.request_deadline_seconds):
+            await self._connection.wire.open_user_stream()
 
     def _take_event(self, raw: dict[str, Any]) -> None:
         if raw.get("e") not in answers.EVENTS_KNOWN:

@@ -17,7 +17,17 @@ import pytest
 from exchange.binance.market import BinanceMarket
 from exchange.connect import trading_port
 from exchange.lines import Terms, shards
-from exchange.ports import BookUpdate, ClosedCandle, OrderTicket, PublicTrade, QuoteUpdate, StreamGap, StreamOpen, Unreadable
+from exchange.ports import (
+    BookUpdate,
+    ClosedCandle,
+    OrderTicket,
+    PublicTrade,
+    QuoteUpdate,
+    StreamGap,
+    StreamOpen,
+    TradingPort,
+    Unreadable,
+)
 from exchange.profiles import LOCAL_VENUE
 from tests.exchange.local_venue import PROJECT, LocalVenue, running
 from trading.orders import OrderReport
@@ -38,7 +48,7 @@ def calm(venue: LocalVenue) -> Iterator[None]:
     yield
     venue.disarm()
     terms = {"ping_seconds": 20, "life_seconds": 86_400, "streams_max": 1024, "messages_per_second": 5}
-    venue.arm({"id": "M09", "action": "stream_terms", "with": terms})
+    venue.arm({"id": "M09", "action": "stream_terms", "with": terms}, {"id": "E16", "action": "skew", "with": {"ms": 0}})
     venue.disarm()
 
 
@@ -258,32 +268,52 @@ async def test_trades_of_everybody_are_read_exactly(venue: LocalVenue) -> None:
     assert all(trade.price > 0 and trade.quantity > 0 for trade in trades)
 
 
+def trader(venue: LocalVenue, name: str) -> tuple[TradingPort, str]:
+    """Open an account; answer its port and its number."""
+    account = venue.ask("/control/accounts", {"name": name, "balances": {"USDT": "10000"}})
+    keys = {"key": account["api_key"], "secret": account["api_secret"]}
+    where = {"rest_url": venue.rest_url, "stream_url": venue.stream_url}
+    return trading_port(exchange="binance", **keys, **where, is_local=True), account["uid"]
+
+
 @pytest.mark.fault("U06")
 async def test_a_user_stream_that_ends_by_its_own_word_is_opened_anew(venue: LocalVenue) -> None:
-    account = venue.ask("/control/accounts", {"name": "ended", "balances": {"USDT": "10000"}})
-    trading = trading_port(
-        exchange="binance",
-        key=account["api_key"],
-        secret=account["api_secret"],
-        rest_url=venue.rest_url,
-        stream_url=venue.stream_url,
-        is_local=True,
-    )
+    trading, uid = trader(venue, "ended")
     stream = trading.user_events()
     async with asyncio.timeout(60):
         assert isinstance(await anext(stream), StreamOpen)
         farewell = {"payload": {"e": "eventStreamTerminated", "E": 1}}
-        venue.arm({"id": "U06", "action": "inject", "match": {"stream": "user", "account": account["uid"]}, "with": farewell})
+        venue.arm({"id": "U06", "action": "inject", "match": {"stream": "user", "account": uid}, "with": farewell})
         # The gap comes first: whoever trades reads the history again before it decides anything.
         assert isinstance(await anext(stream), StreamGap)
         assert isinstance(await anext(stream), StreamOpen)
         venue.disarm()
-        ticket = OrderTicket(client_order_id="t1-1-1-aa", symbol="BTCUSDT", side="buy", type="MARKET", quantity=Decimal("0.001"))
-        await trading.submit(ticket, send_before_ms=2**53)
-        told = await anext(stream)
+        await hears_of_its_order(trading, stream)
+    await trading.close()
+
+
+@pytest.mark.fault("E16", "U06")
+async def test_a_user_stream_that_was_refused_is_asked_for_anew(venue: LocalVenue, caplog: pytest.LogCaptureFixture) -> None:
+    """Seen when a venue came back on a busy machine: the request was older than its window, and no later one was answered."""
+    trading, _ = trader(venue, "late")
+    stream = trading.user_events()
+    venue.arm({"id": "E16", "action": "skew", "with": {"ms": -30_000}})
+    async with asyncio.timeout(60):
+        opened = asyncio.ensure_future(anext(stream))
+        while "REJECTED_TIME" not in caplog.text:  # noqa: ASYNC110 - a log sets no event.
+            await asyncio.sleep(0.05)
+        venue.arm({"id": "E16", "action": "skew", "with": {"ms": 0}})
+        assert isinstance(await opened, StreamOpen)
+        await hears_of_its_order(trading, stream)
+    await trading.close()
+
+
+async def hears_of_its_order(trading: TradingPort, stream: AsyncIterator[Any]) -> None:
+    ticket = OrderTicket(client_order_id="t1-1-1-aa", symbol="BTCUSDT", side="buy", type="MARKET", quantity=Decimal("0.001"))
+    await trading.submit(ticket, send_before_ms=2**53)
+    told = await anext(stream)
     assert isinstance(told, OrderReport)
     assert told.client_order_id == "t1-1-1-aa"
-    await trading.close()
 
 
 @pytest.mark.fault("U12")
