@@ -11,9 +11,9 @@ from django.db.models import Sum
 
 from marketdata.models import Mark
 from portfolio.models import Account, Book, Fill, LedgerAccount, LedgerTransaction, Position
+from portfolio.selectors.passings import chronicle, passings
 from portfolio.writers import accounts, alarms, audit, books
 from portfolio.writers.alarms import Source
-from portfolio.writers.fills import fact_of
 from portfolio.writers.ledger import Journal
 from trading.ledger import UNIT, Leg, Pocket, ceil_to, exactly
 from trading.positions import fold
@@ -99,13 +99,13 @@ def _owed(account: Account, fill: Fill) -> Decimal | None:
 
 def _refold(book: Book, instrument_id: int) -> None:
     """Fold the position again: a fee that came later belongs to the fill that caused it."""
-    rows = list(
-        Fill.objects.filter(book=book, instrument=instrument_id).select_related("instrument").order_by("traded_at", "trade_id")
-    )
-    folded, realised = fold(fact_of(row) for row in rows)
+    rows = Fill.objects.filter(book=book, instrument=instrument_id).select_related("instrument", "ledger_transaction")
+    passed = passings(book.account_id, book_id=book.pk).get((book.pk, instrument_id), ())
+    story = chronicle(rows, passed)
+    folded, realised = fold(chapter.fact for chapter in story)
     moved = []
-    for row, gain in zip(rows, realised, strict=True):
-        if row.realised != gain:
+    for (_, row), gain in zip(story, realised, strict=True):
+        if row is not None and row.realised != gain:
             row.realised = gain
             moved.append(row)
     Fill.objects.bulk_update(moved, ["realised"])

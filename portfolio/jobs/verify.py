@@ -23,9 +23,9 @@ from portfolio.models import (
     Position,
     Reservation,
 )
-from portfolio.selectors.modes import transfer_values, transfers_by_position
+from portfolio.selectors.modes import transfer_values
+from portfolio.selectors.passings import chronicle, passings
 from portfolio.writers import accounts
-from portfolio.writers.fills import fact_of
 from portfolio.writers.ledger import hash_of
 from trading.desk.reservations import obligation
 from trading.ledger import ZERO, Leg, NotZeroSum, Pocket, checked_legs, exactly, plain
@@ -142,18 +142,16 @@ def check_fills(account: Account) -> list[Finding]:
 def check_positions(account: Account) -> list[Finding]:
     """Check positions against the fold of their fills (I-21, I-27..I-29) and against the ledger's holdings."""
     findings = []
-    rows = Fill.objects.filter(account=account, book__isnull=False).select_related("instrument")
+    rows = Fill.objects.filter(account=account, book__isnull=False).select_related("instrument", "ledger_transaction")
     fills: dict[tuple[int, int], list[Fill]] = defaultdict(list)
-    for fill in rows.order_by("traded_at", "trade_id"):
+    for fill in rows:
         assert fill.book_id is not None
         fills[fill.book_id, fill.instrument_id].append(fill)
-    passed = transfers_by_position(account.pk)
+    passed = passings(account.pk)
     held: dict[tuple[int, str], Decimal] = defaultdict(lambda: ZERO)
     for position in Position.objects.filter(book__account=account).select_related("instrument"):
         place = (position.book_id, position.instrument_id)
-        dated = [(fill.traded_at, fact_of(fill)) for fill in fills.pop(place, [])] + passed.pop(place, [])
-        # A holding passes on when all its fills are posted: of one moment, the fills come first.
-        facts = [fact for _, fact in sorted(dated, key=lambda row: row[0])]
+        facts = [chapter.fact for chapter in chronicle(fills.pop(place, ()), passed.get(place, ()))]
         folded, _ = fold(facts)
         oracle = fold_first_in_first_out(facts)
         stored = (position.quantity, position.cost, position.realised, position.fees)

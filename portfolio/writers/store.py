@@ -16,6 +16,7 @@ from marketdata.selectors import Price, prices
 from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Lease, Order, Position, Reservation
 from portfolio.selectors import risk as reading
 from portfolio.selectors.modes import stance_of
+from portfolio.selectors.passings import last_passing
 from portfolio.writers import changes as writing
 from portfolio.writers import loading, risk
 from portfolio.writers.accounts import RESTORED
@@ -201,8 +202,9 @@ class PostgresStore:
         )
 
     def fills_after(self, book_id: int, instrument_id: int, trade: TradeReport) -> Sequence[FillRow]:
-        """Return the fills of a position that come after a trade by (time, number), oldest first."""
+        """Return the fills of a position that come after a trade by (time, number), oldest first; none beyond a barrier."""
         rows = Fill.objects.filter(_after(trade), book=book_id, instrument=instrument_id).select_related("instrument")
+        rows = rows.filter(ledger_transaction__seq__gt=last_passing(book_id, instrument_id))
         return cast("list[FillRow]", list(rows.order_by("traded_at", "trade_id")))
 
     def claim(self, order: OrderRow, claim: Claim) -> bool:

@@ -19,10 +19,18 @@ class Arrivals:
         # By position: the newest fill by (time, number), and the fills that a late one has made load.
         self._newest: dict[tuple[int, int], tuple[datetime, int]] = {}
         self._fills: dict[tuple[int, int], FillRow] = {}
+        # The positions from or to which something passed on this desk.
+        self._passed: set[tuple[int, int]] = set()
+
+    def pass_on(self, position: PositionRow) -> None:
+        """Note that coins passed by the ledger alone: whatever is told later comes after, whenever it was traded."""
+        self._passed.add((position.book_id, position.instrument_id))
 
     def is_late(self, position: PositionRow, newest: tuple[datetime, int] | None, key: tuple[datetime, int]) -> bool:
         """Say whether a fill comes before one that is posted; from now on it counts as posted itself."""
         place = (position.book_id, position.instrument_id)
+        if place in self._passed:
+            raise ValueError("What passed on a desk is written and recorded before a trade of its position is posted")
         known = self._newest.get(place) or newest
         self._newest[place] = key if known is None else max(known, key)
         return known is not None and known > key

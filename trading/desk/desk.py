@@ -305,6 +305,11 @@ class Desk:
         """Have a changed position written."""
         self.changes.positions_moved[position.book_id, position.instrument_id] = position
 
+    def pass_on(self, position: PositionRow) -> None:
+        """Note that coins came to a position, or left it, by the ledger alone: later news of its trades comes after that."""
+        self.arrivals.pass_on(position)
+        self.changes.passed.add((position.book_id, position.instrument_id))
+
     def touch_book(self, book_id: int) -> None:
         """Have the browsers told that a book changed."""
         self.changes.books_touched.add(book_id)

@@ -59,7 +59,7 @@ class Tables:
     waiting: set[int] = field(default_factory=set)
     decisions: dict[tuple[int, datetime, int], Decision] = field(default_factory=dict)
     fills: dict[tuple[int, int], Fill] = field(default_factory=dict)
-    # By position: (traded at, number) of its fills, oldest first.
+    # By position: (traded at, number) of its fills since something passed from or to it, oldest first.
     fill_times: dict[tuple[int, int], tuple[tuple[datetime, int], ...]] = field(default_factory=dict)
     positions: dict[tuple[int, int], Position] = field(default_factory=dict)
     pockets: dict[Pocket, Decimal] = field(default_factory=dict)
@@ -333,6 +333,8 @@ class MemoryStore:
                 times = list(tables.fill_times.get((fill.book_id, fill.instrument.pk), ()))
                 insort(times, (fill.traded_at, fill.trade_id))
                 tables.fill_times[fill.book_id, fill.instrument.pk] = tuple(times)
+        for place in changes.passed:
+            tables.fill_times.pop(place, None)
 
     def _write_moved(self, changes: Changes) -> None:
         tables = self.tables

@@ -143,4 +143,5 @@ def fold_in(desk: Desk, position: PositionRow, fact: FillFact) -> Decimal:
     position.quantity, position.cost, position.realised = after.quantity, after.cost, after.realised
     position.version += 1
     desk.touch_position(position)
+    desk.pass_on(position)
     return realised

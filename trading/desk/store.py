@@ -91,6 +91,8 @@ class Changes:
     orders_moved: dict[str, OrderRow] = field(default_factory=dict)
     reservations_moved: dict[str, ReservationRow] = field(default_factory=dict)
     positions_moved: dict[tuple[int, int], PositionRow] = field(default_factory=dict)
+    # From or to which something passed by the ledger alone: no fill that was posted before is ever folded anew.
+    passed: set[tuple[int, int]] = field(default_factory=set)
     fills_corrected: dict[tuple[int, int], FillRow] = field(default_factory=dict)
     # Asked for without the order's row lock: nothing but the time of the request may be written.
     cancels: dict[str, OrderRow] = field(default_factory=dict)
@@ -163,7 +165,10 @@ class Store(Protocol):
         """Return the order of a trade, locked, and what is on record beside it; raise OwnerUnknown."""
 
     def fills_after(self, book_id: int, instrument_id: int, trade: TradeReport) -> Sequence[FillRow]:
-        """Return the fills of a position that come after a trade by (time, number), oldest first."""
+        """Return the fills of a position that come after a trade by (time, number), oldest first.
+
+        Without those that were posted before something passed from or to the position by the ledger alone.
+        """
 
     def claim(self, order: OrderRow, claim: Claim) -> bool:
         """Set the values if the order's row allows it at this very moment."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.trading.desk.test_adoption import sold_twice
 from tests.trading.desk.world import World, build
 from trading.desk.covering import Covered, UnableToCover, cover
+from trading.desk.fills import post_fill
 from trading.desk.releases import call_off, note_lost_stop
 from trading.ledger import Leg, Pocket
 
@@ -106,6 +108,41 @@ def test_another_book_covers_a_part_and_has_sold_it(world: World) -> None:
     assert (world.position().quantity, world.position(2).quantity) == (D("-0.0028"), D("0.0028"))
     assert world.position(2).opened_at is not None
     assert versions(world) == [version[0] + 1, version[1] + 1, version[2]], "the pages of both books are told"
+
+
+def test_a_trade_that_is_told_after_a_cover_comes_after_it(world: World) -> None:
+    """A bid had bought before a sale that is known: neither what the sale made nor the cover is worked out anew."""
+    world.decide(world.propose("place", 2, side="buy", lots=300, limit_price=D(49000)))
+    bid = world.send(world.order("place", book=2))
+    early, late = (
+        world.exchange.fill(bid.client_order_id, quantity=D("0.001"), price=D(price), fee=D(0), fee_asset="USDT")
+        for price in ("48000", "49000")
+    )
+    silent = replace(world.exchange.end(bid.client_order_id), executed_quantity=D(0), executed_quote=D(0))
+    assert world.report(bid, silent).status == "canceled"
+    free_the_coins(world)
+    world.decide(world.propose("exit", 2, lots=100))
+    world.fill(world.send(world.order("exit", book=2)), "0.001", "51000")
+    buy_back(world, quantity="0.002")
+    before = world.position(2)
+    assert (before.quantity, before.cost, before.realised) == (D("0.0008"), D(40), D(3))
+
+    world.post(late)
+    world.post(early)
+    after = world.position(2)
+    assert (after.quantity, after.cost, after.realised) == (D("0.0028"), D(137), D(3))
+    assert [row.realised for row in world.memory.tables.fills.values() if row.book_id == 2] == [D(0), D(1), D(0), D(0)]
+
+
+def test_a_desk_on_which_something_passed_posts_no_trade_of_that_position(world: World) -> None:
+    """Where the ledger's numbers do not yet say which came first, nobody can fold."""
+    stop = world.order("stop", book=2)
+    trade = world.exchange.fill(world.send(stop).client_order_id, quantity=D("0.001"), price=D(49000), fee=D(0), fee_asset="USDT")
+    with world.memory.transaction() as store:
+        desk = world.desk(store)
+        desk.pass_on(desk.position_or_new(2, 1))
+        with pytest.raises(ValueError, match=r"^What passed on a desk is written"):
+            post_fill(desk, trade)
 
 
 def versions(world: World) -> list[int]:
