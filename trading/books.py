@@ -4,10 +4,13 @@ The live shell and the backtest fill it with these functions and no others, so t
 step the same floats to the last bit. Amounts are int64 units of 0.00000001.
 """
 
+from typing import Any
+
 import numpy as np
 
 from trading.compilation import compiled
-from trading.strategy import BUY, MAX_FILLS, MAX_ORDERS, MAX_SYMBOLS, Record
+from trading.sizing import whole_lots
+from trading.strategy import BUY, MAX_FILLS, MAX_ORDERS, MAX_SYMBOLS, Record, View
 
 
 @compiled
@@ -155,6 +158,62 @@ def add_order(
     o.quantity_filled = filled_units / 1e8
     b.order_count += 1
     return True
+
+
+@compiled
+def veil(book: Record, numbers: Record, symbols: int, view: int) -> None:
+    """Take from a filled book what its strategy may not see; buys end with the turn, so no view but the whole has any.
+
+    Whoever fills it for less than the whole view tells no fills where nothing is shown: they come with the next candle.
+    """
+    if view == View.WHOLE:
+        return
+    b = book[0]
+    if view == View.NOTHING:
+        b.order_count = 0
+        for symbol in range(symbols):
+            b.quantity[symbol] = 0.0
+            b.available[symbol] = 0.0
+            b.average_cost[symbol] = 0.0
+            b.stop_price[symbol] = 0.0
+    _leave_out_buys(b)
+    held, is_flat = 0.0, True
+    for symbol in range(symbols):
+        if b.quantity[symbol] != 0.0:
+            held += b.quantity[symbol] * b.close[symbol]
+            is_flat = is_flat and not _is_saleable(b.quantity[symbol], b.close[symbol], numbers[symbol])
+    if view == View.MONEY_WHILE_HOLDING and not is_flat:
+        # What buys had reserved is free again.
+        b.cash = b.equity - held
+        return
+    b.cash = 0.0
+    b.equity = held
+    b.allocation = held
+
+
+@compiled
+def _is_saleable(quantity: float, close: float, instrument: Any) -> bool:
+    """Say whether the exchange would take a sale of all whole lots."""
+    lots = whole_lots(quantity, instrument)
+    return bool(lots > 0 and lots >= instrument.min_lots and lots * instrument.step * close >= instrument.min_notional)
+
+
+@compiled
+def _leave_out_buys(b: Any) -> None:
+    left = 0
+    for k in range(b.order_count):
+        if b.orders[k].side == BUY:
+            continue
+        o, its = b.orders[left], b.orders[k]
+        o.symbol = its.symbol
+        o.slot = its.slot
+        o.side = its.side
+        o.kind = its.kind
+        o.price = its.price
+        o.quantity_remaining = its.quantity_remaining
+        o.quantity_filled = its.quantity_filled
+        left += 1
+    b.order_count = left
 
 
 def units_of(quantity: float) -> int:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from trading.rotation import Policy
+from trading.strategy import View
 
 
 class Mode(StrEnum):
@@ -161,6 +162,25 @@ def step(hand_over: HandOver, books: Mapping[int, BookFacts], at: datetime) -> S
     if actions or not all(_is_drained(releasing, facts) for facts in leaving.values()):
         return Step(releasing, actions)
     return Step(replace(releasing, phase=Phase.SETTLED, settled_at=at), (Action(Act.SETTLE),))
+
+
+def view_at(hand_over: HandOver | None, book_id: int, at: datetime) -> View:
+    """Answer what a strategy may see of its book at the close of a candle; the same before, during and after the hand-over.
+
+    On the candle of a switch a bot steps before the account passes on, in the middle of it or after it, as it comes. Its
+    memory must not depend on that: nobody sees money that moves, and who hands on or takes over sees nothing of it yet.
+    """
+    if hand_over is None or (hand_over.settled_at is not None and at > hand_over.settled_at):
+        return View.WHOLE
+    policy, leaves = hand_over.policy, book_id in hand_over.outgoing
+    if leaves and policy == Policy.WAIT and not _is_over(hand_over, at):
+        # It keeps its money until it is flat, and then nobody knows whether that has been recalled.
+        return View.MONEY_WHILE_HOLDING
+    if leaves and policy != Policy.CARRY:
+        return View.NOTHING
+    if policy == Policy.TRANSFER and book_id in hand_over.incoming:
+        return View.NOTHING
+    return View.NO_MONEY
 
 
 def _release(hand_over: HandOver, book_id: int, facts: BookFacts, at: datetime) -> list[Action]:

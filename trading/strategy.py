@@ -80,6 +80,18 @@ class OrderKind(IntEnum):
     STOP = 4
 
 
+class View(IntEnum):
+    """How much of its book a strategy is shown at the close of a candle."""
+
+    WHOLE = 0
+    # What it holds is all it is worth and all it is sized by: money that comes or goes on this candle is nobody's.
+    NO_MONEY = 1
+    # The same as soon as it holds nothing that could be sold.
+    MONEY_WHILE_HOLDING = 2
+    # What it holds comes or goes on this candle as well.
+    NOTHING = 3
+
+
 class Reason(IntEnum):
     """Why a decision was made or denied. Numbers are stored: append, never renumber."""
 

@@ -20,6 +20,7 @@ from portfolio.jobs.coordinate import coordinate
 from portfolio.jobs.equity import record_equity
 from portfolio.models import Account
 from portfolio.selectors import books_exact
+from portfolio.selectors.modes import hand_over_at
 from portfolio.writers import accounts, audit
 from trading.proposals import Proposal
 
@@ -58,7 +59,7 @@ def advance_account(*, account_id: int, clock: Callable[[], datetime]) -> Advanc
             _record_equity(seen, clock())
             return Advance()
         exact = books_exact([due.bot.book_id for due in dues], _fills_seen(dues))
-        answers = step_all(dues, exact, seen.market)
+        answers = step_all(dues, exact, seen.market, hand_over_at(seen))
         done = _commit(seen, answers, clock())
         if done is not None:
             _record_equity(seen, clock())
@@ -118,7 +119,7 @@ def _claim(due: DueBot) -> writers.Claim:
 
 
 def _fills_seen(dues: Sequence[DueBot]) -> dict[int, int]:
-    return {due.bot.book_id: due.state.last_fill_id if due.state is not None else 0 for due in dues}
+    return {due.bot.book_id: due.last_fill_id for due in dues}
 
 
 def _record_equity(account: Account, now: datetime) -> None:

@@ -10,7 +10,7 @@ from marketdata.models import Market
 from portfolio.models import Intent
 from portfolio.selectors import BookExact, FillExact, PositionExact
 from trading import books
-from trading.strategy import BUY, MAX_FILLS, NO_SLOT, SELL, OrderKind, Reason, Record, new_book
+from trading.strategy import BUY, MAX_FILLS, NO_SLOT, SELL, OrderKind, Reason, Record, View, new_book
 
 _KINDS: Final[Mapping[str, OrderKind]] = {
     Intent.Kind.ENTER: OrderKind.ENTRY,
@@ -36,9 +36,9 @@ def fills_to_tell(exact: BookExact) -> tuple[FillExact, ...]:
 
 
 def book_for_step(
-    due: DueBot, exact: BookExact, market: Market, *, closes: Sequence[float], fills: Sequence[FillExact]
+    due: DueBot, exact: BookExact, market: Market, *, closes: Sequence[float], fills: Sequence[FillExact], view: View = View.WHOLE
 ) -> Record:
-    """Fill the book of one step; `closes` are the last closes of the bot's instruments."""
+    """Fill the book of one step; `closes` are the last closes of the bot's instruments, `view` is what it may see of it."""
     book, numbers = new_book(), due.numbers
     symbols = {instrument_id: symbol for symbol, instrument_id in enumerate(due.instrument_ids)}
     books.clear_book(book)
@@ -58,6 +58,7 @@ def book_for_step(
     books.set_money(book, exact.allocation_units, exact.free_units, exact.locked_units)
     _add_orders(book, exact, symbols)
     _add_fills(book, fills, symbols)
+    books.veil(book, numbers, len(symbols), view)
     return book
 
 

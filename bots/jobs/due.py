@@ -46,6 +46,11 @@ class DueBot:
         return _numbers(tuple((instrument.pk, instrument.filters_version) for instrument in self.instruments), self)
 
     @property
+    def last_fill_id(self) -> int:
+        """Answer the newest fill that its last step was told of."""
+        return 0 if self.state is None else self.state.last_fill_id
+
+    @property
     def config_hash(self) -> str:
         """Answer the fingerprint of its configuration."""
         symbols = [instrument.symbol for instrument in self.instruments]

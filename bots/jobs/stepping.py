@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -24,10 +24,11 @@ from portfolio.selectors import BookExact
 from strategies import registry
 from trading import live_step
 from trading.bars import Floats
+from trading.handover import HandOver, view_at
 from trading.live_step import Decision, StepResult
 from trading.proposals import Proposal, ProposalKind
 from trading.sizing import SIZED_DTYPE, size_decisions
-from trading.strategy import CLOSE, MAX_DECISIONS, REASONS, DecisionKind, Reason, Record, StrategyDefinition
+from trading.strategy import CLOSE, MAX_DECISIONS, REASONS, DecisionKind, Reason, Record, StrategyDefinition, View
 
 log = structlog.get_logger(__name__)
 
@@ -84,13 +85,19 @@ class Failed:
     reason: str
 
 
-def step_all(dues: Sequence[DueBot], exact: Mapping[int, BookExact], market: Market) -> list[Stepped | Failed]:
+# Under which hand-over a candle closes, if under any.
+HandOverAt = Callable[[datetime], HandOver | None]
+
+
+def step_all(
+    dues: Sequence[DueBot], exact: Mapping[int, BookExact], market: Market, hand_over_at: HandOverAt
+) -> list[Stepped | Failed]:
     """Step every due bot; an error of one strategy fails that bot alone."""
     panels = _load_panels(dues)
     answers: list[Stepped | Failed] = []
     for due in dues:
         try:
-            answers.append(_step_bot(due, exact[due.bot.book_id], market, panels[due.bot.interval]))
+            answers.append(_step_bot(due, exact[due.bot.book_id], market, panels[due.bot.interval], hand_over_at))
         except live_step.StateSchemaChanged as error:
             answers.append(Failed(due, f"{STATE_CHANGED}: {error}"))
         except Exception as error:
@@ -100,34 +107,47 @@ def step_all(dues: Sequence[DueBot], exact: Mapping[int, BookExact], market: Mar
     return answers
 
 
-def _step_bot(due: DueBot, exact: BookExact, market: Market, panel: _SharedPanel) -> Stepped | Failed:
+def _step_bot(due: DueBot, exact: BookExact, market: Market, panel: _SharedPanel, hand_over_at: HandOverAt) -> Stepped | Failed:
     bot = due.bot
     definition = registry.definition(bot.strategy)
     if definition.source_hash != bot.strategy_hash:
         return Failed(due, f"{STRATEGY_CHANGED}: the strategy's sources are not those the bot was started with; start it again")
-    return _walk(due, exact, market, panel, definition)
+    views = [view_at(hand_over_at(closed_at), exact.book_id, closed_at) for closed_at in due.closes]
+    return _walk(due, exact, market, panel, definition, views)
 
 
-def _walk(due: DueBot, exact: BookExact, market: Market, panel: _SharedPanel, definition: StrategyDefinition) -> Stepped:
+def _walk(
+    due: DueBot,
+    exact: BookExact,
+    market: Market,
+    panel: _SharedPanel,
+    definition: StrategyDefinition,
+    views: Sequence[View],
+) -> Stepped:
     bot, values = due.bot, panel.of(due)
     params = params_of(bot.strategy, json.dumps(bot.params, sort_keys=True), bot.interval)
     memory = bytes(due.state.data) if due.state is not None else _warmed(due, definition, params)
     fills = fills_to_tell(exact)
     last_fill_id = max((fill.fill_id for fill in fills), default=exact.last_fill_id)
+    has_told = False
     offset = panel.position(due.closes[0] - due.length)
     closes = _closes_before(due, values, offset)
     bars: list[BarDecisions] = []
-    for number, closed_at in enumerate(due.closes):
+    for number, (closed_at, view) in enumerate(zip(due.closes, views, strict=True)):
         i = offset + number
         closes = [float(now) if math.isfinite(now) else before for now, before in zip(values[CLOSE, :, i], closes, strict=True)]
-        book = book_for_step(due, exact, market, closes=closes, fills=fills if number == 0 else ())
+        is_told = view != View.NOTHING and not has_told
+        has_told = has_told or is_told
+        book = book_for_step(due, exact, market, closes=closes, fills=fills if is_told else (), view=view)
         result = live_step.run_step(definition, params, memory, values, panel.candles.times, i, book)
         memory = result.state_bytes
         # What closed before the bot was started is caught up with in silence.
         if bot.started_at is None or closed_at > bot.started_at:
             newest = closed_at == due.closes[-1]
             bars.append(BarDecisions(closed_at, _proposals(due, definition, result, book, is_newest=newest)))
-    return Stepped(due, _new_state(due, definition, memory, last_fill_id), tuple(bars))
+    # What no candle could be told waits for the next step.
+    seen = last_fill_id if has_told else due.last_fill_id
+    return Stepped(due, _new_state(due, definition, memory, seen), tuple(bars))
 
 
 @lru_cache(maxsize=256)

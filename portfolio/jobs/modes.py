@@ -16,9 +16,9 @@ from portfolio.writers.store import open_desk
 from trading import handover
 from trading.desk.desk import Desk
 from trading.desk.mode_rules import book_facts, perform
-from trading.handover import EXCLUSIVE, Act, Action, Mode
+from trading.handover import EXCLUSIVE, Act, Action
 from trading.ledger import exactly
-from trading.rotation import Policy, Turn, turn_at
+from trading.rotation import Policy, Turn
 
 log = structlog.get_logger(__name__)
 
@@ -121,22 +121,13 @@ def _do(desk: Desk, account: Account, row: HandOver, action: Action, *, held: di
 
 def _turn_over(row: HandOver, market_at: datetime, *, now: datetime) -> HandOver:
     """Begin the next turn if this one is over; what became due while nobody looked is one switch, to whose turn it is now."""
-    if row.turn_until is None or market_at < row.turn_until or row.version.mode != Mode.ROTATION:
+    after = reading.turn_after(row, market_at)
+    if after is None:
         return row
-    turn = turn_at(reading.rotation_of(row.version), market_at)
-    incoming = frozenset({int(turn.bot)} if turn.bot else ())
-    known = reading.hand_over_of(row)
-    if incoming == known.incoming:
+    turn, begun = after
+    if begun.epoch == row.epoch:
         writing.prolong(row, turn)
         return row
-    begun = handover.begin(
-        known,
-        active=known.incoming if known.is_settled else frozenset(),
-        incoming=incoming,
-        policy=Policy(row.policy_after),
-        at=market_at,
-        wait_minutes=row.wait_minutes_after,
-    )
     return writing.begin_hand_over(row.version, begun, turn, now=now)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +16,7 @@ from trading import handover
 from trading.handover import EXCLUSIVE, Mode, Phase, Stance
 from trading.ledger import ZERO, exactly
 from trading.positions import FillFact
-from trading.rotation import IDLE, Policy, Rotation, Slot, Switch, next_switches
+from trading.rotation import IDLE, Policy, Rotation, Slot, Switch, Turn, next_switches, turn_at
 
 UNSETTLED = (str(Phase.CLOSING), str(Phase.RELEASING))
 
@@ -71,6 +71,38 @@ def hand_over_of(row: HandOver) -> handover.HandOver:
 def rotation_of(version: ModeVersion) -> Rotation:
     """Return the slots of a version as rules; a bot is the number of its book."""
     return Rotation(zone=version.zone, slots=tuple(_slot(row) for row in version.slots.all()), is_gap_idle=version.is_gap_idle)
+
+
+def turn_after(row: HandOver, at: datetime) -> tuple[Turn, handover.HandOver] | None:
+    """Answer whose turn it is once that of a hand-over is over, and the hand-over to it; the same one where the book stays."""
+    if row.turn_until is None or at < row.turn_until or row.version.mode != Mode.ROTATION:
+        return None
+    turn, known = turn_at(rotation_of(row.version), at), hand_over_of(row)
+    incoming = frozenset({int(turn.bot)} if turn.bot else ())
+    if incoming == known.incoming:
+        return turn, known
+    begun = handover.begin(
+        known,
+        active=known.incoming if known.is_settled else frozenset(),
+        incoming=incoming,
+        policy=Policy(row.policy_after),
+        at=at,
+        wait_minutes=row.wait_minutes_after,
+    )
+    return turn, begun
+
+
+def hand_over_at(account: Account) -> Callable[[datetime], handover.HandOver | None]:
+    """Return what says under which hand-over a candle of an account closes, whether anybody has begun that one yet or not."""
+    row = newest_hand_over(account.pk) if account.allocation_mode in EXCLUSIVE else None
+
+    def find(closed_at: datetime) -> handover.HandOver | None:
+        if row is None:
+            return None
+        after = turn_after(row, closed_at)
+        return hand_over_of(row) if after is None else after[1]
+
+    return find
 
 
 def stance_of(account: Account) -> Stance | None:

@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 
 from bots import jobs, services, writers
-from bots.jobs.stepping import step_all
+from bots.jobs.due import find_due
+from bots.jobs.stepping import Stepped, step_all
 from bots.models import Bot, BotState
 from bots.selectors import due_bots_done, indicators
 from portfolio.models import Account, AuditEntry, DecisionRecord, EquityPoint, Order
+from portfolio.selectors import BookExact, FillExact
 from strategies import registry
 from tests.bots.conftest import FIVE_MINUTES, Desk, clock, quiet
-from trading import live_step
+from trading import handover, live_step
+from trading.rotation import Policy
 
 CRASH = [99.0, 97.5, 95.0]
 # Entries in a falling market, so that three candles make a story.
@@ -320,6 +323,33 @@ def test_an_account_that_changes_between_reading_and_writing_is_stepped_again(
     assert len(rounds) == 2
     assert done.bots_stepped == 1
     assert DecisionRecord.objects.count() == 1
+
+
+@pytest.mark.parametrize(("policy", "told"), [(Policy.FLATTEN, 0), (Policy.CARRY, 7)])
+def test_fills_that_a_hand_over_hides_are_told_at_the_next_candle(desk: Desk, policy: Policy, told: int) -> None:
+    (bot,) = started(desk, ("FIRST", "BTC/USDT"))
+    desk.close_bars([100.0])
+    (due,) = find_due(desk.account.pk, desk.market_at)
+    fill = FillExact(
+        fill_id=7,
+        instrument_id=due.instrument_ids[0],
+        slot=0,
+        side="sell",
+        intent_kind="exit",
+        reason="",
+        base_units=100,
+        price_units=100,
+        fee_units=0,
+        traded_at=desk.market_at,
+        trade_id=1,
+    )
+    exact = BookExact(book_id=bot.book_id, allocation_units=0, free_units=0, locked_units=0, last_fill_id=7, fills=(fill,))
+    leaving = handover.begin(None, active=frozenset({bot.book_id}), incoming=frozenset(), policy=policy, at=desk.market_at)
+
+    (during,) = step_all([due], {bot.book_id: exact}, desk.market, lambda _: leaving)
+    (after,) = step_all([due], {bot.book_id: exact}, desk.market, lambda _: None)
+
+    assert [answer.state.last_fill_id for answer in (during, after) if isinstance(answer, Stepped)] == [told, 7]
 
 
 def test_a_claim_is_won_once(desk: Desk) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bots.services import Wish
-from portfolio.models import HandOver
+from portfolio.models import BookTransfer, HandOver
 from tests.journeys import account_parity
 from tests.journeys.parity import first_difference
 
@@ -23,10 +23,28 @@ daily 17:00-19:00 EMA_RIBBON wait 30m
 daily 19:00-21:00 GRID_TRADING carry
 daily 21:00-03:00 MEAN_REVERSION flatten
 """
+# Bots of one coin follow each other, so that positions pass on, with stops and without.
+CHAIN = """
+zone Europe/Berlin
+gaps idle
+daily 13:00-14:00 SASHA_HYBRID transfer
+daily 14:00-15:00 TRIPLE_EMA transfer
+daily 15:00-16:00 SASHA_HYBRID transfer
+daily 16:00-17:00 TRIPLE_EMA transfer
+daily 17:00-18:00 GRID_TRADING transfer
+daily 18:00-19:00 EMA_RIBBON transfer
+daily 19:00-20:00 GRID_TRADING transfer
+daily 20:00-21:00 EMA_RIBBON transfer
+daily 21:00-22:00 SASHA_HYBRID transfer
+daily 22:00-23:00 MEAN_REVERSION transfer
+daily 23:00-24:00 SASHA_HYBRID transfer
+daily 00:00-01:00 TRIPLE_EMA transfer
+"""
 MODES = {
     "percentage": None,
     "single": Wish(mode="single", bot="GRID_TRADING"),
     "rotation": Wish(mode="rotation", rotation=WEEK),
+    "transfers": Wish(mode="rotation", rotation=CHAIN),
 }
 
 
@@ -40,8 +58,11 @@ def test_the_live_account_equals_the_simulated_one(transactional_db: None, share
     )
     found = account_parity.in_another_process(story)
 
-    print(f"\n{mode}: fills { ({key: len(fills) for key, fills in live.items()}) }, hand-overs {HandOver.objects.count()}")
+    passed = BookTransfer.objects.count()
+    counts = {key: len(fills) for key, fills in live.items()}
+    print(f"\n{mode}: fills {counts}, hand-overs {HandOver.objects.count()}, positions passed on {passed}")
     assert {key: first_difference(live[key], found[key]) for key in live} == dict.fromkeys(live, "")
-    assert sum(map(len, live.values())) >= 20
+    assert sum(map(len, live.values())) >= 15
+    assert passed >= (3 if mode == "transfers" else 0)
     assert sum(bool(fills) for fills in live.values()) >= (1 if mode == "single" else 2)
     assert account_parity.in_another_process(story.shifted) != live

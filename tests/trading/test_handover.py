@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trading.handover import Act, Action, BookFacts, HandOver, Phase, begin, step
+from trading.handover import Act, Action, BookFacts, HandOver, Phase, begin, step, view_at
 from trading.rotation import Policy
+from trading.strategy import View
 
 NOON = datetime(2024, 3, 31, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -90,6 +91,39 @@ def test_a_bot_whose_turn_comes_back_keeps_what_it_holds() -> None:
     back = begin(first, active=frozenset(), incoming=frozenset({LEAVING}), policy=Policy.FLATTEN, at=NOON + MINUTE)
 
     assert (back.outgoing, acts(back, HOLDING)) == (frozenset(), (Phase.SETTLED, [Act.SETTLE]))
+
+
+SEEN = {
+    Policy.FLATTEN: (View.NOTHING, View.NO_MONEY),
+    Policy.CARRY: (View.NO_MONEY, View.NO_MONEY),
+    Policy.TRANSFER: (View.NOTHING, View.NOTHING),
+    Policy.WAIT: (View.MONEY_WHILE_HOLDING, View.NO_MONEY),
+}
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_on_the_candle_of_a_switch_it_does_not_matter_who_is_first(policy: Policy) -> None:
+    begun = handing(policy, wait_minutes=30 if policy == Policy.WAIT else 0)
+    phases = [
+        begun,
+        replace(begun, phase=Phase.RELEASING),
+        replace(begun, phase=Phase.SETTLED, settled_at=NOON),
+    ]
+
+    for hand_over in phases:
+        assert (view_at(hand_over, LEAVING, NOON), view_at(hand_over, COMING, NOON)) == SEEN[policy]
+        # Somebody who carries on since an earlier turn.
+        assert view_at(hand_over, 3, NOON) == View.NO_MONEY
+    assert {view_at(phases[-1], book, NOON + 5 * MINUTE) for book in (LEAVING, COMING, 3)} == {View.WHOLE}
+    assert view_at(phases[1], COMING, NOON + 5 * MINUTE) == SEEN[policy][1], "it still passes on"
+
+
+def test_who_was_waited_for_in_vain_is_shown_nothing_while_it_is_sold() -> None:
+    waiting = handing(Policy.WAIT, wait_minutes=30)
+    sold = replace(waiting, phase=Phase.SETTLED, settled_at=NOON + 30 * MINUTE)
+
+    assert view_at(waiting, LEAVING, NOON + 25 * MINUTE) == View.MONEY_WHILE_HOLDING
+    assert {view_at(one, LEAVING, NOON + 30 * MINUTE) for one in (waiting, sold)} == {View.NOTHING}
 
 
 def test_what_is_settled_asks_for_nothing() -> None:

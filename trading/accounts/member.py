@@ -20,7 +20,7 @@ from trading.kernels.panel_backtest import PanelSimulation
 from trading.kernels.panel_world import PanelTape
 from trading.kernels.runner import JOURNAL_MARGIN, WALKED
 from trading.ledger import UNIT, ZERO
-from trading.strategy import BUY, CLOSE, NO_SLOT, DecisionKind, OrderKind, Reason, Record
+from trading.strategy import BUY, CLOSE, NO_SLOT, DecisionKind, OrderKind, Reason, Record, View
 
 FLOAT_UNIT: Final = 1e-8
 # More lots than anybody owns: all of them.
@@ -133,6 +133,11 @@ class Member:
         """Count its fills."""
         return int(self._cells["fill_count"][0])
 
+    @property
+    def filled_at(self) -> int:
+        """Answer when its newest fill was; zero before the first."""
+        return int(self.simulation.tape.journal[self.fill_count - 1]["time"]) if self.fill_count else 0
+
     def walk(self, until: int) -> None:
         """Walk all base bars that open before `until`, or to the first that needs leave or meets an order."""
         times, cells = self.simulation.tape.times, self.walked.now
@@ -187,6 +192,13 @@ class Member:
     def size_by(self, capital: Decimal) -> None:
         """Have its next orders sized by so much."""
         self.walked.now["allocation"][0] = int(max(capital, ZERO) // UNIT)
+        self._is_moved()
+
+    def show(self, view: View, at: int) -> None:
+        """Show its strategy no more of the book than this at a bar that closes now."""
+        if view == View.WHOLE:
+            return
+        self.worlds[0].veil, self.worlds[0].veiled_until = int(view), at
         self._is_moved()
 
     def take_over(self, giver: Member, its_market: int, stop_ticks: int, value: Decimal) -> None:

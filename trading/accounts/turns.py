@@ -20,6 +20,7 @@ from trading.strategy import BUY
 
 # A hand-over in which every order ends at once takes a few steps; more would be one that goes round in circles.
 _STEPS_MAX: Final = 20
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class TurnTaking:
@@ -62,19 +63,39 @@ class TurnTaking:
     def act(self, at: int) -> None:
         """Pass the account on where a turn is over, and go on with a hand-over that is under way."""
         now = moment(at)
+        before = at - self._look_again // _MILLISECOND
+        if self._was_waited_out(before):
+            self._go_on(before)
         if self._turn is None or (self._turn.end_at is not None and now >= self._turn.end_at):
             self._begin(now)
+        self._go_on(at)
+        for member in self._members.values():
+            member.show(handover.view_at(self._hand_over, member.number, now), at)
+
+    def _go_on(self, at: int) -> None:
         for _ in range(_STEPS_MAX):
             passing = self._hand_over
             if passing is None or passing.is_settled:
                 return
-            step = handover.step(passing, {number: self._facts(number, passing, at) for number in passing.outgoing}, now)
+            step = handover.step(passing, self._all_facts(passing, at), moment(at))
             self._hand_over = step.hand_over
             if not step.actions:
                 return
             for action in step.actions:
                 self._perform(action, step.hand_over, at)
-        raise RuntimeError(f"The hand-over at {now} does not come to an end")
+        raise RuntimeError(f"The hand-over at {moment(at)} does not come to an end")
+
+    def _was_waited_out(self, at: int) -> bool:
+        """Say whether those who leave are flat by what they decided at that look: live the account passes on at once."""
+        passing = self._hand_over
+        if passing is None or passing.is_settled:
+            return False
+        return all(
+            facts.is_flat and self._members[number].filled_at <= at for number, facts in self._all_facts(passing, at).items()
+        )
+
+    def _all_facts(self, passing: HandOver, at: int) -> dict[int, BookFacts]:
+        return {number: self._facts(number, passing, at) for number in passing.outgoing}
 
     def _begin(self, now: datetime) -> None:
         before, self._turn = self._turn, turn_at(self._turns.rotation, now)

@@ -15,7 +15,7 @@ from trading.kernels.roughness import BEGIN, DETAIL_TIME, END, MEAN, SIGMA, meet
 from trading.kernels.runner import ASKED, HOLD, JOURNAL_FULL, JOURNAL_MARGIN, MEETING, WALKED
 from trading.kernels.world import learn_levels, stop_ticks
 from trading.sizing import size_decisions
-from trading.strategy import BUY, CLOSE, HIGH, LOW, OPEN, Reason, Record
+from trading.strategy import BUY, CLOSE, HIGH, LOW, OPEN, Reason, Record, View
 
 
 @spliced
@@ -181,6 +181,7 @@ def _walk_path(w: Any, tape: PanelTape, symbol: int, b: int) -> None:
 def _tell(worlds: Record, tape: PanelTape) -> None:
     """Fill the book with the worlds as they are when the bar has closed and the next has opened."""
     clock, book = worlds[0], tape.book
+    view = clock.veil if tape.times[clock.cursor] <= clock.veiled_until else View.WHOLE.value
     books.clear_book(book)
     books.set_terms(book, clock.taker_ppm, clock.maker_ppm, clock.half_spread_ppm)
     for symbol in range(len(worlds)):
@@ -194,7 +195,9 @@ def _tell(worlds: Record, tape: PanelTape) -> None:
         tape.position[symbol, clock.bar] = book[0].quantity[symbol]
         _tell_orders(w, book, symbol)
     books.set_money(book, clock.allocation, clock.cash, clock.cash_locked)
-    _tell_fills(worlds, tape)
+    if view != View.NOTHING.value:
+        _tell_fills(worlds, tape)
+    books.veil(book, tape.numbers, len(worlds), view)
     tape.equity[clock.bar] = book[0].equity
 
 

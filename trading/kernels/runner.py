@@ -11,7 +11,7 @@ from trading.compilation import compiled, spliced
 from trading.kernels.matching import AT_OPEN, execute, match_move, walk_candle
 from trading.kernels.world import Tape, learn_levels, stop_ticks
 from trading.sizing import size_decisions
-from trading.strategy import CLOSE, DecisionKind, Reason, Record
+from trading.strategy import CLOSE, DecisionKind, Reason, Record, View
 
 HOLD: Final = DecisionKind.HOLD.value
 WALKED: Final = 0
@@ -121,7 +121,7 @@ def _tell(w: Any, tape: Tape) -> None:
     """Bring the book up to the bar that has closed; mostly only the close is new."""
     bar = w.bar
     w.last_close = tape.panel[CLOSE, 0, bar]
-    if w.is_told == 1:
+    if w.is_told == 1 and w.bar_time > w.veiled_until:
         books.mark_position(tape.book, 0, w.last_close, w.cash + w.cash_locked)
     else:
         _tell_all(w, tape)
@@ -132,7 +132,7 @@ def _tell(w: Any, tape: Tape) -> None:
 @compiled
 def _tell_all(w: Any, tape: Tape) -> None:
     """Fill the book with the world as it is when the bar has closed and the next has opened."""
-    book = tape.book
+    book, view = tape.book, w.veil if w.bar_time <= w.veiled_until else View.WHOLE.value
     books.clear_book(book)
     books.set_terms(book, w.taker_ppm, w.maker_ppm, w.half_spread_ppm)
     free = w.base_owned - w.base_locked
@@ -140,9 +140,11 @@ def _tell_all(w: Any, tape: Tape) -> None:
     books.set_position(book, tape.numbers, 0, w.base_owned, free, w.cost, stop, w.last_close)
     books.set_money(book, w.allocation, w.cash, w.cash_locked)
     _tell_orders(w, tape)
-    _tell_fills(w, tape)
-    # Fills that did not fit, or that were told just now, have to go from the book at the next step.
-    w.is_told = 1 if book[0].fill_count == 0 else 0
+    if view != View.NOTHING.value:
+        _tell_fills(w, tape)
+    books.veil(book, tape.numbers, 1, view)
+    # Fills that did not fit, or that were told just now, have to go from the book at the next step; so has a veil.
+    w.is_told = 1 if book[0].fill_count == 0 and view == View.WHOLE.value else 0
 
 
 @compiled

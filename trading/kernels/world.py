@@ -85,6 +85,9 @@ WORLD_DTYPE: Final = record_dtype(
         ("asks", "i8"),
         ("asked", "i8"),
         ("passes", "i8"),
+        # How much of its book the strategy is shown at bars that open up to a moment.
+        ("veil", "i8"),
+        ("veiled_until", "i8"),
         # Bars in which a falling and a rising price both met an order, and those whose details told which came first.
         ("ambiguous", "i8"),
         ("resolved", "i8"),
