@@ -42,9 +42,13 @@ def watch_drift(**_later: object) -> None:
 
 
 @shared_task(name="bots.warm_rest", queue="backtests", time_limit=_REST_SECONDS, expires=_REST_SECONDS)
-def warm_rest(**_later: object) -> None:
-    """Compile the strategies that no bot of a newcomer runs; whoever needs one later finds it on the disk."""
-    jobs.warm_kernels()
+def warm_rest(*, number: int = 0, **_later: object) -> None:
+    """Compile the strategies that no bot of a newcomer runs, so that whoever needs one later finds it on the disk.
+
+    One at a time: a backtest or a sweep that is asked for meanwhile comes in between.
+    """
+    if jobs.warm_next(number):
+        warm_rest.delay(number=number + 1)
 
 
 @worker_init.connect

@@ -41,6 +41,13 @@ def warm_kernels(names: Iterable[str] | None = None) -> dict[str, float]:
     return seconds
 
 
+def warm_next(number: int) -> bool:
+    """Warm one strategy by its number among all, and say whether another one comes after it."""
+    names = registry.names()
+    warm_kernels(names[number : number + 1])
+    return number + 1 < len(names)
+
+
 def first_needed() -> list[str]:
     """List the strategies that a newcomer's bots run: those of the shipped line-up."""
     return sorted({bot.strategy for bot in lineups.load().bots})
