@@ -223,7 +223,7 @@ def test_page_api_and_alarms_say_the_same(world: World, bot: Bot, admin_client: 
     assert (order["price"], order["model_price"], round(order["shortfall_bps"], 2)) == ("50012.5", "50002.5", 2.0)
     assert "<strong>+2.00 bp</strong>" in page
     assert "Too few to judge" in page
-    assert "since" in page
+    assert "Fills have drifted" in page
     assert f'href="/bots/{bot.pk}/#drift"' in alarms
     assert "+5.00 bp on average of 31 orders (+4.50 to +5.50)" in alarms
     assert "Nothing waits for you" not in alarms
