@@ -14,19 +14,20 @@ from portfolio.models import Reconciliation
 from portfolio.trader.lease import LeaseLost
 from portfolio.trader.records import Agenda, Outgoing, Posted, Recorded, Watched
 from portfolio.trader.rereading import WATCH
+from tests.simulation.memory_books import compare, record_flow, set_state, store_of
 from trading import order_status
 from trading.desk import answers as taking_in
 from trading.desk import claims, fills, releases, reports
 from trading.desk.answers import Answer
-from trading.desk.desk import RECONCILE_RESIDUAL, Desk
+from trading.desk.desk import Desk
 from trading.desk.journal import EXTERNAL
 from trading.desk.memory import Fenced, Memory, MemoryStore
 from trading.desk.plain import Order
 from trading.desk.prevention import prevention_of
 from trading.desk.rows import ACTIVE, ENTRIES, ENTRIES_HALTED, FLATTEN, HALTED
-from trading.ledger import ZERO, Leg, Pocket, exactly, plain, take
+from trading.ledger import ZERO
 from trading.orders import OrderReport, TradeReport, parse_client_order_id
-from trading.settlement import EXTERNAL_FLOW, SUSPENSE, UNALLOCATED
+from trading.settlement import SUSPENSE
 
 STARTING = "starting"
 _CANCELLABLE = (order_status.OPEN, order_status.PARTIAL, order_status.CANCELLING)
@@ -75,7 +76,7 @@ class MemoryRecords:
         """End a halt whose reason is gone."""
         with self._fenced(epoch, now) as desk:
             if (desk.account.state, desk.account.state_reason) == (ENTRIES_HALTED, reason):
-                _set_state(desk, ACTIVE, "")
+                set_state(desk, ACTIVE, "")
 
     def agenda(self, _account_id: int) -> Agenda:
         """Look at everything that must go out."""
@@ -163,7 +164,7 @@ class MemoryRecords:
     def record_cancels_sent(self, _account_id: int, epoch: int, order_ids: Sequence[int], *, now: datetime) -> set[int]:
         """Note that cancels are about to be written."""
         with self._fenced(epoch, now) as desk:
-            store, claim = _store(desk), claims.cancelling(now=now)
+            store, claim = store_of(desk), claims.cancelling(now=now)
             return {order_id for order_id in order_ids if store.claim_row(order_id, claim)}
 
     def record_unknown(self, _account_id: int, epoch: int, order_id: int, code: str, message: str, *, now: datetime) -> None:
@@ -191,7 +192,7 @@ class MemoryRecords:
         with self._fenced(epoch, now) as desk:
             for answer in answers:
                 if answer.is_unknown:
-                    _store(desk).claim_row(answer.order_id, claims.unknown(answer.code, answer.message))
+                    store_of(desk).claim_row(answer.order_id, claims.unknown(answer.code, answer.message))
             self._note(desk, taking_in.apply_answers(desk, answers), Posted())
         return {answer.order_id: self._recorded(answer.order_id) for answer in answers}
 
@@ -231,14 +232,14 @@ class MemoryRecords:
         """Show that the account is being recovered."""
         with self._fenced(epoch, now) as desk:
             if desk.account.state == ACTIVE:
-                _set_state(desk, STARTING, "")
+                set_state(desk, STARTING, "")
 
     def end_recovery(self, _account_id: int, epoch: int, *, now: datetime) -> str:
         """Release what waited and let the account trade."""
         with self._fenced(epoch, now) as desk:
             releases.after_fills(desk)
             if desk.account.state == STARTING:
-                _set_state(desk, ACTIVE, "")
+                set_state(desk, ACTIVE, "")
             return desk.account.state
 
     def cancel_after_kill(self, _account_id: int, epoch: int, *, now: datetime) -> int:
@@ -311,70 +312,11 @@ class MemoryRecords:
         return Recorded(is_live, is_live and order.executed_quantity > order.filled_quantity, order.instrument.venue_symbol)
 
 
-@exactly
-def record_flow(desk: Desk, asset: str, amount: Decimal, reference: str, market_at: datetime) -> None:
-    """Post a deposit or a withdrawal once: the operator's, and suspense for what the operator has not."""
-    kind = "deposit" if amount > ZERO else "withdrawal"
-    if (kind, reference) in _store(desk).tables.references:
-        return
-    operator = Pocket(UNALLOCATED, None, asset)
-    legs = [Leg(Pocket(EXTERNAL_FLOW, None, asset), -amount)]
-    missing = ZERO
-    if amount > ZERO:
-        legs.append(Leg(operator, amount))
-    else:
-        split = take(-amount, [(operator, desk.journal.balance(operator))])
-        missing = split.missing
-        legs += [*split.legs, Leg(Pocket(SUSPENSE, None, asset), -missing)]
-    desk.journal.post(kind=kind, reference=reference, legs=legs, market_at=market_at)
-    if missing:
-        desk.halt_entries(RECONCILE_RESIDUAL)
-
-
-@exactly
-def compare(desk: Desk, totals: Mapping[str, Decimal], cause: str) -> bool:
-    """Put every difference into suspense; answer whether anything is unexplained."""
-    balances = desk.journal.balances()
-    is_residual = False
-    ours: dict[str, Decimal] = {}
-    for pocket, balance in balances.items():
-        if pocket.kind not in EXTERNAL and pocket.kind != SUSPENSE:
-            ours[pocket.asset] = ours.get(pocket.asset, ZERO) + balance
-    for asset in sorted(ours.keys() | totals.keys()):
-        residual = totals.get(asset, ZERO) - ours.get(asset, ZERO)
-        pocket = Pocket(SUSPENSE, None, asset)
-        news = residual - balances.get(pocket, ZERO)
-        is_residual |= residual != ZERO
-        if news:
-            desk.journal.post(
-                kind="suspense",
-                reference=f"{asset}:{desk.account.ledger_seq + 1}",
-                legs=[Leg(pocket, news), Leg(Pocket(EXTERNAL_FLOW, None, asset), -news)],
-                market_at=desk.market_at,
-                facts={"cause": cause, "residual": plain(residual)},
-            )
-    if is_residual:
-        desk.halt_entries(RECONCILE_RESIDUAL)
-    elif (desk.account.state, desk.account.state_reason) == (ENTRIES_HALTED, RECONCILE_RESIDUAL):
-        _set_state(desk, ACTIVE, "")
-    return is_residual
-
-
-def _set_state(desk: Desk, state: str, reason: str) -> None:
-    desk.account.state, desk.account.state_reason = state, reason
-    desk.touch_account("state", "state_reason")
-
-
 @contextmanager
 def _desk(store: MemoryStore, now: datetime) -> Iterator[Desk]:
     desk = Desk(store, store.account, market_at=store.account.synced_through_at or now, now=now)
     yield desk
     desk.write()
-
-
-def _store(desk: Desk) -> MemoryStore:
-    assert isinstance(desk.store, MemoryStore)
-    return desk.store
 
 
 def _ticket(order: Order) -> OrderTicket:

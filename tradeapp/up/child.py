@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -55,9 +56,10 @@ class Child:
     def start(self) -> subprocess.Popen[bytes]:
         """Start the process in a session of its own, its output appended to its log."""
         account = self.spec.account
-        with self.log.open("ab") as log:
-            log.write(START_MARK)
-            log.flush()
+        with self.log.open("ab", buffering=0) as log:
+            # A full disk keeps no process from its work.
+            with contextlib.suppress(OSError):
+                log.write(START_MARK)
             self.process = subprocess.Popen(
                 self.spec.command,
                 env=dict(self.spec.environment),
@@ -107,6 +109,19 @@ class Child:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
+
+    def shorten_log(self, most: int) -> None:
+        """Begin a log anew that is longer than this; its content stays beside it where the disk has room."""
+        older = self.log.with_suffix(".log.1")
+        with contextlib.suppress(OSError):
+            if self.log.stat().st_size <= most:
+                return
+            try:
+                shutil.copyfile(self.log, older)
+            except OSError:
+                older.unlink(missing_ok=True)
+            # Writers append, so they go on at the new beginning.
+            os.truncate(self.log, 0)
 
     def last_words(self, lines: int = 1) -> str:
         """Return the last lines of the log, where a process says why it ended."""

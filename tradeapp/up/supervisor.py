@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -172,7 +171,8 @@ class Supervisor:
             self._watchdog = self._start_watchdog()
         if time.monotonic() - self._log_checked_at > LOG_CHECK_SECONDS:
             self._log_checked_at = time.monotonic()
-            self._shorten_logs()
+            for child in self._children.values():
+                child.shorten_log(LOG_BYTES_MAX)
 
     def _start(self, child: Child) -> None:
         try:
@@ -218,14 +218,6 @@ class Supervisor:
         for run in run_file.earlier_runs(self._runs):
             for name in sweep.sweep(run):
                 self._say(f"{name:<18} of an earlier run was still there and was ended")
-
-    def _shorten_logs(self) -> None:
-        for child in self._children.values():
-            with contextlib.suppress(OSError):
-                if child.log.stat().st_size > LOG_BYTES_MAX:
-                    # Writers append, so they go on at the new beginning.
-                    shutil.copyfile(child.log, child.log.with_suffix(".log.1"))
-                    os.truncate(child.log, 0)
 
     def _request_stop(self, _number: int, _frame: object) -> None:
         self._stop_requested = True

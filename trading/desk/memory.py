@@ -350,8 +350,8 @@ class MemoryStore:
             row = tables.orders[tables.order_ids[name]]
             self._put_order(row.changed({"cancel_requested_at": order.cancel_requested_at}))
         for key, position in changes.positions_moved.items():
-            row_before = tables.positions.get(key) or Position(book_id=key[0], instrument_id=key[1])
-            tables.positions[key] = row_before.changed(_fields(position, POSITION_FIELDS))
+            empty = Position(book_id=key[0], instrument_id=key[1])
+            tables.positions[key] = empty.changed(_fields(position, POSITION_FIELDS))
         for place, fill in changes.fills_corrected.items():
             tables.fills[place] = tables.fills[place].changed({"realised": fill.realised})
 

@@ -172,6 +172,15 @@ def test_what_the_exchange_would_not_take_is_not_sold_until_a_trader_begins(worl
     assert not world.position().is_unprotected
 
 
+def test_words_that_prove_nothing_are_no_refusal(world: World) -> None:
+    """An answer that nobody can read for certain leaves the stop unknown; proven absent, it is asked for again."""
+    stop = world.order("stop")
+    assert world.claim(stop, claims.sending(epoch=1, now=NOW))
+    assert world.claim(stop, claims.unknown(STOP_WOULD_TRIGGER, "Stop price would trigger immediately."))
+    end(world, reports.mark_absent, stop.pk)
+    assert (world.order("stop").type, world.order("stop").intent.reason) == ("STOP_LOSS", "STOP_ABSENT")
+
+
 @pytest.mark.parametrize(("book", "slot"), [(1, 1), (2, 1)])
 def test_where_takers_give_way_it_stays_above_the_bids_of_the_account(world: World, book: int, slot: int) -> None:
     """I-39: own bids and those of others are not met; nobody is sold to who is ourselves."""
