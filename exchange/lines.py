@@ -125,12 +125,17 @@ class Lines:
         pause, is_told = RETRY_SECONDS, False
         while True:
             await quota.admit(self._host, "dials", 1, limit=self._terms.dials_max, seconds=self._terms.dials_seconds)
+            line = None
             try:
-                return await self._dial(names)
+                line = await self._dial(names)
             except self._troubles as error:
                 log.warning("line.not_opened", host=self._host, error=str(error)[:200], retry_seconds=pause)
             if while_standing is not None and while_standing.cut.done() and not is_told:
                 is_told = True
                 self._sign(StreamGap(while_standing.cut.result()))
+            if line is not None:
+                if is_told:
+                    self._sign(StreamOpen())
+                return line
             await asyncio.sleep(jittered(pause))
             pause = min(2 * pause, RETRY_SECONDS_MAX)

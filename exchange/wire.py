@@ -92,13 +92,17 @@ class CarefulWire(ccxt.async_support.Exchange):  # type: ignore[misc]
 
     def on_error(self, client: Any, error: Any) -> None:
         """Note that a stream broke."""
+        if self.clients.get(client.url) is not client:
+            return
         super().on_error(client, error)
         # ccxt keeps a client that failed to dial; the next attempt must be a fresh one.
         self.clients.pop(client.url, None)
         self.on_stream_cut(str(error))
 
     def on_close(self, client: Any, error: Any) -> None:
-        """Note that a stream ended."""
+        """Note that a stream ended, once: what comes after an error would be told of the stream that has taken its place."""
+        if self.clients.get(client.url) is not client:
+            return
         super().on_close(client, error)
         self.clients.pop(client.url, None)
         self.on_stream_cut(f"closed {error}")

@@ -74,9 +74,9 @@ def bars(events: list[Any]) -> list[int]:
 
 @pytest.mark.fault("M09")
 async def test_a_line_is_replaced_before_the_exchange_cuts_it_and_no_bar_is_lost(venue: LocalVenue) -> None:
-    venue.arm({"id": "M09", "action": "stream_terms", "with": {"life_seconds": 1.2}})
+    venue.arm({"id": "M09", "action": "stream_terms", "with": {"life_seconds": 4}})
     market = port(venue, life_seconds=0.5)
-    events = await told(market.watch_closed_candles([(BTC, "1m")]), seconds=3, enough=lambda found: len(bars(found)) > 4)
+    events = await told(market.watch_closed_candles([(BTC, "1m")]), seconds=5, enough=lambda found: len(bars(found)) > 4)
     await market.close()
 
     assert sum(isinstance(event, StreamOpen) for event in events) == 1

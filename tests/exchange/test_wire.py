@@ -21,6 +21,8 @@ from cryptography.x509.oid import NameOID
 
 from exchange import wire
 from exchange.binance.trading import BinanceTrading
+from exchange.binance.wire import Connection
+from exchange.budget import RequestBudget
 from exchange.errors import ExchangeTrouble, Outcome
 from exchange.ports import OrderTicket
 from exchange.profiles import LOCAL_VENUE
@@ -181,6 +183,29 @@ def test_a_clock_that_was_set_back_gives_no_second_life(monkeypatch: pytest.Monk
 
     assert asyncio.run(send()) == Outcome.REJECTED_LOCAL
     assert asked == []
+
+
+@pytest.mark.fault("U01")
+async def test_the_late_end_of_a_stream_is_not_taken_for_that_of_its_successor() -> None:
+    """A broken line is told by an error and then by its close; by then another may have been opened in its place."""
+    cuts: list[str] = []
+    connection = Connection(
+        profile=LOCAL_VENUE,
+        budget=RequestBudget(wall_seconds=time.time),
+        on_event=lambda _: None,
+        on_cut=cuts.append,
+        stream_url="ws://here",
+    )
+    client = connection.wire
+    broken = client.client("ws://here/1")
+    client.on_error(broken, ConnectionError("reset"))
+    successor = client.client("ws://here/1")
+    client.on_close(broken, 1006)
+    client.on_error(broken, ConnectionError("once more"))
+    assert (cuts, client.clients) == (["reset"], {"ws://here/1": successor})
+    client.on_close(successor, 1001)
+    assert (cuts[1:], client.clients) == (["closed 1001"], {})
+    await connection.close()
 
 
 def self_signed(directory: Path) -> Path:
