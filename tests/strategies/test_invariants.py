@@ -127,6 +127,8 @@ def step_by_step(prepared: Simulation) -> None:
     prepared.state = live_step.state_from_bytes(definition, stored)
 
 
+# With a cold cache it compiles every loop over several markets as well.
+@pytest.mark.timeout(900)
 @pytest.mark.parity("P6")
 def test_the_compiled_and_the_interpreted_step_agree_to_the_last_bit() -> None:
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(PROJECT)}
