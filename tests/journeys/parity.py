@@ -223,13 +223,15 @@ def live_side(
         denied = DecisionRecord.objects.filter(book=bot.book).exclude(denial="").order_by("id")
         first = denied.first()
         drifted = drift(Bot.objects.select_related("book__account").get(pk=bot.pk))
+        # What filled later may lie in a candle that nobody knows yet.
+        within = [one for one in drifted.executions if one.traded_at < moment(until)]
         witness = Witness(
             stops=sum(order.type == "STOP_LOSS" for order in orders),
             floors=sum(order.intent.reason in FLOORS for order in orders),
             denials=dict(Counter(denied.values_list("denial", flat=True))),
             first_denial=f"{first.bar_closed_at}: {first.facts}" if first is not None else "",
-            shortfalls=tuple(one.shortfall.bps for one in drifted.executions if one.shortfall is not None),
-            gaps=drifted.gaps,
+            shortfalls=tuple(one.shortfall.bps for one in within if one.shortfall is not None),
+            gaps=dict(Counter(one.gap for one in within if one.gap)),
         )
         instruments = instruments_of([bot.pk])[bot.pk]
         anchor = milliseconds(bot.anchor_at)
