@@ -11,11 +11,10 @@ from zoneinfo import ZoneInfo
 from django.db.models import Count, Sum
 from django.db.models.functions import ExtractHour
 
-from portfolio.models import Account, Book, BookTransfer, DeficitCover, Fill, HandOver, ModeVersion, Order, RotationSlot
+from portfolio.models import Account, Book, BookTransfer, Fill, HandOver, ModeVersion, Order, RotationSlot
 from trading import handover
 from trading.handover import EXCLUSIVE, Mode, Phase, Stance
 from trading.ledger import ZERO, exactly
-from trading.positions import FillFact
 from trading.rotation import IDLE, Policy, Rotation, Slot, Switch, Turn, next_switches, turn_at
 
 UNSETTLED = (str(Phase.CLOSING), str(Phase.RELEASING))
@@ -178,21 +177,6 @@ def transfer_values(account_id: int) -> dict[int, Decimal]:
         flows[before] = flows.get(before, ZERO) - value
         flows[after] = flows.get(after, ZERO) + value
     return flows
-
-
-def transfers_by_position(account_id: int) -> dict[tuple[int, int], list[tuple[datetime, FillFact]]]:
-    """Return what passed from and to each book's position as if it had been traded, with its time, oldest first."""
-    found: dict[tuple[int, int], list[tuple[datetime, FillFact]]] = {}
-    for row in BookTransfer.objects.filter(hand_over__account=account_id).order_by("id"):
-        for book_id, side in ((row.book_before_id, "sell"), (row.book_after_id, "buy")):
-            fact = FillFact(side, row.quantity, row.value, ZERO)
-            found.setdefault((book_id, row.instrument_id), []).append((row.market_at, fact))
-    for cover in DeficitCover.objects.filter(book__account=account_id).order_by("id"):
-        for holder, side in ((cover.source_id, "sell"), (cover.book_id, "buy")):
-            if holder is not None:
-                fact = FillFact(side, cover.quantity, cover.value, ZERO)
-                found.setdefault((holder, cover.instrument_id), []).append((cover.market_at, fact))
-    return found
 
 
 def traded_by(version: ModeVersion) -> Mapping[int, Collection[int]]:
