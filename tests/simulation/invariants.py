@@ -326,7 +326,7 @@ class Checker:
     def _check_failed_stops(self, tables: Tables) -> None:
         """Check that something followed each stop, or sale in its place, that never arrived, and each that was passed.
 
-        Unless somebody wanted it gone, or nothing is held.
+        Unless somebody wanted it gone, or nothing is held, or another sale is on its way: its end is followed instead.
         """
         for order in tables.orders.values():
             is_passed = (order.type, order.reason) == ("STOP_LOSS", "STOP_WOULD_TRIGGER")
@@ -337,6 +337,12 @@ class Checker:
             since = [row for row in tables.intents.values() if (row.book_id, row.instrument_id) == place]
             is_asked = any(row.side == "sell" and row.seq > order.intent.seq for row in since)
             is_held = tables.positions[place].quantity >= order.instrument.lot_size
+            kinds = {
+                row.intent.kind
+                for row in tables.orders.values()
+                if row.status in LIVE and (row.book_id, row.instrument_id) == place
+            }
+            is_asked = is_asked or bool(kinds & {"exit", "flatten", "stop"})
             require("I-47", is_asked or not is_held, f"nothing followed {order.client_order_id}, which never came to stand")
 
 

@@ -38,9 +38,7 @@ def after_fills(desk: Desk) -> None:
         release_waiting(desk)
     for book_id in desk.books:
         for position in desk.positions_of(book_id):
-            stop = desk.store.newest_stop(book_id, position.instrument_id) if position.is_unprotected else None
-            if stop is not None and (_is_missing(stop) or _is_through(stop)):
-                _protect_again(desk, stop)
+            _protect_what_is_bare(desk, position)
 
 
 def after_end(desk: Desk, order: OrderRow) -> None:
@@ -61,6 +59,11 @@ def after_end(desk: Desk, order: OrderRow) -> None:
         _protect_again(desk, order)
     if lost_stop or is_late:
         note_lost_stop(desk, order.book_id, order.instrument_id)
+    position = desk.position(order.book_id, order.instrument_id)
+    is_sale = order.intent.kind in SELLS_OF_EXIT or (order.intent.kind == STOP and not is_stop(order))
+    if position is not None and is_sale:
+        # A stop that failed while this sale was on its way was left to it.
+        _protect_what_is_bare(desk, position)
 
 
 def after_doubt(desk: Desk, order: OrderRow) -> None:
@@ -94,6 +97,16 @@ def note_lost_stop(desk: Desk, book_id: int, instrument_id: int) -> None:
     if _has_lots(desk, position):
         position.is_unprotected = True
         desk.touch_position(position)
+
+
+def _protect_what_is_bare(desk: Desk, position: PositionRow) -> None:
+    """Follow the newest stop of a position that is marked, if that one failed."""
+    newest = desk.store.newest_stop(position.book_id, position.instrument_id) if position.is_unprotected else None
+    if newest is None:
+        return
+    stop = desk.order_named(newest.client_order_id) or newest
+    if _is_missing(stop) or _is_through(stop):
+        _protect_again(desk, stop)
 
 
 def _protect_again(desk: Desk, stop: OrderRow) -> None:

@@ -94,6 +94,43 @@ def test_a_stop_that_somebody_wanted_gone_is_no_sale(world: World) -> None:
     assert world.position().is_unprotected
 
 
+def test_what_a_sale_on_its_way_has_left_is_asked_a_stop_for_when_it_ends(world: World) -> None:
+    """Refused beside an exit of a part, a stop is left to that exit; what it does not sell is not left bare behind it."""
+    world.decide(world.propose("exit", lots=180))
+    sale = world.send(world.order("exit"))
+    world.decide(world.propose("move_stop", stop_price=D(49500)))
+    refused = world.order("stop")
+    assert refuse(world).pk == refused.pk
+    world.fill(sale, "0.0018", "49400")
+
+    again = world.order("stop")
+    assert (again.type, again.quantity, again.stop_price, again.intent.parent) == (
+        "STOP_LOSS",
+        D("0.0020"),
+        D(49500),
+        refused.intent,
+    )
+    assert refuse(world).type == "MARKET"
+    world.fill(world.send(world.order("stop")), "0.0020", "49300")
+    assert (world.position().quantity, world.position().is_unprotected) == (D(0), False)
+    assert world.agrees()
+
+
+def test_a_second_stop_that_was_left_to_a_sale_is_not_forgotten_when_that_sells_nothing(world: World) -> None:
+    """The sale in the first one's place is not repeated, but nobody has tried to sell in the second one's place."""
+    sale = world.send(refuse(world))
+    world.decide(world.propose("enter", lots=200, limit_price=D("50505"), stop_price=D("49500")))
+    world.fill(world.send(world.order("enter")), "0.0020", "50000")
+    second = world.order("stop")
+    assert (second.type, second.quantity) == ("STOP_LOSS", D("0.0020"))
+    assert refuse(world, second).pk == second.pk
+    end(world, reports.mark_rejected, sale.pk, "REJECTED_TIME", "Timestamp for this request is outside of the recvWindow.")
+
+    again = world.order("stop")
+    assert (again.type, again.quantity, again.intent.parent) == ("STOP_LOSS", D("0.0058"), second.intent)
+    assert refuse(world).quantity == D("0.0058")
+
+
 @pytest.mark.parametrize("kind", ["exit", "move_stop"])
 def test_what_waits_for_the_end_of_a_stop_takes_its_place(world: World, kind: str) -> None:
     """An exit sells; another stop, nearer or further, is asked for, and the exchange says whether it may stand."""
