@@ -59,7 +59,7 @@ def main() -> None:
     if not Path(os.environ.get("TRADEAPP_DATA_DIR", "?"), "addresses.json").exists():
         print("Left out: it measures a running installation. Start one, and name its TRADEAPP_DATA_DIR.")
         return
-    places = _find()
+    places = find()
     began, spent = time.time_ns() // 1_000_000, _trader_seconds(places)
     seen = asyncio.run(_watch(places, symbol=arguments.symbol, bars=arguments.bars))
     _print(places, seen, began_ms=began)
@@ -68,7 +68,8 @@ def main() -> None:
         print(f"processor time of the trader, a bar           {(spent_since - spent) / max(len(seen.closes), 1) * 1000:.1f} ms")
 
 
-def _find() -> Places:
+def find() -> Places:
+    """Return where the running installation answers, signed in as its first administrator."""
     import django
 
     django.setup()
@@ -107,7 +108,7 @@ def _trader_seconds(places: Places) -> float | None:
 async def _watch(places: Places, *, symbol: str, bars: int) -> Seen:
     seen = Seen()
     watchers = [
-        asyncio.create_task(_watch_candles(places, seen, symbol=symbol, bars=bars)),
+        asyncio.create_task(watch_candles(places, seen, symbol=symbol, bars=bars)),
         asyncio.create_task(_watch_browser(places, seen)),
     ]
     done, pending = await asyncio.wait(watchers, return_when=asyncio.FIRST_COMPLETED)
@@ -118,13 +119,14 @@ async def _watch(places: Places, *, symbol: str, bars: int) -> Seen:
     return seen
 
 
-async def _watch_candles(places: Places, seen: Seen, *, symbol: str, bars: int) -> None:
+async def watch_candles(places: Places, seen: Seen, *, symbol: str, bars: int) -> None:
+    """Note when each candle of the bots' interval closes, as another client of the venue sees it."""
     address = f"{places.venue.replace('http', 'ws', 1)}/ws/{symbol.lower()}@kline_{INTERVAL}"
     async with websockets.connect(address) as socket:
         async for message in socket:
             candle = json.loads(message)["k"]
             if candle["x"]:
-                seen.closes[int(candle["T"]) + 1] = _wall_ms()
+                seen.closes[int(candle["T"]) + 1] = wall_ms()
                 if len(seen.closes) >= bars:
                     return
 
@@ -137,7 +139,7 @@ async def _watch_browser(places: Places, seen: Seen) -> None:
         async for message in socket:
             newest = _newest_fill(json.loads(message))
             if newest is not None:
-                seen.fills.append((newest, _wall_ms()))
+                seen.fills.append((newest, wall_ms()))
 
 
 def _newest_fill(said: dict[str, Any]) -> int | None:
@@ -149,21 +151,20 @@ def _newest_fill(said: dict[str, Any]) -> int | None:
 
 
 def _print(places: Places, seen: Seen, *, began_ms: float) -> None:
-    with urllib.request.urlopen(f"{places.control}/control/books/{places.uid}", timeout=60) as answer:
-        books: dict[str, Any] = json.load(answer)
-    orders = [order for order in books["orders"] if order["received_at_wall_ms"] >= began_ms and order["time"] in seen.closes]
+    books = venue_books(places)
+    orders = orders_since(books, began_ms, seen)
     first = [order for order in orders if order["type"] in ("LIMIT", "LIMIT_MAKER")]
     after_cancel = [order for order in orders if order["type"] == "MARKET"]
     bars_with_orders = len({order["time"] for order in first})
     print(f"bars {len(seen.closes)}, entries and limits {len(first)} in {bars_with_orders} bars, exits {len(after_cancel)}")
-    _row("bar close to order on the wire", [_delay(order, seen) for order in first])
-    _row("... first order of each bar", list(_earliest(first, seen).values()))
-    _row("... exits, after the cancel of their stop", [_delay(order, seen) for order in after_cancel])
-    _print_stages(first, seen)
-    _row("fill at the venue to browser", _fill_delays(places, seen, books, began_ms))
+    row("bar close to order on the wire", [delay(order, seen) for order in first])
+    row("... first order of each bar", list(_earliest(first, seen).values()))
+    row("... exits, after the cancel of their stop", [delay(order, seen) for order in after_cancel])
+    print_stages(first, seen)
+    row("fill at the venue to browser", _fill_delays(places, seen, books, began_ms))
 
 
-def _print_stages(orders: list[dict[str, Any]], seen: Seen) -> None:
+def print_stages(orders: list[dict[str, Any]], seen: Seen) -> None:
     """Say where the time between a bar's close and the wire goes."""
     from portfolio.models import Order
 
@@ -171,20 +172,33 @@ def _print_stages(orders: list[dict[str, Any]], seen: Seen) -> None:
     rows = Order.objects.filter(client_order_id__in=names).values_list("client_order_id", "created_at", "sent_at")
     ours = {name: (created.timestamp() * 1000, sent.timestamp() * 1000) for name, created, sent in rows if sent}
     known = [(order, *ours[order["clientOrderId"]]) for order in orders if order["clientOrderId"] in ours]
-    _row("... close to decisions made", [created - seen.closes[order["time"]] for order, created, _ in known])
-    _row("... decisions made to claimed for sending", [sent - created for _, created, sent in known])
-    _row("... claimed to on the wire", [float(order["received_at_wall_ms"]) - sent for order, _, sent in known])
+    row("... close to decisions made", [created - seen.closes[order["time"]] for order, created, _ in known])
+    row("... decisions made to claimed for sending", [sent - created for _, created, sent in known])
+    row("... claimed to on the wire", [float(order["received_at_wall_ms"]) - sent for order, _, sent in known])
 
 
-def _delay(order: dict[str, Any], seen: Seen) -> float:
+def venue_books(places: Places) -> dict[str, Any]:
+    """Return what the venue's own books say of the account's orders and trades."""
+    with urllib.request.urlopen(f"{places.control}/control/books/{places.uid}", timeout=60) as answer:
+        books: dict[str, Any] = json.load(answer)
+    return books
+
+
+def orders_since(books: dict[str, Any], began_ms: float, seen: Seen) -> list[dict[str, Any]]:
+    """Return the orders that bars gave since a moment."""
+    return [order for order in books["orders"] if order["received_at_wall_ms"] >= began_ms and order["time"] in seen.closes]
+
+
+def delay(order: dict[str, Any], seen: Seen) -> float:
+    """Return how long after its bar's close an order was on the wire, in milliseconds."""
     return float(order["received_at_wall_ms"]) - seen.closes[order["time"]]
 
 
 def _earliest(orders: list[dict[str, Any]], seen: Seen) -> dict[int, float]:
     earliest: dict[int, float] = {}
     for order in orders:
-        delay = _delay(order, seen)
-        earliest[order["time"]] = min(delay, earliest.get(order["time"], delay))
+        took = delay(order, seen)
+        earliest[order["time"]] = min(took, earliest.get(order["time"], took))
     return earliest
 
 
@@ -202,7 +216,8 @@ def _fill_delays(places: Places, seen: Seen, books: dict[str, Any], began_ms: fl
     return delays
 
 
-def _row(what: str, delays: list[float]) -> None:
+def row(what: str, delays: list[float]) -> None:
+    """Print how long something took, in milliseconds."""
     if len(delays) < 2:
         print(f"{what:45} n={len(delays)}")
         return
@@ -210,7 +225,7 @@ def _row(what: str, delays: list[float]) -> None:
     print(f"{what:45} n={len(delays):4} p50 {cuts[49]:7.1f} ms  p99 {cuts[98]:7.1f} ms  max {max(delays):7.1f} ms")
 
 
-def _wall_ms() -> float:
+def wall_ms() -> float:
     return time.time_ns() / 1_000_000
 
 

@@ -16,6 +16,8 @@ HUNDREDTH: Final = Decimal("0.01")
 NEVER_PERCENT: Final = Decimal(10)
 _OPENING_SHARE: Final = Decimal("0.25")
 _OPENING_VALUE_MIN: Final = Decimal(10)
+# One in so many of the orders that an exchange lets an account have at once.
+_KEPT_FOR_EXITS: Final = 10
 _REAL_VOLUME_DAY_MIN: Final = Decimal(1_000_000)
 
 DAILY_LOSS_CAP: Final = "RISK_DAILY_LOSS_CAP"
@@ -229,6 +231,15 @@ class RiskRoom:
     sold_lately: frozenset[tuple[int, int]] = frozenset()
     # Whether the day's start is on record; a reader cannot record it.
     is_day_open: bool = True
+
+
+def room_for_entries(orders_max: int) -> int:
+    """Return how many of the orders that an exchange lets an account have at once may be entries or rest in its book.
+
+    The last tenth is for exits and protective stops: at its limit an exchange refuses those as well, and what one bot holds
+    could not be sold because of what another has resting.
+    """
+    return orders_max - orders_max // _KEPT_FOR_EXITS
 
 
 class ExchangeCaps(NamedTuple):

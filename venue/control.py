@@ -39,6 +39,8 @@ class Control:
             web.post("/control/pause", self._pause),
             web.post("/control/resume", self._resume),
             web.post("/control/step", _with_body(self._step)),
+            web.get("/control/limits", self._show_limits),
+            web.post("/control/limits", _with_body(self._limits)),
             web.post("/control/accounts", _with_body(self._open_account)),
             web.post("/control/keys", _with_body(self._make_key)),
             web.delete("/control/keys/{key}", self._revoke_key),
@@ -115,6 +117,18 @@ class Control:
             return _refuse("bars must be a whole number above 0")
         self._exchange.pacer.change(bars=bars)
         return await self._paced()
+
+    async def _show_limits(self, _request: web.Request) -> web.Response:
+        limits = self._exchange.limits
+        return web.json_response({"weight": limits.weight_limit, "orders": limits.order_limit})
+
+    async def _limits(self, body: Body) -> web.Response:
+        limits = self._exchange.limits
+        weight, orders = body.get("weight", limits.weight_limit), body.get("orders", limits.order_limit)
+        if not _is_whole(weight) or not _is_whole(orders) or min(weight, orders) < 1:
+            return _refuse("weight (a minute) and orders (in ten seconds) must be whole numbers above 0")
+        limits.weight_limit, limits.order_limit = weight, orders
+        return web.json_response({"weight": weight, "orders": orders})
 
     async def _paced(self) -> web.Response:
         self._exchange.keep_pace()

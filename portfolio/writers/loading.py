@@ -31,17 +31,25 @@ class Loaded(NamedTuple):
 class _Part(NamedTuple):
     model: type[Model]
     alias: str
-    attributes: tuple[str, ...]
+    # Django looks a name up here for each field of a row that is loaded in part.
+    attributes: frozenset[str]
     columns: tuple[str, ...]
 
 
-def _part(model: type[Model], alias: str, *, without: str = "") -> _Part:
-    fields = [field for field in model._meta.concrete_fields if field.name != without]
-    return _Part(model, alias, tuple(field.attname for field in fields), tuple(str(field.column) for field in fields))
+def _part(model: type[Model], alias: str, *, without: Collection[str] = ()) -> _Part:
+    fields = [field for field in model._meta.concrete_fields if field.name not in without]
+    return _Part(model, alias, frozenset(field.attname for field in fields), tuple(str(field.column) for field in fields))
 
 
 # The exchange's own words about filters are long; who needs them asks for the instrument itself.
-_ORDER: Final = (_part(Order, "o"), _part(Intent, "i"), _part(Instrument, "n", without="filters"), _part(Reservation, "r"))
+_INSTRUMENT: Final = _part(Instrument, "n", without=("filters",))
+_ORDER: Final = (_part(Order, "o"), _part(Intent, "i"), _part(Reservation, "r"), _INSTRUMENT)
+# Every decision asks for all live orders, of which there may be hundreds: without what the rules never read.
+_LIVE_ORDER: Final = (
+    _part(Order, "o", without=("cancel_sent_at", "attempt", "epoch", "filters_version", "created_at", "sent_at")),
+    _part(Intent, "i", without=("parent", "market_at")),
+    _part(Reservation, "r"),
+)
 _POSITION: Final = _part(Position, "p")
 
 _FROM: Final = SQL("""
@@ -67,8 +75,15 @@ newest.traded_at, newest.trade_id, ARRAY(
 
 
 def live_orders(account: Account) -> list[Order]:
-    """Return the live orders of an account; their rows are not locked."""
-    return [_order(account, row) for row in _rows(_live(), [account.pk])]
+    """Return the live orders of an account; their rows are not locked, and orders in one pair share its row."""
+    orders, pairs = [], dict[int, Instrument]()
+    for row in _rows(_live(), [account.pk]):
+        order = _joined(account, *_models(row, _LIVE_ORDER))
+        if order.instrument_id not in pairs:
+            (pairs[order.instrument_id],) = _models(row[-len(_INSTRUMENT.columns) :], (_INSTRUMENT,))
+        order.instrument = pairs[order.instrument_id]
+        orders.append(order)
+    return orders
 
 
 def locked_order(account: Account, order_id: int) -> Order:
@@ -101,7 +116,7 @@ def _live() -> str:
     # Written out, so that the planner recognises the partial index.
     statuses = SQL(", ").join(Literal(status) for status in sorted(LIVE))
     where = SQL(" WHERE o.account_id = %s AND o.status IN ({})").format(statuses)
-    return _text(SQL("SELECT {}").format(_columns(_ORDER)) + _FROM + where)
+    return _text(SQL("SELECT {}").format(_columns((*_LIVE_ORDER, _INSTRUMENT))) + _FROM + where)
 
 
 @cache
@@ -138,11 +153,16 @@ def _rows(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 def _order(account: Account, row: Sequence[Any]) -> Order:
-    order, intent, instrument, reservation = _models(row, _ORDER)
-    order.account, order.intent, order.instrument = account, intent, instrument
+    order, intent, reservation, instrument = _models(row, _ORDER)
+    order.instrument = instrument
+    return _joined(account, order, intent, reservation)
+
+
+def _joined(account: Account, order: Order, intent: Intent, reservation: Reservation | None) -> Order:
+    order.account, order.intent = account, intent
     if reservation is not None:
         reservation.order = order
-    return order  # type: ignore[no-any-return]
+    return order
 
 
 def _loaded(account: Account, row: Sequence[Any]) -> Loaded:

@@ -9,9 +9,11 @@ from django.test.utils import CaptureQueriesContext
 
 from portfolio.jobs import coordinate
 from portfolio.models import Order
-from portfolio.writers import answers, fills, orders
+from portfolio.writers import answers, fills, loading, orders
 from tests.portfolio.world import NOW, World
 from trading.desk.answers import Answer
+from trading.desk.rows import IntentRow, OrderRow, ReservationRow
+from trading.desk.store import ORDER_FIELDS
 from trading.orders import ExchangeStatus, Side, TradeReport
 
 D = Decimal
@@ -26,6 +28,12 @@ def entered(world: World, *, stop: Decimal | None = None) -> Order:
 def traded(world: World, order: Order, quantity: str) -> TradeReport:
     """Have the exchange trade, and nobody told yet."""
     return world.exchange.fill(order.client_order_id, quantity=D(quantity), price=D("50000"), fee=D("0.0000018"), fee_asset="BTC")
+
+
+def attributes_of(protocol: type) -> list[str]:
+    """Name what a row must have, without what only writes it."""
+    names = [*protocol.__annotations__, *(name for name, value in vars(protocol).items() if isinstance(value, property))]
+    return [name for name in names if name not in ("decision", "instrument")]
 
 
 def statements_of(world: World, trade: TradeReport) -> list[str]:
@@ -147,3 +155,27 @@ def test_holding_costs_three_statements(world: World) -> None:
         with CaptureQueriesContext(connection) as seen:
             coordinate.coordinate(account, [world.propose("hold", book) for book in range(5)], market_at=world.market_at, now=NOW)
     assert len(seen) == 3
+
+
+def test_all_live_orders_come_with_what_the_rules_read_in_one_statement(world: World) -> None:
+    """Every decision asks for them, and there may be hundreds; the rest of their rows stays where it is."""
+    entered(world, stop=D(49000))
+    world.decide(
+        *(
+            world.propose("place", book, side="buy", lots=20, limit_price=D(49000), slot=slot)
+            for book in (1, 2)
+            for slot in (0, 1)
+        )
+    )
+    with transaction.atomic():
+        account = world.account()
+        with CaptureQueriesContext(connection) as seen:
+            live = loading.live_orders(account)
+            assert len(live) == 5
+            for order in live:
+                for row, protocol in ((order, OrderRow), (order.intent, IntentRow), (order.reservation, ReservationRow)):
+                    assert all(hasattr(row, name) for name in attributes_of(protocol))
+                assert order.intent.decision_id is not None
+                assert all(hasattr(order, name) for name in ORDER_FIELDS)
+    assert len(seen) == 1
+    assert len({id(order.instrument) for order in live}) == 1

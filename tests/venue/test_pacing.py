@@ -188,6 +188,8 @@ def test_accounts_are_opened_once_and_money_comes_from_outside(fresh_venue: Venu
         ("/control/speed", {"speed": 0}),
         ("/control/speed", {"speed": "fast"}),
         ("/control/step", {"bars": -1}),
+        ("/control/limits", {"orders": 0}),
+        ("/control/limits", {"weight": "6000"}),
         ("/control/clients", {}),
         ("/control/ack", {"client": "trader", "hold_time": "now"}),
         ("/control/accounts", {"name": "x", "balances": {"USDT": "1e3"}}),

@@ -19,14 +19,14 @@ from trading.handover import Stance
 from trading.kernels.settling import AWAY, OPEN_TURN, UNKNOWN, Table, count_barren, settle, settle_asked
 from trading.ledger import UNIT, ZERO
 from trading.proposals import Proposal, ProposalKind, arbitration_order
-from trading.risk import HUNDREDTH, REFUSE, Limits
+from trading.risk import HUNDREDTH, REFUSE, Limits, room_for_entries
 from trading.strategy import BUY, REASONS, DecisionKind, Reason, Record
 
 _KINDS: Final = {int(kind): ProposalKind(kind.name.lower()) for kind in DecisionKind}
 _ACTING: Final = frozenset((ProposalKind.ENTER, ProposalKind.EXIT, ProposalKind.PLACE))
 _ENTERING: Final = frozenset((ProposalKind.ENTER, ProposalKind.PLACE))
 # What the rows of a simulated account say where nobody has set anything else.
-_ORDERS_MAX: Final = Instrument.order_count_max
+_ORDERS_MAX: Final = room_for_entries(Instrument.order_count_max)
 _RATE_MAX: Final = Book.orders_per_minute
 # More than any order can be.
 _NO_LIMIT: Final = 2**62

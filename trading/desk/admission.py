@@ -12,7 +12,7 @@ from trading.desk.rows import ENTER, ENTRIES_HALTED, HALTED, IMMEDIATE_OR_CANCEL
 from trading.desk.turns import BOT_NOT_ACTIVE, turn_refusal
 from trading.ledger import UNIT, ZERO, floor_to, plain
 from trading.proposals import COLLAR
-from trading.risk import UNPRICED
+from trading.risk import UNPRICED, room_for_entries
 
 
 def entry_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
@@ -80,7 +80,7 @@ def filter_refusal(instrument: InstrumentRow, *, lots: int, price: Decimal | Non
 
 def _order_count_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
     # Slots are shared by all books of the account, like capital.
-    limit = desk.instrument(intent.instrument_id).order_count_max
+    limit = room_for_entries(desk.instrument(intent.instrument_id).order_count_max)
     count = sum(order.instrument_id == intent.instrument_id for order in desk.live)
     if count >= limit:
         return Refusal("FILTER_MAX_NUM_ORDERS", {"orders": count, "limit": limit})

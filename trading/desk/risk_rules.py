@@ -165,8 +165,8 @@ def _slot_refusal(desk: Desk, intent: IntentRow) -> Refusal | None:
     """Check what the exchange lets one account have at once, counted for all books before anything is sent (E24)."""
     instrument = desk.instrument(intent.instrument_id)
     caps = exchange_caps(instrument.filters)
-    if caps.orders is not None and len(desk.live) >= caps.orders:
-        return Refusal("FILTER_EXCHANGE_MAX_NUM_ORDERS", {"orders": len(desk.live), "limit": caps.orders})
+    if caps.orders is not None and len(desk.live) >= (limit := risk.room_for_entries(caps.orders)):
+        return Refusal("FILTER_EXCHANGE_MAX_NUM_ORDERS", {"orders": len(desk.live), "limit": limit})
     if caps.stops is not None and intent.stop_price is not None:
         books = _books_with_stops(desk, intent.instrument_id) | {intent.book_id}
         if len(books) > caps.stops:

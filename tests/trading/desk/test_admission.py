@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.trading.desk.test_placing import ask, buy
-from tests.trading.desk.test_risk_rules import told
+from tests.trading.desk.test_risk_rules import hold, told
 from tests.trading.desk.world import BAR, World, build
 from trading.proposals import Outcome
 
@@ -125,6 +125,17 @@ def test_orders_of_a_pair_have_places_that_all_books_share(world: World) -> None
     assert place(world, book=3, price="48000").is_accepted
     assert told(place(world)) == ("FILTER_MAX_NUM_ORDERS", {"orders": 2, "limit": 2})
     assert place(world, instrument=2, price="2400").is_accepted
+
+
+@pytest.mark.fault("E24")
+def test_resting_orders_leave_places_for_the_exits_of_other_bots(world: World) -> None:
+    """E24: at its limit the exchange refuses a sale as well; a tenth of the places is nobody's to rest in."""
+    world.memory.tables.instruments[1].order_count_max = 10
+    hold(world)
+    assert all(place(world, book=2, price=str(48000 - n)).is_accepted for n in range(9))
+    assert told(place(world, book=3, price="47000")) == ("FILTER_MAX_NUM_ORDERS", {"orders": 9, "limit": 9})
+    (sold,) = world.decide(world.propose("exit"))
+    assert sold.is_accepted
 
 
 def test_a_position_has_a_cap_that_counts_what_is_held_and_what_is_coming(world: World) -> None:
