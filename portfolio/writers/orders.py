@@ -9,7 +9,7 @@ from typing import cast
 from portfolio.models import Account, Order
 from portfolio.writers.store import claim_order, claim_orders, open_desk
 from trading.desk import claims, reports
-from trading.desk.reports import ORDER_ADOPTED
+from trading.desk.rows import ORDER_ADOPTED
 from trading.orders import OrderReport
 
 __all__ = [

@@ -24,7 +24,7 @@ from trading.desk.journal import EXTERNAL
 from trading.desk.memory import Fenced, Memory, MemoryStore
 from trading.desk.plain import Order
 from trading.desk.prevention import prevention_of
-from trading.desk.rows import ACTIVE, ENTRIES, ENTRIES_HALTED, FLATTEN, HALTED
+from trading.desk.rows import ACTIVE, ENTRIES, ENTRIES_HALTED, FLATTEN, HALTED, ORDER_ADOPTED
 from trading.ledger import ZERO
 from trading.orders import OrderReport, TradeReport, parse_client_order_id
 from trading.settlement import SUSPENSE
@@ -100,7 +100,7 @@ class MemoryRecords:
     def adopted_orders(self, _account_id: int) -> list[Watched]:
         """Return the orders that came to life again."""
         rows = self.memory.tables.orders.values()
-        found = [row for row in rows if row.reason == reports.ORDER_ADOPTED and row.cancel_requested_at is not None]
+        found = [row for row in rows if row.reason == ORDER_ADOPTED and row.cancel_requested_at is not None]
         return [_watched(row) for row in reversed(found)]
 
     def dead_orders(self, _account_id: int, client_order_ids: Sequence[str]) -> list[Watched]:
@@ -112,7 +112,7 @@ class MemoryRecords:
     def absent_orders(self, _account_id: int, *, since: datetime) -> list[Watched]:
         """Return the orders that were called absent, the newest first."""
         rows = (row for row in self.memory.tables.orders.values() if row.status == order_status.ABSENT)
-        found = [row for row in rows if row.sent_at is not None and row.sent_at >= since and row.reason != reports.ORDER_ADOPTED]
+        found = [row for row in rows if row.sent_at is not None and row.sent_at >= since and row.reason != ORDER_ADOPTED]
         return [_watched(row) for row in reversed(found)]
 
     def symbols_in_play(self, _account_id: int) -> list[str]:

@@ -9,7 +9,7 @@ from trading.desk.desk import Desk
 from trading.desk.placing import new_stop, place, replace_stop
 from trading.desk.refusals import Refusal
 from trading.desk.releases import call_off, note_lost_stop
-from trading.desk.rows import ENTER, EXIT, PLACE, DecisionRow, IntentRow
+from trading.desk.rows import ENTER, EXIT, PLACE, STOP_PROTECTIVE, DecisionRow, IntentRow
 from trading.desk.standing_down import sell_out
 from trading.desk.turns import turn_refusal
 from trading.ledger import exactly
@@ -135,7 +135,7 @@ def _move_stop(desk: Desk, proposal: Proposal) -> tuple[Refusal | None, IntentRo
         desk,
         instrument_id=proposal.instrument_id,
         stop_price=proposal.stop_price,
-        reason=proposal.reason or "STOP_PROTECTIVE",
+        reason=proposal.reason or STOP_PROTECTIVE,
     )
     refusal = replace_stop(desk, stop)
     return refusal, stop

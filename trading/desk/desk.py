@@ -222,6 +222,12 @@ class Desk:
             intent.state = WAITING
             self.waiting.append(intent)
 
+    def ask_more(self, intent: IntentRow, lots: int) -> None:
+        """Have a waiting sale take so many lots more; one without a number sells all anyway."""
+        if intent.lots:
+            intent.lots += lots
+            self.changes.intents_moved[intent.seq] = intent
+
     def drop(self, intent: IntentRow, reason: str) -> None:
         """Give an intent up and say why."""
         intent.state, intent.drop_reason = DROPPED, reason

@@ -10,10 +10,10 @@ from trading.desk.rows import PositionRow
 from trading.ledger import UNIT, ZERO, ceil_to
 
 
-def can_be_sold(desk: Desk, position: PositionRow) -> bool:
-    """Say whether the exchange would take a sale of all whole lots: dust stays where it is."""
+def can_be_sold(desk: Desk, position: PositionRow, *, free: Decimal | None = None) -> bool:
+    """Say whether the exchange would take a sale of all whole lots, or of those that are free: dust stays where it is."""
     instrument, mark = desk.instrument(position.instrument_id), desk.mark(position.instrument_id)
-    quantity = position.quantity // instrument.lot_size * instrument.lot_size
+    quantity = (position.quantity if free is None else free) // instrument.lot_size * instrument.lot_size
     return mark is not None and quantity >= instrument.quantity_min and quantity * mark >= instrument.notional_min
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
@@ -20,6 +21,7 @@ from trading.desk.rows import (
     SELLS_OF_EXIT,
     STOP,
     STOP_LOSS,
+    STOP_PROTECTIVE,
     WAITING,
     InstrumentRow,
     IntentRow,
@@ -55,7 +57,7 @@ def new_stop(
     *,
     instrument_id: int,
     stop_price: Decimal | None,
-    reason: str = "STOP_PROTECTIVE",
+    reason: str = STOP_PROTECTIVE,
     parent: IntentRow | None = None,
 ) -> IntentRow:
     """Make the intent of a protective stop for all whole lots; it belongs to its parent's decision."""
@@ -107,12 +109,9 @@ def _place_exit(desk: Desk, intent: IntentRow) -> Refusal | None:
                 return Refusal("EXIT_PENDING", {"waiting_intent": waiting.seq})
             desk.drop(waiting, "EXIT_REPLACED")
     live = desk.live_of(intent.book_id, intent.instrument_id)
-    for order in live:
-        if order.intent.kind in SELLS_OF_EXIT and intent.state == WAITING:
-            # It waits for this very sale: what came late is sold after it.
-            return None
-        if order.intent.kind in SELLS_OF_EXIT:
-            return Refusal("EXIT_PENDING", {"order": order.client_order_id})
+    if (sale := sale_ahead(live, intent)) is not None:
+        # One that waits, waits for this very sale: what came late is sold after it.
+        return None if intent.state == WAITING else Refusal("EXIT_PENDING", {"order": sale.client_order_id})
     if refusal := _nothing_to_sell(desk, intent, live):
         return refusal
     held_up = False
@@ -125,6 +124,11 @@ def _place_exit(desk: Desk, intent: IntentRow) -> Refusal | None:
         desk.wait(intent)
         return None
     return sell_at_market(desk, intent)
+
+
+def sale_ahead(live: Iterable[OrderRow], intent: IntentRow) -> OrderRow | None:
+    """Return the sale among live orders of a position for whose end another sale has to wait, if there is one."""
+    return next((order for order in live if order.intent.kind in SELLS_OF_EXIT and not _may_be_passed(intent, order)), None)
 
 
 def _may_be_passed(intent: IntentRow, order: OrderRow) -> bool:

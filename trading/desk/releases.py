@@ -12,8 +12,10 @@ from trading.desk.placing import attach_stop, is_looked_after, new_stop, release
 from trading.desk.rows import (
     ENTER,
     FLATTEN,
+    ORDER_ADOPTED,
     SELLS_OF_EXIT,
     STOP,
+    STOP_PROTECTIVE,
     STOP_WOULD_TRIGGER,
     IntentRow,
     OrderRow,
@@ -24,7 +26,6 @@ from trading.ledger import ZERO, exactly, plain
 from trading.order_status import ABSENT, REJECTED, WITHDRAWN
 
 LATE_AFTER_FLATTEN: Final = "LATE_AFTER_FLATTEN"
-STOP_PROTECTIVE: Final = "STOP_PROTECTIVE"
 STOP_ABSENT: Final = "STOP_ABSENT"
 
 
@@ -168,9 +169,11 @@ def _waits_to_sell(desk: Desk, book_id: int, instrument_id: int) -> bool:
 
 def _comes_after_a_flatten(desk: Desk, order: OrderRow) -> bool:
     """Say whether a book was sold out after this order was made: what it bought, or held, is meant to be sold too."""
-    if order.cancel_requested_at is None or order.intent.kind in SELLS_OF_EXIT:
+    if order.cancel_requested_at is None or _freed(order) <= ZERO:
         return False
-    return _freed(order) > ZERO and order.intent.seq <= desk.books[order.book_id].flattened_seq
+    # What a sale held that was called dead before has been given back then.
+    has_given_back = order.side == "sell" and order.reason == ORDER_ADOPTED
+    return not has_given_back and order.intent.seq <= desk.books[order.book_id].flattened_seq
 
 
 def _sell_what_came_late(desk: Desk, order: OrderRow) -> bool:
@@ -178,16 +181,18 @@ def _sell_what_came_late(desk: Desk, order: OrderRow) -> bool:
 
     Answers whether it is being sold.
     """
-    if any(intent.kind == FLATTEN for intent in desk.waiting_of(order.book_id, order.instrument_id)):
-        return True
+    lots = int(_freed(order) // desk.instrument(order.instrument_id).lot_size)
+    for intent in desk.waiting_of(order.book_id, order.instrument_id):
+        if intent.kind == FLATTEN:
+            desk.ask_more(intent, lots)
+            return True
     position = desk.position(order.book_id, order.instrument_id)
     if position is None or not can_be_sold(desk, position):
         return False
-    if order.side == "sell" and position.stop_price is not None:
+    if order.side == "sell" and order.intent.kind not in SELLS_OF_EXIT and position.stop_price is not None:
         # A stop of dust outlives a hard stop; whoever replaced it now looks after the position.
         return False
-    instrument = desk.instrument(order.instrument_id)
-    return sell_more(desk, position, reason=LATE_AFTER_FLATTEN, lots=int(_freed(order) // instrument.lot_size))
+    return sell_more(desk, position, reason=LATE_AFTER_FLATTEN, lots=lots)
 
 
 def _freed(order: OrderRow) -> Decimal:

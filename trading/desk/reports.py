@@ -9,7 +9,7 @@ from trading.desk import reservations
 from trading.desk.claims import MESSAGE_LENGTH_MAX, REASON_LENGTH_MAX
 from trading.desk.desk import Desk
 from trading.desk.releases import after_end, call_off, note_lost_stop
-from trading.desk.rows import ENTRIES, IntentRow, OrderRow
+from trading.desk.rows import ENTRIES, ORDER_ADOPTED, IntentRow, OrderRow
 from trading.ledger import ZERO, exactly, plain
 from trading.order_status import (
     ABSENT,
@@ -26,7 +26,6 @@ from trading.order_status import (
 )
 from trading.orders import FINAL_STATUSES, ExchangeStatus, OrderReport
 
-ORDER_ADOPTED: Final = "ORDER_ADOPTED"
 # Ends of orders that the exchange never had, as far as we knew.
 _UNBORN: Final = frozenset((ABSENT, REJECTED, WITHDRAWN))
 

@@ -36,6 +36,10 @@ IMMEDIATE_OR_CANCEL: Final = "IOC"
 
 # Why a protective stop was refused, and why what it was to guard is sold: the price is through it already.
 STOP_WOULD_TRIGGER: Final = "STOP_WOULD_TRIGGER"
+# Why a stop is asked for that nobody gave another reason.
+STOP_PROTECTIVE: Final = "STOP_PROTECTIVE"
+# Why an order lives that had been called dead.
+ORDER_ADOPTED: Final = "ORDER_ADOPTED"
 
 
 class AccountRow(Protocol):

@@ -6,9 +6,10 @@ from decimal import Decimal
 
 from trading.desk.desk import Desk
 from trading.desk.dust import can_be_sold
-from trading.desk.placing import place
-from trading.desk.rows import FLATTEN, SELLS_OF_EXIT, IntentRow, PositionRow
+from trading.desk.placing import place, sale_ahead
+from trading.desk.rows import FLATTEN, IntentRow, PositionRow
 from trading.ledger import exactly
+from trading.order_status import UNKNOWN
 
 
 @exactly
@@ -29,11 +30,14 @@ def stand_down(desk: Desk, book_id: int, *, reason: str) -> int:
 
 
 def is_being_sold(desk: Desk, position: PositionRow) -> bool:
-    """Say whether a sale of the whole position is on its way."""
+    """Say whether a sale of the whole position is on its way; one of unknown fate is, unless more is free to be sold."""
     book_id, instrument_id = position.book_id, position.instrument_id
-    live = desk.live_of(book_id, instrument_id)
-    waiting = desk.waiting_of(book_id, instrument_id)
-    return any(order.intent.kind == FLATTEN for order in live) or any(row.kind == FLATTEN for row in waiting)
+    sales = [order for order in desk.live_of(book_id, instrument_id) if order.intent.kind == FLATTEN]
+    if any(row.kind == FLATTEN for row in desk.waiting_of(book_id, instrument_id)):
+        return True
+    if not sales or any(order.status != UNKNOWN for order in sales):
+        return bool(sales)
+    return not can_be_sold(desk, position, free=desk.available(book_id, desk.instrument(instrument_id).base))
 
 
 def sell_out(desk: Desk, position: PositionRow, *, reason: str) -> bool:
@@ -51,7 +55,7 @@ def sell_more(desk: Desk, position: PositionRow, *, reason: str, lots: int) -> b
 
 def _sell(desk: Desk, intent: IntentRow) -> bool:
     desk.admit(intent)
-    if any(order.intent.kind in SELLS_OF_EXIT for order in desk.live_of(intent.book_id, intent.instrument_id)):
+    if sale_ahead(desk.live_of(intent.book_id, intent.instrument_id), intent) is not None:
         # It may sell a part alone: what it leaves, or gives back, is sold after it.
         desk.wait(intent)
         return True

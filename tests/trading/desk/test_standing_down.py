@@ -109,16 +109,6 @@ def test_a_flatten_sells_what_an_exit_on_its_way_leaves(world: World) -> None:
     assert world.position().quantity == 0
 
 
-def test_a_flatten_sells_what_an_exit_of_unknown_fate_gives_back(world: World) -> None:
-    assert ask(world, "exit", lots=100).is_accepted
-    exit_ = world.order("exit")
-    doubt(world, exit_)
-    assert (flatten(world), stand_down(world)) == (1, 0)
-    with world.at_desk(epoch=1) as desk:
-        reports.mark_absent(desk, exit_.pk)
-    assert sells(world)[-1].quantity == D("0.0038")
-
-
 def test_a_flatten_behind_an_exit_that_sells_all_has_nothing_left_to_do(world: World) -> None:
     assert ask(world, "exit").is_accepted
     exit_ = world.send(world.order("exit"))
