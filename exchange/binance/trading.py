@@ -146,9 +146,10 @@ class BinanceTrading(AccountPort[Wire]):
     async def _subscribe(self) -> None:
         # A banned address must not even knock.
         await self.budget.admit(2, is_urgent=True)
-        # Of a socket with half a subscription nothing is known; after a refusal ccxt would wait on it for ever for nobody.
-        await self._connection.drop_streams()
+        # A socket that is half open takes its time to close, too.
         async with asyncio.timeout(self.profile.request_deadline_seconds):
+            # Of one with half a subscription nothing is known; after a refusal ccxt would wait on it for ever for nobody.
+            await self._connection.drop_streams()
             await self._connection.wire.open_user_stream()
 
     def _take_event(self, raw: dict[str, Any]) -> None:

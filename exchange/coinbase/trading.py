@@ -173,9 +173,10 @@ class CoinbaseTrading(AccountPort[Wire]):
 
     async def _subscribe(self) -> None:
         await self.budget.admit(1, is_urgent=True)
-        # A socket that is there already would answer nothing to a second subscription.
-        await self._connection.drop_streams()
+        # A socket that is half open takes its time to close, too.
         async with asyncio.timeout(self.profile.request_deadline_seconds):
+            # One that is there already would answer nothing to a second subscription.
+            await self._connection.drop_streams()
             await self._connection.wire.open_user_stream()
 
     def _take_event(self, raw: dict[str, Any]) -> None:
