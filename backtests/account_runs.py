@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal, DecimalException
 from typing import Any
@@ -22,6 +23,7 @@ from trading.accounts.simulation import simulate
 from trading.allocations import PlanRefused
 from trading.bars import Candles, Floats, Times, interval_milliseconds
 from trading.benchmarks import hold
+from trading.fill_ratios import fill_ratio
 from trading.instruments import Instrument
 from trading.ledger import plain
 from trading.metrics import (
@@ -33,6 +35,7 @@ from trading.metrics import (
     wilson_interval,
 )
 from trading.round_trips import RoundTrip, closed_trips
+from trading.trade_figures import risk_figures
 
 
 def run(
@@ -100,6 +103,8 @@ def report(result: AccountResult) -> dict[str, Any]:
         "total_return": float(result.final_equity / result.capital - 1),
         **_of_equity(result.times, result.worths),
         **_of_trips(trips),
+        **asdict(risk_figures(trips)),
+        "orders": _of_orders(result),
         "fills": sum(len(bot.fills) for bot in result.bots),
         "fees": plain(result.fees),
         "refusals": dict(sorted(sum((Counter(bot.refusals) for bot in result.bots), Counter[str]()).items())),
@@ -146,6 +151,11 @@ def _of_trips(trips: Sequence[RoundTrip]) -> dict[str, Any]:
     }
 
 
+def _of_orders(result: AccountResult) -> dict[str, Any]:
+    prices = {held.symbol: held.mark for bot in result.bots for held in bot.holdings}
+    return asdict(fill_ratio([tally for bot in result.bots for tally in bot.tallies], prices))
+
+
 def _trips(bot: BotResult) -> list[RoundTrip]:
     """Count a bot's closed trades; what another bot handed on to it was bought by nobody, so its sale closes no trade."""
     lot_sizes = {held.symbol: held.lot_size for held in bot.holdings}
@@ -177,6 +187,9 @@ def as_text(reports: list[dict[str, Any]]) -> str:
         ("drawdown", [f"{row['max_drawdown']:.2%}" for row in reports]),
         ("Sharpe", [_sharpe_text(row) for row in reports]),
         ("trades", [str(row["trades"]) for row in reports]),
+        ("mean in R", [_in_r_text(row) for row in reports]),
+        ("SQN", ["-" if row["sqn"] is None else f"{row['sqn']:.2f}" for row in reports]),
+        ("orders filled", [_filled_text(row["orders"]) for row in reports]),
         ("fills", [str(row["fills"]) for row in reports]),
         ("fees", [f"{Decimal(row['fees']):.2f}" for row in reports]),
         ("in the market", [f"{row['time_in_market']:.0%}" for row in reports]),
@@ -199,6 +212,14 @@ def _sharpe_text(row: Mapping[str, Any]) -> str:
     if row["sharpe"] is None:
         return "-"
     return f"{row['sharpe']:.2f} ({row['sharpe_low']:.2f} to {row['sharpe_high']:.2f})"
+
+
+def _in_r_text(row: Mapping[str, Any]) -> str:
+    return "-" if row["r_expectancy"] is None else f"{row['r_expectancy']:+.3f} in {row['r_trades']} trades"
+
+
+def _filled_text(orders: Mapping[str, Any]) -> str:
+    return "-" if orders["by_count"] is None else f"{orders['by_count']:.1%} of {orders['orders']}"
 
 
 def _bot_text(row: Mapping[str, Any], key: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from ninja import Schema
 from pydantic import Field
 
-from backtests.schemas import NO_PROMISE, Rate, Word
+from backtests.schemas import FILLED_SHOWN, NO_PROMISE, FillRatioOut, Rate, RiskFiguresOut, Word
 from backtests.spec import USUAL_PARTICIPATION, BacktestSpec
 from marketdata.schemas import Amount, AmountIn, Moment, Payload, shown
 from trading.frictions import IMPACT_MAX, TIERS_MAX, VOLATILITIES_MAX, ZERO, FeeIn, FeeTier, Frictions, Rest
@@ -144,11 +144,32 @@ class LuckOut(Schema):
     note: str
 
 
+class KindFilledOut(FillRatioOut):
+    """The same of one kind of order: ENTRY and EXIT take what is there, LIMIT rests."""
+
+    model_config = shown({"kind": "LIMIT", **FILLED_SHOWN})
+
+    kind: str
+
+
+class OrdersOut(FillRatioOut):
+    """How much of what was ordered was filled; stops are counted apart, each level that one was moved to."""
+
+    model_config = shown({**FILLED_SHOWN, "kinds": [{"kind": "LIMIT", **FILLED_SHOWN}], "stops": 64, "stops_filled": 21})
+
+    kinds: list[KindFilledOut]
+    stops: int
+    stops_filled: int
+
+
 class BacktestReportOut(Schema):
     """Everything that a report shows: figures, curves, months, falls, trades and candles to plot."""
 
     run: BacktestOut
     content: dict[str, Any]
+    # Parts of the content, said what they are; orders are null in reports of before they were counted.
+    in_r: RiskFiguresOut
+    orders: OrdersOut | None
     data_hash: str
     made_at: datetime
     is_synthetic: bool

@@ -114,7 +114,7 @@ def _instrument(row: dict[str, str]) -> Instrument:
 def _fill(fill: Any) -> dict[str, Any]:
     amounts = {name: format(getattr(fill, name).normalize(), "f") for name in ("quantity", "price", "fee")}
     told = {name: getattr(fill, name) for name in ("time", "side", "fee_asset", "symbol", "kind", "reason")}
-    return {**told, **amounts}
+    return {**told, **amounts, "stop_price": None if fill.stop_price is None else format(fill.stop_price.normalize(), "f")}
 
 
 def _where(path: Path) -> str:

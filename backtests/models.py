@@ -87,6 +87,9 @@ class BacktestFill(models.Model):
     reason = models.CharField(max_length=40)
     slot = models.SmallIntegerField(default=-1)
     symbol = models.CharField(max_length=32, blank=True, help_text="The fill's market, where there are several")
+    stop_price = models.DecimalField(
+        max_digits=38, decimal_places=18, null=True, blank=True, help_text="The stop that an entry came with"
+    )
 
     class Meta:
         ordering = ["run", "number"]

@@ -13,12 +13,14 @@ import numpy as np
 from backtests.spec import BacktestSpec, milliseconds
 from strategies import registry
 from trading.bars import Candles, Floats, interval_milliseconds
+from trading.fill_ratios import RATED, STOP, fill_ratio
 from trading.instruments import Instrument
 from trading.kernels.backtest import BacktestResult, Costs, Simulation, prepare_backtest
 from trading.kernels.panel_backtest import PanelResult, PanelSimulation, prepare_panel_backtest
 from trading.metrics import measure
 from trading.round_trips import ZERO, RoundTrip, closed_trips, fee_in_quote, split_grid_result
 from trading.strategy import Record, StrategyDefinition
+from trading.trade_figures import risk_figures
 
 # How many base candles were walked, and how many there are; what it raises ends the walk.
 Note = Callable[[int, int], None]
@@ -123,6 +125,8 @@ def _figures(
         figures["fills_per_symbol"] = dict(Counter(fill.symbol for fill in result.fills))
     else:
         figures["open_quantity"] = str(result.base)
+    figures |= asdict(risk_figures(trips))
+    figures["orders"] = _order_figures(result, instruments)
     figures["fills"] = len(result.fills)
     figures["denials"] = result.denials
     figures["prices_off_grid"] = result.prices_off_grid
@@ -132,6 +136,18 @@ def _figures(
         figures["grid_profit"] = str(split.grid_profit)
         figures["inventory_profit"] = str(split.inventory_profit)
     return figures
+
+
+def _order_figures(result: BacktestResult | PanelResult, instruments: Sequence[Instrument]) -> dict[str, Any]:
+    last = result.last_prices if isinstance(result, PanelResult) else (result.last_price,)
+    prices = {instrument.symbol: price for instrument, price in zip(instruments, last, strict=True)}
+    kinds = [kind for kind in RATED if any(tally.kind == kind for tally in result.tallies)]
+    return {
+        **asdict(fill_ratio(result.tallies, prices)),
+        "kinds": [{"kind": kind, **asdict(fill_ratio(result.tallies, prices, (kind,)))} for kind in kinds],
+        "stops": sum(tally.orders for tally in result.tallies if tally.kind == STOP),
+        "stops_filled": sum(tally.filled for tally in result.tallies if tally.kind == STOP),
+    }
 
 
 def fees_in_quote(result: BacktestResult | PanelResult) -> Decimal:

@@ -40,6 +40,24 @@ SHOWN_PLAN: dict[str, Any] = {
         },
     ],
 }
+RISK_SHOWN: dict[str, Any] = {
+    "r_trades": 118,
+    "r_less": 2,
+    "r_expectancy": 0.21,
+    "r_expectancy_low": -0.04,
+    "r_expectancy_high": 0.46,
+    "r_best": 4.8,
+    "r_worst": -1.3,
+    "sqn": 1.52,
+}
+FILLED_SHOWN: dict[str, Any] = {
+    "orders": 412,
+    "filled": 371,
+    "by_count": 0.9004854368932039,
+    "by_count_low": 0.867777230206106,
+    "by_count_high": 0.9257944375536787,
+    "by_quantity": 0.9127,
+}
 NO_PROMISE = "The best of many trials looks good by luck alone: it is a candidate to test, not a promise."
 
 
@@ -212,7 +230,39 @@ class HardStopOut(Schema):
     of: str
 
 
-class PlanReportOut(Schema):
+class _InR(Schema):
+    r_trades: int = 0
+    # Trades without a multiple: an entry came without a stop.
+    r_less: int = 0
+    r_expectancy: float | None = None
+    r_expectancy_low: float | None = None
+    r_expectancy_high: float | None = None
+    r_best: float | None = None
+    r_worst: float | None = None
+    # The root of the trades, at most 100, times mean over deviation of R.
+    sqn: float | None = None
+
+
+class RiskFiguresOut(_InR):
+    """Results in R, multiples of what entries risked down to the stops they came with; null where too few trades had one."""
+
+    model_config = shown(RISK_SHOWN)
+
+
+class FillRatioOut(Schema):
+    """Orders placed and over against those of them that were filled whole, with its 95 % interval, and by quantity."""
+
+    model_config = shown(FILLED_SHOWN)
+
+    orders: int
+    filled: int
+    by_count: float | None
+    by_count_low: float | None
+    by_count_high: float | None
+    by_quantity: float | None
+
+
+class PlanReportOut(_InR):
     """What came of a plan; null where too little data cannot tell."""
 
     final_equity: Amount
@@ -227,6 +277,8 @@ class PlanReportOut(Schema):
     win_rate_low: float | None
     win_rate_high: float | None
     break_even_win_rate: float | None
+    # Null in plans that were simulated before it was measured.
+    orders: FillRatioOut | None = None
     fills: int
     fees: Amount
     refusals: dict[str, int]

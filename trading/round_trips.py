@@ -48,6 +48,10 @@ class FillLike(Protocol):
     def reason(self) -> str:
         """Why the order was sent."""
 
+    @property
+    def stop_price(self) -> Decimal | None:
+        """The stop that an entry came with."""
+
 
 class RoundTrip(NamedTuple):
     """A closed trade; `profit` is net of both fees, dust that a fee left behind not counted."""
@@ -60,6 +64,13 @@ class RoundTrip(NamedTuple):
     # What was bought in all, before fees, and where.
     quantity: Decimal = ZERO
     symbol: str = ""
+    # What its entries would have lost at the stops they came with, before fees; None where one came with none, or below it.
+    risk: Decimal | None = None
+
+    @property
+    def multiple(self) -> float | None:
+        """Answer the profit in R: as a multiple of what was risked at first."""
+        return None if self.risk is None else float(self.profit / self.risk)
 
     @property
     def entry_price(self) -> Decimal:
@@ -94,6 +105,7 @@ def round_trips(fills: Iterable[FillLike], lot_size: Decimal) -> list[RoundTrip]
     """Follow one position from flat to flat; flat means less than a lot."""
     trips: list[RoundTrip] = []
     owned = spent = earned = bought = ZERO
+    risks: list[Decimal | None] = []
     opened: int | None = None
     for fill in fills:
         amount = fill.quantity * fill.price
@@ -102,14 +114,23 @@ def round_trips(fills: Iterable[FillLike], lot_size: Decimal) -> list[RoundTrip]
             owned += fill.quantity - _fee_in_base(fill)
             bought += fill.quantity
             spent += amount + _fee_on_top(fill)
+            risks.append(None if fill.stop_price is None else fill.quantity * (fill.price - fill.stop_price))
             continue
         owned -= fill.quantity
         earned += amount - fill.fee
         if owned < lot_size and opened is not None:
-            trips.append(RoundTrip(opened, fill.time, spent, earned - spent, fill.reason, bought))
+            trips.append(RoundTrip(opened, fill.time, spent, earned - spent, fill.reason, bought, risk=initial_risk(risks)))
             spent = earned = bought = ZERO
+            risks = []
             opened = None
     return trips
+
+
+def initial_risk(risks: Sequence[Decimal | None]) -> Decimal | None:
+    """Add up what the entries of a trade risked; None where one had no stop, or where nothing was above its stop."""
+    known = [risk for risk in risks if risk is not None]
+    total = sum(known, ZERO)
+    return total if len(known) == len(risks) and total > ZERO else None
 
 
 def matched_pairs(fills: Iterable[FillLike]) -> list[RoundTrip]:

@@ -10,12 +10,14 @@ import numpy as np
 from scipy import stats
 
 from trading.bars import Candles, Floats
-from trading.metrics import YEAR_MS
+from trading.metrics import NOISE, YEAR_MS
 from trading.round_trips import ZERO, FillLike, RoundTrip
 from trading.strategy import CLOSE, HIGH, LOW
 
 # What is said of the mean of fewer trades is said of chance.
 TRADES_MIN: Final = 5
+# More trades make the mean surer, not the system better.
+SQN_TRADES_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,22 @@ class TradeFigures:
     mean_holding_ms: float | None
     median_holding_ms: float | None
     losses_in_a_row: int
+
+
+@dataclass(frozen=True, slots=True)
+class RiskFigures:
+    """Results in R, multiples of what a trade risked at first; None where too few trades came with a stop."""
+
+    # Trades that have a multiple, and those that have none because an entry came without a stop.
+    r_trades: int
+    r_less: int
+    r_expectancy: float | None
+    r_expectancy_low: float | None
+    r_expectancy_high: float | None
+    r_best: float | None
+    r_worst: float | None
+    # The root of their count, at most 100, times mean over deviation (Van Tharp).
+    sqn: float | None
 
 
 class Excursion(NamedTuple):
@@ -74,6 +92,32 @@ def trade_figures(trips: Sequence[RoundTrip]) -> TradeFigures:
         median_holding_ms=float(np.median(holdings)) if holdings else None,
         losses_in_a_row=losing_streak(profits),
     )
+
+
+def risk_figures(trips: Sequence[RoundTrip]) -> RiskFigures:
+    """Measure closed trades in R."""
+    multiples = [trip.multiple for trip in trips if trip.multiple is not None]
+    low, high = mean_interval(multiples)
+    return RiskFigures(
+        r_trades=len(multiples),
+        r_less=len(trips) - len(multiples),
+        r_expectancy=float(np.mean(multiples)) if multiples else None,
+        r_expectancy_low=low,
+        r_expectancy_high=high,
+        r_best=max(multiples, default=None),
+        r_worst=min(multiples, default=None),
+        sqn=system_quality(multiples),
+    )
+
+
+def system_quality(multiples: Sequence[float]) -> float | None:
+    """Answer the system quality number of multiples of R; None of fewer than five, or of equal ones."""
+    if len(multiples) < TRADES_MIN:
+        return None
+    mean, deviation = float(np.mean(multiples)), float(np.std(multiples, ddof=1))
+    if deviation <= abs(mean) * NOISE:
+        return None
+    return math.sqrt(min(len(multiples), SQN_TRADES_MAX)) * mean / deviation
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float | None, float | None]:

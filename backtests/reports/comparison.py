@@ -64,12 +64,26 @@ def _plan(plan: dict[str, Any], row: ComparedPlan) -> dict[str, Any]:
             "fees": words.amount(report["fees"]),
             "win_rate": words.share(report["win_rate"]),
             "win_rate_interval": words.interval(report["win_rate_low"], report["win_rate_high"], words.share),
+            **_trade_words(report),
             "time_in_market": words.share(report["time_in_market"]),
             "invested": words.share(report["invested"]),
             "refused": sum(report["refusals"].values()),
         },
         "refusals": report["refusals"],
         "profits": {bot["key"]: words.gain(Decimal(bot["profit"])) for bot in report["bots"]},
+    }
+
+
+def _trade_words(report: Mapping[str, Any]) -> dict[str, str]:
+    """Write what plans that were simulated before it was measured do not have as a dash."""
+    orders = report.get("orders") or {}
+    low, high = report.get("r_expectancy_low"), report.get("r_expectancy_high")
+    return {
+        "r_expectancy": words.multiple(report.get("r_expectancy")),
+        "r_interval": words.interval(low, high, words.multiple),
+        "sqn": words.figure(report.get("sqn")),
+        "orders_filled": words.share(orders.get("by_count")),
+        "quantity_filled": words.share(orders.get("by_quantity")),
     }
 
 

@@ -30,12 +30,13 @@ from trading.trade_figures import (
     annual_turnover,
     cost_share,
     excursions,
+    risk_figures,
     slippage_bps,
     trade_figures,
     traded_amount,
 )
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 # As many as a plot can show apart; figures are of all.
 TRADES_DRAWN: Final = 1_500
 LISTED: Final = 10
@@ -68,6 +69,7 @@ def report(
         **_returns(result, equity, held[:-1], times),
         "falls": _falls(times, equity),
         "trades": _trades(outcome, ways),
+        "orders": outcome.metrics["orders"],
         "costs": _costs(result, outcome.trips, equity, times, markets),
         "exposure": {"time": outcome.metrics["exposure"], "gross": float(np.mean(invested)), "most": float(np.max(invested))},
         "curve": {
@@ -152,6 +154,7 @@ def _trades(outcome: Outcome, ways: Sequence[Excursion]) -> dict[str, Any]:
             "part": round(trip.part, 6),
             "adverse": round(way.adverse, 6),
             "favourable": round(way.favourable, 6),
+            "multiple": None if trip.multiple is None else round(trip.multiple, 4),
             "reason": trip.reason,
         }
         for trip, way in zip(trips, ways, strict=True)
@@ -162,6 +165,7 @@ def _trades(outcome: Outcome, ways: Sequence[Excursion]) -> dict[str, Any]:
     return {
         **{name: outcome.metrics[name] for name in names},
         **{name: plain(value) if isinstance(value, Decimal) else value for name, value in figures.items()},
+        **asdict(risk_figures(trips)),
         "a_day": len(trips) / float(days) if days else None,
         "mean_adverse": float(np.mean([way.adverse for way in ways])) if ways else None,
         "mean_favourable": float(np.mean([way.favourable for way in ways])) if ways else None,

@@ -10,6 +10,8 @@ from backtests.reports import words
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 Json = Mapping[str, Any]
+_OLDER: Final = "not measured when this ran: run it again"
+_KINDS: Final = {"ENTRY": "entries at the market", "LIMIT": "resting at a limit", "EXIT": "sales at the market"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ def trades(rows: Sequence[Json]) -> list[dict[str, str]]:
             "part": words.change(row["part"], 2),
             "adverse": words.share(row["adverse"], 2),
             "favourable": words.share(row["favourable"], 2),
+            "multiple": words.multiple(row.get("multiple")),
             "reason": row["reason"].replace("_", " ").capitalize(),
             "tone": words.tone(row["part"]),
         }
@@ -151,6 +154,7 @@ def _trades(found: Json) -> list[Row]:
         Row("Payoff", words.figure(found["payoff"]), f"break-even {words.figure(found['payoff_break_even'])} at this win rate"),
         Row("Mean of a trade", words.gain(found["expectancy"]), _joined(mean, "break-even 0")),
         Row("… as a part of what was paid", words.change(found["mean_part"], 3), "break-even 0"),
+        *_in_r(found),
         Row("Best, worst", f"{words.gain(found['best'])}, {words.gain(found['worst'])}"),
         Row("Most losses in a row", f"{found['losses_in_a_row']:,}"),
         Row(
@@ -165,6 +169,35 @@ def _trades(found: Json) -> list[Row]:
         ),
         Row("Kelly share", words.share(found["kelly"]), "for reading, never for sizing"),
     ]
+
+
+def _in_r(found: Json) -> list[Row]:
+    """Lay out results as multiples of the initial risk; a report of before they were measured says so."""
+    if "r_trades" not in found:
+        return [Row("Mean of a trade in R", words.NONE, _OLDER)]
+    mean = words.interval(found["r_expectancy_low"], found["r_expectancy_high"], words.multiple)
+    return [
+        Row("Mean of a trade in R", words.multiple(found["r_expectancy"]), _joined(mean, "break-even 0", _with_stop(found))),
+        Row(
+            "Best, worst in R", f"{words.multiple(found['r_best'])}, {words.multiple(found['r_worst'])}", "R is the initial risk"
+        ),
+        Row("System quality (SQN)", words.figure(found["sqn"]), _quality_note(found)),
+    ]
+
+
+def _with_stop(found: Json) -> str:
+    if not found["trades"]:
+        return ""
+    if not found["r_trades"]:
+        return "no stop, no R: no entry came with one"
+    less = f"; {found['r_less']:,} without a stop have no R" if found["r_less"] else ""
+    return f"{found['r_trades']:,} trades with a stop{less}"
+
+
+def _quality_note(found: Json) -> str:
+    if found["sqn"] is None:
+        return "it takes 5 trades with a stop that differ in R"
+    return "break-even 0; mean over deviation of R, times the root of the trades, of 100 at most"
 
 
 def _beside(content: Json) -> list[Row]:
@@ -192,6 +225,7 @@ def _costs(content: Json) -> list[Row]:
         Row("Invested", words.share(exposure["gross"]), f"mean share of equity; at most {words.share(exposure['most'])}"),
         Row("Turned over a year", words.figure(costs["turnover"]), "times the mean equity, one way"),
         Row("Traded", words.amount(costs["traded"]), f"{costs['fills']:,} fills"),
+        *_orders(content.get("orders")),
         Row("Fees", words.amount(costs["fees"]), f"{words.share(costs['fee_share'])} of what winning trades earned"),
         Row(
             "Paid beyond the last close",
@@ -199,6 +233,23 @@ def _costs(content: Json) -> list[Row]:
             f"mean of {costs['takers']:,} fills at the market, gaps included",
         ),
     ]
+
+
+def _orders(found: Json | None) -> list[Row]:
+    """Lay out how much of what was ordered was filled."""
+    if found is None:
+        return [Row("Orders filled", words.NONE, _OLDER)]
+    rows = [_filled("Orders filled", found)]
+    if len(found["kinds"]) > 1:
+        rows += [_filled(f"… {_KINDS[one['kind']]}", one) for one in found["kinds"]]
+    stops = Row("Stops that sold", f"{found['stops_filled']:,} of {found['stops']:,}", "each level it was moved to; in no ratio")
+    return [*rows, stops]
+
+
+def _filled(label: str, found: Json) -> Row:
+    counted = f"{found['filled']:,} of {found['orders']:,} whole"
+    rate = words.interval(found["by_count_low"], found["by_count_high"], words.share)
+    return Row(label, words.share(found["by_count"]), _joined(rate, counted, f"by quantity {words.share(found['by_quantity'])}"))
 
 
 def _sharpe_note(returns: Json) -> str:

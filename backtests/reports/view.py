@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from backtests.selectors import reports
 from backtests.selectors.reports import Tried
 from trading.frictions import FeeIn, Rest, read_frictions
 from trading.metrics import deflated_sharpe
+from trading.trade_figures import RiskFigures
 
 _FIELDS: Final = (
     "id",
@@ -45,6 +46,7 @@ _FIELDS: Final = (
     "started_at",
     "finished_at",
 )
+_IN_R: Final = tuple(one.name for one in fields(RiskFigures))
 _TAKEN_FROM: Final = {FeeIn.RECEIVED: "what is received", FeeIn.QUOTE: "quote"}
 _RESTS: Final = {
     Rest.DEEPER: "more of a market order lies half a spread deeper each time",
@@ -67,6 +69,8 @@ def report_view(found: BacktestRun, kept: BacktestReport) -> dict[str, Any]:
     return {
         "run": run_view(found),
         "content": kept.content,
+        "in_r": {name: kept.content["trades"][name] for name in _IN_R if name in kept.content["trades"]},
+        "orders": kept.content.get("orders"),
         "data_hash": kept.data_hash,
         "made_at": kept.made_at,
         "is_synthetic": reports.is_synthetic(found),

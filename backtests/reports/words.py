@@ -37,6 +37,11 @@ def gain(value: str | Decimal | float | None) -> str:
     return NONE if value is None else _minus(f"{Decimal(value):+,.2f}")
 
 
+def multiple(value: float | None, digits: int = 2) -> str:
+    """Write a multiple of what was risked at first: +0.42 R."""
+    return NONE if value is None else f"{_minus(f'{value:+,.{digits}f}')} R"
+
+
 def interval(low: float | None, high: float | None, write: Callable[[float], str]) -> str:
     """Write an interval: 0.21 to 0.93; nothing where there is none."""
     return "" if low is None or high is None else f"{write(low)} to {write(high)}"

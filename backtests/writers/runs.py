@@ -67,6 +67,7 @@ def finish_run(
                 reason=fill.reason,
                 slot=fill.slot,
                 symbol=fill.symbol,
+                stop_price=fill.stop_price,
             )
             for number, fill in enumerate(fills)
         ],

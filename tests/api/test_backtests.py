@@ -61,6 +61,14 @@ def test_a_backtest_is_asked_for_run_and_read(api: Api, asked: dict[str, Any]) -
     report = api.get(f"{address}/report").json()
     assert report["run"] == after
     assert len(report["data_hash"]) == 64
+    trades, orders = report["content"]["trades"], report["content"]["orders"]
+    assert trades["r_trades"] == trades["trades"] == after["metrics"]["trades"]
+    assert trades["r_expectancy_low"] < trades["r_expectancy"] < trades["r_expectancy_high"]
+    assert orders == after["metrics"]["orders"]
+    assert {kind["kind"] for kind in orders["kinds"]} == {"ENTRY", "EXIT"}
+    assert report["orders"] == orders
+    assert report["in_r"] == {name: value for name, value in trades.items() if name in report["in_r"]}
+    assert len(report["in_r"]) == 8
     assert (report["backtests_tried"], report["luck"], report["is_synthetic"]) == (1, None, False)
 
     some = api.get(f"{address}/candles", **STRETCH).json()

@@ -81,6 +81,8 @@ def test_a_stored_plan_is_what_the_simulation_says(folder: Path, comparison: Pla
         result = simulate(asked)
         assert result.bots[0].fills
         assert plan.report == json.loads(json.dumps(account_runs.report(result)))
+        assert plan.report["orders"]["orders"] >= plan.report["orders"]["filled"] > 0
+        assert plan.report["r_trades"] + plan.report["r_less"] == plan.report["trades"]
         assert plan.data_hash == account_runs.data_fingerprint(asked)
         assert min(plan.curve["drawdown"]) == pytest.approx(max_drawdown(result.worths), abs=1e-6)
         assert plan.curve["equity"][-1] == pytest.approx(float(result.final_equity), abs=0.01)

@@ -60,6 +60,52 @@ def test_the_figures_of_a_report_are_those_of_its_fills(run: BacktestRun) -> Non
     assert total / run.metrics["trades"] == Decimal(content["trades"]["expectancy"])
 
 
+def test_trades_are_told_in_r_and_orders_by_how_many_were_filled(run: BacktestRun) -> None:
+    content, fills = content_of(run), list(run.fills.all())
+    trades, orders = content["trades"], content["orders"]
+
+    # Each of its entries comes with a stop, and the journal of the run keeps it.
+    assert {fill.stop_price is not None for fill in fills if fill.kind == "ENTRY"} == {True}
+    assert {fill.stop_price for fill in fills if fill.kind != "ENTRY"} == {None}
+    multiples = [row["multiple"] for row in trades["drawn"]]
+    assert (trades["r_trades"], trades["r_less"]) == (trades["trades"], 0)
+    assert trades["r_expectancy"] == pytest.approx(np.mean(multiples), abs=1e-4)
+    assert trades["sqn"] == pytest.approx(np.sqrt(len(multiples)) * np.mean(multiples) / np.std(multiples, ddof=1), rel=1e-3)
+    assert orders["orders"] == sum(kind["orders"] for kind in orders["kinds"]) > len(multiples)
+    assert orders["filled"] <= len({(fill.filled_at, fill.side) for fill in fills})
+    assert run.metrics["orders"] == orders
+    labels = {row.label: row for section in layout.sections(content, luck=None) for row in section["rows"]}
+    assert f"{len(multiples)} trades with a stop" in labels["Mean of a trade in R"].note
+    assert "break-even 0" in labels["System quality (SQN)"].note
+    assert labels["Orders filled"].note.endswith("by quantity " + words.share(orders["by_quantity"]))
+
+
+def test_without_a_stop_there_is_no_r(folder: Path, instrument: Instrument) -> None:
+    asked = services.record_backtest(spec=make_spec(folder, strategy="grid"), by=None, now=NOW)
+    jobs.run_backtest(run_id=asked.pk, clock=lambda: NOW)
+    content = content_of(asked)
+    labels = {row.label: row for section in layout.sections(content, luck=None) for row in section["rows"]}
+
+    assert content["trades"]["trades"] == content["trades"]["r_less"] > 5
+    assert (labels["Mean of a trade in R"].text, labels["System quality (SQN)"].text) == (words.NONE, words.NONE)
+    assert "no stop, no R" in labels["Mean of a trade in R"].note
+    assert content["orders"]["by_count"] is not None
+
+
+def test_a_report_of_before_it_was_measured_says_so(run: BacktestRun) -> None:
+    kept = BacktestReport.objects.get(run=run)
+    kept.content["trades"] = {name: value for name, value in kept.content["trades"].items() if name != "sqn" and name[:2] != "r_"}
+    del kept.content["orders"]
+    for name in ("drawn", "best_of", "worst_of"):
+        kept.content["trades"][name] = [
+            {field: value for field, value in row.items() if field != "multiple"} for row in kept.content["trades"][name]
+        ]
+
+    written = document.backtest_document(run, kept, now=NOW)
+
+    assert written.count("not measured when this ran: run it again") == 2
+
+
 def test_a_trade_never_went_less_far_than_it_ended(run: BacktestRun) -> None:
     for row in content_of(run)["trades"]["drawn"]:
         # Fees and spread are no way of the price.

@@ -152,6 +152,7 @@ def test_a_bot_alone_trades_as_in_its_backtest(case: str) -> None:
     expected = backtest_of(alone)
     assert len(expected.fills) >= 4
     assert result.bots[0].fills == expected.fills
+    assert result.bots[0].tallies == expected.tallies
     assert (result.final_equity, result.bots[0].reasons) == (expected.final_equity, expected.reasons)
     check_books(result)
 

@@ -32,6 +32,7 @@ class Fill:
     reason: str = "TEST"
     symbol: str = "ETH/USDT"
     fee_asset: str = "ETH"
+    stop_price: Decimal | None = None
 
 
 def fill(time: int, side: str, quantity: str, price: str, *, slot: int = -1) -> Fill:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading.bars import Floats, Times
+from trading.fill_ratios import OrderTally
 from trading.handover import Mode
 from trading.kernels.backtest import Fill
 from trading.ledger import ZERO
@@ -36,6 +37,7 @@ class BotResult:
     # A market each, in the order of the bot's markets.
     holdings: tuple[Holding, ...]
     fills: tuple[Fill, ...]
+    tallies: tuple[OrderTally, ...]
     cash: Decimal
     # Capital put in and not taken out again; holdings that were handed on count at their mark.
     net_flows: Decimal

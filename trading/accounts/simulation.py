@@ -28,6 +28,7 @@ from trading.accounts.turns import TurnTaking
 from trading.bars import Floats
 from trading.instruments import units
 from trading.kernels.backtest import Fill, count_reasons
+from trading.kernels.tallies import read_tallies
 from trading.metrics import DAY_MS
 from trading.risk import HARD_STOP
 
@@ -119,6 +120,7 @@ class AccountSimulation:
                 for market, one in enumerate(member.instruments)
             ),
             fills=_with_sale_reasons(member),
+            tallies=read_tallies(member.worlds, member.instruments),
             cash=member.cash + member.cash_reserved,
             net_flows=member.net_flows,
             reasons=count_reasons(member.simulation.tape.reasons),

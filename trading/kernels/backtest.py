@@ -10,10 +10,12 @@ import numpy as np
 from trading import live_step
 from trading.bars import Candles, Floats, Times, aggregate, to_panel
 from trading.costs import rate_ppm
+from trading.fill_ratios import OrderTally
 from trading.frictions import NONE, Frictions
 from trading.instruments import Instrument, amount, instrument_numbers, units
 from trading.kernels.roughness import equip
 from trading.kernels.runner import JOURNAL_FULL, JOURNAL_MARGIN, advance, answer
+from trading.kernels.tallies import read_tallies
 from trading.kernels.world import JOURNAL_DTYPE, WORLD_DTYPE, Tape
 from trading.sizing import SIZED_DTYPE
 from trading.strategy import (
@@ -63,6 +65,8 @@ class Fill:
     order_id: int
     slot: int
     symbol: str = ""
+    # The stop that an entry came with; None for none, and for every other fill.
+    stop_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +87,7 @@ class BacktestResult:
     prices_off_grid: int
     # Bars in which a falling and a rising price both met an order.
     ambiguous_bars: int
+    tallies: tuple[OrderTally, ...]
 
     @property
     def final_equity(self) -> Decimal:
@@ -133,6 +138,7 @@ class Simulation:
             denials=count_reasons(self.tape.denials),
             prices_off_grid=self.prices_off_grid,
             ambiguous_bars=int(world.ambiguous),
+            tallies=read_tallies(self.world, [self.instrument]),
         )
 
 
@@ -311,7 +317,7 @@ def longer_journal(journal: Record) -> Record:
 
 def readable_fill(row: Record, instrument: Instrument, *, in_quote: bool = False) -> Fill:
     """Turn an entry of the journal into what the exchange would report; fees of buys are in base, or all in quote."""
-    bought = row["side"] == BUY
+    bought, stop_ticks = row["side"] == BUY, int(row["stop_ticks"])
     return Fill(
         time=int(row["time"]),
         side="buy" if bought else "sell",
@@ -324,6 +330,7 @@ def readable_fill(row: Record, instrument: Instrument, *, in_quote: bool = False
         order_id=int(row["order_id"]),
         slot=int(row["slot"]),
         symbol=instrument.symbol,
+        stop_price=instrument.price(stop_ticks) if stop_ticks else None,
     )
 
 

@@ -14,6 +14,7 @@ from trading.kernels.world import (
     buy_cost,
     cancel_sells,
     cancel_stops,
+    count_order,
     fill_resting,
     free_lots,
     record_fill,
@@ -146,7 +147,31 @@ def _trigger(w: Any, journal: Record, k: int) -> None:
     order_id = w.orders[k].id
     remove_order(w, k)
     _stop_buying(w)
-    _take(w, journal, SELL, OrderKind.STOP.value, lots, 0, reason, order_id)
+    filled = _take(w, journal, SELL, OrderKind.STOP.value, lots, 0, reason, order_id)
+    _count_filled(w, OrderKind.STOP.value, filled, lots)
+
+
+@compiled
+def _count_filled(w: Any, kind: int, filled: int, lots: int) -> None:
+    if filled == lots:
+        w.tallies[kind].filled += 1
+
+
+@compiled
+def _send(w: Any, journal: Record, side: int, kind: int, lots: int, limit: int, reason: int) -> int:
+    """Send an order that takes what is there."""
+    w.next_id += 1
+    count_order(w, kind, lots)
+    filled = _take(w, journal, side, kind, lots, limit, reason, w.next_id - 1)
+    _count_filled(w, kind, filled, lots)
+    return int(filled)
+
+
+@compiled
+def _note_stop(journal: Record, begin: int, end: int, stop_ticks: int) -> None:
+    """Write down which stop the fills of an entry came with."""
+    for k in range(begin, end):
+        journal[k].stop_ticks = stop_ticks
 
 
 @compiled
@@ -205,7 +230,7 @@ def _leave_rest(w: Any, order: Any, lots: int, limit: int) -> None:
 @compiled
 def continue_rest(w: Any, journal: Record) -> None:
     """Fill what waits as far as the volume of this candle goes; a buy's new lots come under the stop of the others."""
-    lots, stop = w.rest_lots, w.rest_stop
+    whole, lots, stop, first = w.rest_lots, w.rest_lots, w.rest_stop, w.fill_count
     w.rest_lots = 0
     if w.rest_side == SELL:
         lots = min(lots, free_lots(w))
@@ -214,8 +239,10 @@ def continue_rest(w: Any, journal: Record) -> None:
     if lots <= 0:
         return
     filled = _take(w, journal, w.rest_side, w.rest_kind, lots, w.rest_limit, w.rest_reason, w.rest_id)
+    _count_filled(w, w.rest_kind, filled, whole)
     if w.rest_side == SELL:
         return
+    _note_stop(journal, first, w.fill_count, stop)
     w.rest_stop = stop
     stop = max(stop_ticks(w), stop)
     if filled > 0 and stop > 0:
@@ -243,17 +270,9 @@ def _enter(w: Any, journal: Record, order: Any) -> int:
     if buy_cost(w, order.lots, order.limit_ticks) > w.cash:
         return Reason.CAPITAL_INSUFFICIENT.value
     w.rest_lots = 0
-    w.next_id += 1
-    filled = _take(
-        w,
-        journal,
-        BUY,
-        OrderKind.ENTRY.value,
-        order.lots,
-        order.limit_ticks,
-        order.reason,
-        w.next_id - 1,
-    )
+    first = w.fill_count
+    filled = _send(w, journal, BUY, OrderKind.ENTRY.value, order.lots, order.limit_ticks, order.reason)
+    _note_stop(journal, first, w.fill_count, order.stop_ticks)
     if w.rest_lots > 0:
         w.rest_stop = order.stop_ticks
         if filled == 0:
@@ -272,8 +291,7 @@ def _leave(w: Any, journal: Record, order: Any) -> int:
     lots = min(order.lots, free_lots(w))
     if lots <= 0:
         return Reason.POSITION_EMPTY.value
-    w.next_id += 1
-    _take(w, journal, SELL, OrderKind.EXIT.value, lots, 0, order.reason, w.next_id - 1)
+    _send(w, journal, SELL, OrderKind.EXIT.value, lots, 0, order.reason)
     if order.stop_ticks > 0 and free_lots(w) > 0:
         return _protect(w, journal, order.stop_ticks, Reason.STOP_PROTECTIVE.value)
     return Reason.NONE.value
@@ -300,8 +318,7 @@ def _sell_instead(w: Any, journal: Record, lots: int) -> int:
     if lots * w.tick_now * w.quote_units_per_tick_lot < w.min_notional:
         return Reason.FILTER_MIN_NOTIONAL.value
     _stop_buying(w)
-    w.next_id += 1
-    _take(w, journal, SELL, OrderKind.STOP.value, lots, 0, Reason.STOP_WOULD_TRIGGER.value, w.next_id - 1)
+    _send(w, journal, SELL, OrderKind.STOP.value, lots, 0, Reason.STOP_WOULD_TRIGGER.value)
     return Reason.STOP_WOULD_TRIGGER.value
 
 

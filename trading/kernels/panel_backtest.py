@@ -9,6 +9,7 @@ import numpy as np
 
 from trading import live_step
 from trading.bars import Candles, Floats, Times, aggregate
+from trading.fill_ratios import OrderTally
 from trading.frictions import Frictions
 from trading.instruments import Instrument, amount, instrument_numbers
 from trading.kernels import panel_runner
@@ -30,6 +31,7 @@ from trading.kernels.backtest import (
 from trading.kernels.panel_world import PanelTape
 from trading.kernels.roughness import lay_ticks
 from trading.kernels.runner import JOURNAL_FULL
+from trading.kernels.tallies import read_tallies
 from trading.kernels.world import JOURNAL_DTYPE
 from trading.sizing import SIZED_DTYPE
 from trading.strategy import (
@@ -64,6 +66,7 @@ class PanelResult:
     # Bars in which a falling and a rising price both met an order, and those whose details told which came first.
     ambiguous_bars: int
     resolved_bars: int
+    tallies: tuple[OrderTally, ...]
 
     @property
     def position(self) -> Floats:
@@ -127,6 +130,7 @@ class PanelSimulation:
             prices_off_grid=self.prices_off_grid,
             ambiguous_bars=int(self.worlds["ambiguous"].sum()),
             resolved_bars=int(self.worlds["resolved"].sum()),
+            tallies=read_tallies(self.worlds, self.instruments),
         )
 
 

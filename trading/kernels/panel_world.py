@@ -77,3 +77,4 @@ def _swap(a: Any, b: Any) -> None:
     a.fee, b.fee = b.fee, a.fee
     a.cash_after, b.cash_after = b.cash_after, a.cash_after
     a.base_after, b.base_after = b.base_after, a.base_after
+    a.stop_ticks, b.stop_ticks = b.stop_ticks, a.stop_ticks

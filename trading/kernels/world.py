@@ -20,6 +20,9 @@ DAYS: Final = 30
 
 TIER_DTYPE: Final = record_dtype([("volume", "i8"), ("taker_ppm", "i8"), ("maker_ppm", "i8")])
 
+# What became of orders of one kind: how many there were and how many were filled whole, in lots as well.
+TALLY_DTYPE: Final = record_dtype([("orders", "i8"), ("filled", "i8"), ("lots", "i8"), ("lots_filled", "i8")])
+
 ORDER_DTYPE: Final = record_dtype(
     [
         ("id", "i8"),
@@ -120,6 +123,8 @@ WORLD_DTYPE: Final = record_dtype(
         ("rest_stop", "i8"),
         ("rest_reason", "i8"),
         ("rest_id", "i8"),
+        # By kind of order.
+        ("tallies", TALLY_DTYPE, (max(OrderKind) + 1,)),
         # One more than may rest: the record of an order that is filled at once.
         ("orders", ORDER_DTYPE, (MAX_ORDERS + 1,)),
     ]
@@ -139,6 +144,8 @@ JOURNAL_DTYPE: Final = record_dtype(
         ("fee", "i8"),
         ("cash_after", "i8"),
         ("base_after", "i8"),
+        # The stop that an entry came with; zero for none, and for every other fill.
+        ("stop_ticks", "i8"),
     ]
 )
 
@@ -203,7 +210,9 @@ def record_fill(w: Any, journal: Record, order: Any, lots: int, ticks: int, fee_
     entry.fee = fee
     entry.cash_after = w.cash + w.cash_locked
     entry.base_after = w.base_owned
+    entry.stop_ticks = 0
     w.fill_count += 1
+    w.tallies[order.kind].lots_filled += lots
 
 
 @compiled
@@ -224,7 +233,15 @@ def add_order(w: Any, slot: int, side: int, kind: int, ticks: int, lots: int, re
     w.order_count += 1
     _forget_levels(w)
     _lock(w, order, 0, lots)
+    count_order(w, kind, lots)
     return True
+
+
+@compiled
+def count_order(w: Any, kind: int, lots: int) -> None:
+    """Count an order that the exchange took."""
+    w.tallies[kind].orders += 1
+    w.tallies[kind].lots += lots
 
 
 @compiled
@@ -246,6 +263,7 @@ def fill_resting(w: Any, journal: Record, k: int, lots: int) -> None:
     order.lots -= lots
     order.lots_filled += lots
     if order.lots == 0:
+        w.tallies[order.kind].filled += 1
         remove_order(w, k)
 
 

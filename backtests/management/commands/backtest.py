@@ -222,6 +222,7 @@ def _fill(fill: Any) -> dict[str, Any]:
         "symbol": fill.symbol,
         "kind": fill.kind,
         "reason": fill.reason,
+        "stop_price": None if fill.stop_price is None else format(fill.stop_price.normalize(), "f"),
     }
 
 
