@@ -16,7 +16,8 @@ from trading.accounts.turns import TurnTaking
 from trading.desk.plain import Book, Instrument
 from trading.desk.refusals import Refusal
 from trading.handover import Stance
-from trading.kernels.settling import AWAY, OPEN_TURN, UNKNOWN, Table, count_barren, settle, settle_asked
+from trading.kernels.settling import AWAY, OPEN_TURN, UNKNOWN, Table, settle, settle_asked
+from trading.kernels.world import count_barren
 from trading.ledger import UNIT, ZERO
 from trading.proposals import Proposal, ProposalKind, arbitration_order
 from trading.risk import HUNDREDTH, REFUSE, Limits, room_for_entries
@@ -37,7 +38,6 @@ class Kept(NamedTuple):
 
     books: Record
     terms: Record
-    barren: np.ndarray[tuple[int], np.dtype[np.int64]]
     granted: list[tuple[int, int]]
     refusals: list[dict[str, int]]
 
@@ -85,7 +85,7 @@ class Court:
         # The very moment at which the account passed on is nobody's: there the rules are asked.
         terms["known_after"][0] = -1 if self._stance is None else self._index(now)
         # Where the market has no room for another order, each goes before the rules.
-        terms["orders_max"][0] = _ORDERS_MAX if self.is_trusting else 0
+        terms["orders_max"][0] = _ORDERS_MAX if self._is_trusting else 0
         terms["unallocated"][0] = float(self._purse.unallocated)
         turns = self._turns(now, until)
         for k, member in enumerate(self._members):
@@ -117,12 +117,12 @@ class Court:
         """Copy what decisions change, to go back to it."""
         table = self._table
         refusals = [dict(member.refusals) for member in self._members]
-        return Kept(table.books.copy(), table.terms.copy(), table.barren.copy(), self.referee.granted(), refusals)
+        return Kept(table.books.copy(), table.terms.copy(), self.referee.granted(), refusals)
 
     def go_back(self, kept: Kept) -> None:
         """Undo what was decided since."""
         table = self._table
-        table.books[:], table.terms[:], table.barren[:] = kept.books, kept.terms, kept.barren
+        table.books[:], table.terms[:] = kept.books, kept.terms
         self.referee.go_back(kept.granted)
         for member, refusals in zip(self._members, kept.refusals, strict=True):
             member.refusals.clear()
@@ -133,6 +133,10 @@ class Court:
         self._terms["granted"][0] = self.referee.granted_since_a_minute(at)
         if len(asking) == 1:
             (alone,) = asking
+            if alone.is_late:
+                alone.size()
+                self._send(alone, 0, alone.asked, at)
+                return
             alone.make_room()
             stopped = settle_asked(self._table, alone.worlds, alone.simulation.tape, alone.number - 1, self._index(at))
             self._go_on(alone, stopped, alone.asked, at)
@@ -140,6 +144,9 @@ class Court:
         for member in asking:
             member.size()
         for member, first, last in self._stretches(asking):
+            if member.is_late:
+                self._send(member, first, last, at)
+                continue
             stopped = settle(self._table, member.worlds, member.simulation.tape, member.number - 1, self._index(at), first, last)
             self._go_on(member, stopped, last, at)
 
@@ -151,12 +158,17 @@ class Court:
         return (at - self._begin) // self._base_ms
 
     @property
+    def _is_trusting(self) -> bool:
+        # Compiled code sees orders that rest, and none that wait for the next candle.
+        return self.is_trusting and not any(member.may_wait for member in self._members)
+
+    @property
     def _stance(self) -> Stance | None:
         return self._scheme.stance
 
     def _turns(self, now: int, until: int) -> list[tuple[int, str]]:
         """Ask the rules about everybody's turn at both ends; in between nothing that they look at changes."""
-        if not self.is_trusting:
+        if not self._is_trusting:
             return [(UNKNOWN, "")] * len(self._members)
         if self._stance is None:
             return [(OPEN_TURN, "")] * len(self._members)
@@ -182,6 +194,12 @@ class Court:
             member, first, last = self._members[proposal.book_id - 1], proposal.leg, proposal.leg + 1
         if member is not None:
             yield member, first, last
+
+    def _send(self, member: Member, first: int, last: int, at: int) -> None:
+        """Ask the rules now about decisions that arrive later; what they let pass is carried out on arrival."""
+        for leg in range(first, last):
+            is_hold = int(member.simulation.tape.sized[leg]["kind"]) == DecisionKind.HOLD
+            member.send(leg, is_granted=is_hold or self._is_granted(member, leg, at))
 
     def _go_on(self, member: Member, first: int, last: int, at: int) -> None:
         """Go on with the decision at which compiled code stopped."""
@@ -220,15 +238,26 @@ class Court:
 
     def _decide(self, member: Member, leg: int, at: int) -> None:
         """Settle one decision by the rules."""
-        proposal = self._proposal(member, leg)
-        table, tape = self._table, member.simulation.tape
+        tape = member.simulation.tape
         sized = tape.sized[leg]
-        market = int(sized.symbol)
         tape.reasons[int(sized.reason)] += 1
+        if not self._is_granted(member, leg, at):
+            return
+        deny = member.carry_out(leg)
+        if deny != Reason.NONE:
+            tape.denials[deny] += 1
+        if sized.kind == DecisionKind.ENTER:
+            count_barren(member.worlds[int(sized.symbol)], deny)
+
+    def _is_granted(self, member: Member, leg: int, at: int) -> bool:
+        """Say whether one decision may live, and note why not; its limit may be moved."""
+        proposal = self._proposal(member, leg)
+        sized = member.simulation.tape.sized[leg]
+        market = int(sized.symbol)
         self._terms["decisions"][0] += 1
         if proposal.denial:
             self._note_denial(member, proposal, at)
-            return
+            return False
         if proposal.kind in _ENTERING:
             verdict = self.referee.judge(
                 member,
@@ -241,15 +270,11 @@ class Court:
             )
             if verdict.refusal is not None:
                 member.refusals[verdict.refusal.code] += 1
-                return
+                return False
             self._terms["granted"][0] += 1
             if verdict.limit_price is not None:
                 sized.limit_ticks = member.instruments[market].ticks(verdict.limit_price)
-        deny = member.carry_out(leg)
-        if deny != Reason.NONE:
-            tape.denials[deny] += 1
-        if proposal.kind == ProposalKind.ENTER:
-            count_barren(table, int(self._books["first"][member.number - 1]) + market, deny)
+        return True
 
     def _note_denial(self, member: Member, proposal: Proposal, at: int) -> None:
         # A book whose turn it is not has no money to size an entry by: the turn is the reason, not the size.

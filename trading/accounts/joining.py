@@ -52,12 +52,11 @@ def _prepare(bot: AccountBot, *, begin: int, end: int, costs: Costs) -> Simulati
     }
     candles = [_until(one, end) for one in bot.candles]
     simulation: Simulation | PanelSimulation
-    if len(candles) == 1 and (bot.definition.run is not None or bot.definition.run_panel is None):
+    is_lean = len(candles) == 1 and (bot.definition.run is not None or bot.definition.run_panel is None)
+    if is_lean and costs.frictions.is_none:
         simulation = prepare_backtest(candles=candles[0], instrument=bot.instruments[0], **common)
-    elif costs.frictions.is_none:
-        simulation = prepare_panel_backtest(candles=candles, instruments=bot.instruments, **common)
     else:
-        raise PlanImpossible("Whole accounts are simulated without frictions")
+        simulation = prepare_panel_backtest(candles=candles, instruments=bot.instruments, **common)
     worlds = worlds_of(simulation)
     needed = bot.definition.warmup_bars(bot.params)
     if worlds[0].first_bar < needed:
@@ -80,6 +79,9 @@ def _walk(simulation: Simulation | PanelSimulation, worlds: Record, shown: Recor
         simulation.world = worlds
     tape = simulation.tape
     changing: tuple[Record, ...] = (worlds, simulation.state, tape.book, tape.reasons, tape.denials)
+    if worlds[0]["latency_ms"] > 0:
+        # What is on its way is changed by the decisions that come after it.
+        changing += (tape.sized,)
     return Walk(
         simulation=simulation,
         worlds=worlds,
@@ -108,7 +110,6 @@ def _table(members: Sequence[Member], worlds: Record, shown: Record, times: Time
         markets=np.array([numbers[symbol] for symbol in symbols], dtype=np.int64),
         # As the rules do: one price for each market, that of the last bot that trades it.
         marked_by=np.array([newest[symbol] for symbol in symbols], dtype=np.int64),
-        barren=np.zeros(len(worlds), dtype=np.int64),
         closes=np.array(closes),
         books=books,
         terms=np.zeros(1, dtype=TERMS_DTYPE),

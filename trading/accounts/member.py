@@ -18,9 +18,11 @@ from trading.kernels import asking
 from trading.kernels.backtest import Fill, Simulation, count_reasons, readable_fill
 from trading.kernels.panel_backtest import PanelSimulation
 from trading.kernels.panel_world import PanelTape
+from trading.kernels.roughness import DEEPER
 from trading.kernels.runner import JOURNAL_MARGIN, WALKED
+from trading.kernels.world import ORDER_DTYPE, buy_cost
 from trading.ledger import UNIT, ZERO
-from trading.strategy import BUY, CLOSE, NO_SLOT, DecisionKind, OrderKind, Reason, Record, View
+from trading.strategy import BUY, CLOSE, MAX_DECISIONS, NO_SLOT, DecisionKind, OrderKind, Reason, Record, View
 
 FLOAT_UNIT: Final = 1e-8
 # More lots than anybody owns: all of them.
@@ -29,6 +31,8 @@ _READ_OFTEN: Final = (
     "asked", "passes", "status", "cursor", "allocation", "cash", "cash_locked", "base_owned", "base_locked", "order_count",
     "fill_count",
 )  # fmt: skip
+_TRADING: Final = (DecisionKind.ENTER, DecisionKind.EXIT, DecisionKind.PLACE)
+_NOTHING: Final = np.zeros(0, dtype=ORDER_DTYPE)
 # Later than anything happens.
 NEVER: Final = 2**62
 
@@ -74,7 +78,7 @@ class Member:
     pending: Decimal = ZERO
     percent: Decimal = ZERO
     target: Decimal = ZERO
-    # Refusals of the coordinator by code, and why sales were made that no strategy asked for, by number of the fill.
+    # Refusals of the coordinator by code, and why sales were made that no strategy asked for, by number of the order.
     refusals: Counter[str] = field(default_factory=Counter)
     sale_reasons: dict[int, str] = field(default_factory=dict)
     # Counts changes of orders and money that were made from outside a walk.
@@ -89,6 +93,12 @@ class Member:
         self.worlds = self.walked.worlds
         self.instruments = self.bot.instruments
         self._cells = self.walked.now
+        world = self.worlds[0]
+        self.is_late = bool(world["latency_ms"] > 0)
+        # Whether orders may trade that rest nowhere.
+        self.may_wait = self.is_late or bool(world["rest_rule"] != DEEPER)
+        self.in_quote = bool(world["fee_in_quote"])
+        self._sent_before: Record = self.simulation.tape.sized[:0]
         self._until = -1
         self._stop = 0
         # The marks of one moment: they are asked for again and again.
@@ -108,12 +118,12 @@ class Member:
     @property
     def cash(self) -> Decimal:
         """Return the cash that no order has reserved."""
-        return amount(int(self._cells["cash"][0]))
+        return amount(int(self._cells["cash"][0]) - self._kept_back())
 
     @property
     def cash_reserved(self) -> Decimal:
         """Return the cash that orders have reserved."""
-        return amount(int(self._cells["cash_locked"][0]))
+        return amount(int(self._cells["cash_locked"][0]) + self._kept_back())
 
     def quantity(self, market: int) -> Decimal:
         """Return what it owns of the base asset of a market."""
@@ -144,17 +154,22 @@ class Member:
         if until != self._until:
             self._until, self._stop = until, int(np.searchsorted(times, until))
         self.simulation.run(self._stop)
+        # What was on its way may have arrived and come to nothing.
+        self.changes += self.may_wait
         self.is_asking = bool(cells["asked"][0])
         self.event = NEVER if cells["status"][0] == WALKED else int(times[cells["cursor"][0]])
 
     def pass_on(self) -> None:
         """Let it walk over the bar that meets its orders, and show the others what there was before."""
         self.walked.shown_content[:] = self.walked.content[0]
+        if self.is_late:
+            self._sent_before = self.simulation.tape.sized[: int(self.worlds[0]["sent"])].copy()
         self.walked.now["passes"][0] = 1
 
     def look_back(self, *, is_back: bool) -> None:
         """Have everybody read what was before it passed, or what is now."""
         self._cells = self.walked.back if is_back else self.walked.now
+        self.changes += self.may_wait
 
     def save(self) -> Saved:
         """Copy what a walk changes."""
@@ -228,27 +243,81 @@ class Member:
 
     def orders(self, market: int) -> Record:
         """Return its live orders in a market."""
-        worlds = self.worlds if self._cells is self.walked.now else self.walked.shown
-        live: Record = worlds["orders"][market, : int(self._cells["order_count"][market])]
+        live: Record = self._worlds["orders"][market, : int(self._cells["order_count"][market])]
         return live
+
+    def waiting(self, market: int) -> Record:
+        """Return what may still trade in a market and rests nowhere: decisions on their way, and what is left of a market order.
+
+        As orders with numbers that no order has yet; the price of one that takes whatever there is means nothing.
+        """
+        if not self.may_wait:
+            return _NOTHING
+        world = self._worlds[market]
+        found = [
+            (row["slot"], row["side"], row["limit_ticks"], row["lots"], row["reason"])
+            for row in self._sent()
+            if row["symbol"] == market and row["kind"] in _TRADING and row["deny"] == Reason.NONE
+        ]
+        if world["rest_lots"] > 0:
+            found.append((NO_SLOT, world["rest_side"], world["rest_limit"], world["rest_lots"], world["rest_reason"]))
+        orders = np.zeros(len(found), dtype=ORDER_DTYPE)
+        first = int(self._worlds[0]["next_id"]) + market * len(self.simulation.tape.sized)
+        for k, (slot, side, ticks, lots, reason) in enumerate(found):
+            orders[k] = (first + k, slot, side, OrderKind.LIMIT, ticks, lots, 0, reason)
+        return orders
+
+    def is_being_sold(self, market: int) -> bool:
+        """Say whether what thin candles left of a sale is waiting for the next."""
+        world = self._worlds[market]
+        return bool(world["rest_lots"] > 0 and world["rest_side"] != BUY)
+
+    @property
+    def _worlds(self) -> Record:
+        return self.worlds if self._cells is self.walked.now else self.walked.shown
+
+    def _sent(self) -> Record:
+        """Return the decisions that are on their way."""
+        if self._cells is not self.walked.now:
+            return self._sent_before
+        on_their_way: Record = self.simulation.tape.sized[: int(self.worlds[0]["sent"])]
+        return on_their_way
+
+    def _kept_back(self) -> int:
+        """Answer the units of quote that are needed by buys that rest nowhere."""
+        if not self.may_wait:
+            return 0
+        needed = sum(
+            int(buy_cost(self._worlds[market], int(one["lots"]), int(one["ticks"])))
+            for market in range(len(self.instruments))
+            for one in self.waiting(market)
+            if one["side"] == BUY
+        )
+        return min(needed, int(self._cells["cash"][0]))
 
     def cancel(self, *, entries_only: bool) -> None:
         """Call off its buys, or all its orders."""
         asking.call_off(self.worlds, int(entries_only))
+        for row in self._sent():
+            if not entries_only or row["side"] == BUY:
+                row["kind"] = DecisionKind.HOLD
         self.changes += 1
 
     def sell_out(self, reason: str) -> None:
         """Call off everything and sell all whole lots at the open of the next base bar."""
         self.cancel(entries_only=False)
-        first = self.fill_count
+        first = int(self.worlds[0]["next_id"])
         for market in range(len(self.instruments)):
             self._do(DecisionKind.EXIT, market, lots=_ALL_LOTS)
-        self.sale_reasons.update(dict.fromkeys(range(first, self.fill_count), reason))
+        self.sale_reasons.update(dict.fromkeys(range(first, int(self.worlds[0]["next_id"])), reason))
 
     @property
     def is_buying(self) -> bool:
         """Say whether an order of it would buy."""
-        return any((self.orders(market)["side"] == BUY).any() for market in range(len(self.instruments)))
+        return any(
+            (self.orders(market)["side"] == BUY).any() or (self.waiting(market)["side"] == BUY).any()
+            for market in range(len(self.instruments))
+        )
 
     def is_sellable(self, market: int, at: int) -> bool:
         """Say whether the exchange would take what it owns of a market; dust it would not."""
@@ -277,10 +346,19 @@ class Member:
         self.changes += 1
         return int(asking.carry_out(self.worlds, self.simulation.tape, k))
 
+    def send(self, k: int, *, is_granted: bool) -> None:
+        """Have one of the sized decisions go on its way to the exchange, or stay here for good."""
+        clock, tape = self.worlds[0], self.simulation.tape
+        if not is_granted:
+            tape.sized[k]["kind"] = DecisionKind.HOLD
+        clock["sent"] = k + 1
+        clock["arrives_at"] = int(tape.times[int(clock["cursor"])]) + int(clock["latency_ms"])
+        self.changes += 1
+
     def fills(self) -> tuple[Fill, ...]:
         """Return its fills as the exchange would report them."""
         journal = self.simulation.tape.journal[: self.fill_count]
-        return tuple(readable_fill(row, self.instruments[int(row["symbol"])]) for row in journal)
+        return tuple(readable_fill(row, self.instruments[int(row["symbol"])], in_quote=self.in_quote) for row in journal)
 
     def denials(self) -> dict[str, int]:
         """Count what was denied, by code: by sizing and market, and by the coordinator."""
@@ -315,6 +393,8 @@ class Member:
         amounts = journal["lots"] * journal["ticks"] * worlds["quote_units_per_tick_lot"][market]
         coins = journal["lots"] * worlds["units_per_lot"][market]
         is_buy, fees = journal["side"] == BUY, journal["fee"]
+        if self.in_quote:
+            return np.where(is_buy, -amounts, amounts) - fees, np.where(is_buy, coins, -coins)
         return np.where(is_buy, -amounts, amounts - fees), np.where(is_buy, coins - fees, -coins)
 
     def _is_moved(self) -> None:
@@ -324,7 +404,7 @@ class Member:
     def _do(self, kind: DecisionKind, market: int, *, lots: int = 0, stop_ticks: int = 0, reason: Reason = Reason.NONE) -> None:
         self.make_room()
         tape = self.simulation.tape
-        order = tape.sized[0]
+        order = tape.sized[MAX_DECISIONS]
         order.kind, order.symbol, order.slot, order.side = int(kind), market, NO_SLOT, -BUY
         order.lots, order.limit_ticks, order.stop_ticks = lots, 0, stop_ticks
         order.reason, order.deny = int(reason), int(Reason.NONE)
@@ -332,7 +412,7 @@ class Member:
             asking.come_to_opens(self.worlds, tape)
         else:
             asking.come_to_open(self.worlds, tape)
-        self.carry_out(0)
+        self.carry_out(MAX_DECISIONS)
 
     def make_room(self) -> None:
         """Have room for all fills that decisions or a bar can bring."""

@@ -100,6 +100,8 @@ class AccountPlan:
             _check_shares(self.sharing, known, self.begin_at)
         else:
             _check_turns(self.sharing, self.bots)
+        for bot in self.bots:
+            self.costs.frictions.checked(interval_ms=bot.interval_ms)
 
     @property
     def mode(self) -> Mode:

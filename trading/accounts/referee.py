@@ -177,7 +177,7 @@ class Referee:
             rows = [
                 _order_row(member, market, self._instruments[instrument.symbol], order, moment(at))
                 for market, instrument in enumerate(member.instruments)
-                for order in member.orders(market)
+                for order in (*member.orders(market), *_buys(member.waiting(market)))
             ]
             known = made_from, rows
             self._rows[member.number] = known
@@ -291,6 +291,12 @@ def _order_row(member: Member, market: int, row: Instrument, order: Record, mark
         created_at=market_at,
         filters_version=row.filters_version,
     )
+
+
+def _buys(orders: Record) -> Record:
+    """Leave out sales: one that takes what is there meets no rule."""
+    buys: Record = orders[orders["side"] == BUY]
+    return buys
 
 
 def _sold(member: Member, at: int) -> set[int]:

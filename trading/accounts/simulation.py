@@ -27,6 +27,7 @@ from trading.accounts.sharing import Sharing
 from trading.accounts.turns import TurnTaking
 from trading.bars import Floats
 from trading.instruments import units
+from trading.kernels.asking import share_volume
 from trading.kernels.backtest import Fill, count_reasons
 from trading.kernels.tallies import read_tallies
 from trading.metrics import DAY_MS
@@ -48,7 +49,7 @@ class AccountSimulation:
             raise ValueError(f"The beginning {plan.begin_at} does not open a base candle")
         self._times = np.arange(self._begin, self._end + 1, self._base_ms, dtype=np.int64)
         self.members, self._table = join(plan, begin=self._begin, end=self._end, times=self._times)
-        self.guard = None if plan.limits is None else Guard(plan.limits, self.members, barren=self._table.barren)
+        self.guard = None if plan.limits is None else Guard(plan.limits, self.members, barren=self._table.worlds["barren"])
         self.purse = Purse(units(plan.capital), self.members, self.guard)
         self.scheme: Sharing | TurnTaking
         if isinstance(plan.sharing, Shares):
@@ -137,11 +138,19 @@ class AccountSimulation:
         if now >= self._day:
             if self.guard is not None:
                 self.guard.open_day(now, self.purse.unallocated)
+            if self.plan.costs.frictions.fee_tiers:
+                self._share_volume(now)
             self._day = self._aligned((now // DAY_MS + 1) * DAY_MS)
         if self._due is not None and now >= self._due:
             self.scheme.act(now)
             following = self.scheme.next_after(now)
             self._due = None if following is None else self._aligned(milliseconds(following))
+
+    def _share_volume(self, now: int) -> None:
+        """Have the fees of all bots follow what the account traded: a tier is the account's, not a bot's."""
+        traded = sum(int(member.worlds[0]["volume_today"]) for member in self.members)
+        for member in self.members:
+            share_volume(member.worlds, traded, now)
 
     def _advance(self, horizon: int) -> None:
         """Walk to the horizon; nothing is due before."""
@@ -272,7 +281,6 @@ def simulate(plan: AccountPlan) -> AccountResult:
 
 
 def _with_sale_reasons(member: Member) -> tuple[Fill, ...]:
-    fills = list(member.fills())
-    for number, reason in member.sale_reasons.items():
-        fills[number] = replace(fills[number], reason=reason)
-    return tuple(fills)
+    fills = member.fills()
+    reasons = member.sale_reasons
+    return tuple(replace(fill, reason=reasons[fill.order_id]) if fill.order_id in reasons else fill for fill in fills)

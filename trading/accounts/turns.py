@@ -114,13 +114,16 @@ class TurnTaking:
 
     def _facts(self, number: int, passing: HandOver, at: int) -> BookFacts:
         member, heir = self._members[number], self._heir(passing)
-        sides = [int(order["side"]) for market in range(len(member.instruments)) for order in member.orders(market)]
+        markets = range(len(member.instruments))
+        sides = [int(order["side"]) for market in markets for order in member.orders(market)]
+        sides += [int(order["side"]) for market in markets for order in member.waiting(market)]
         entries = sides.count(BUY)
         sellable = member.sellable(at)
         return BookFacts(
             entries=entries,
             exits=len(sides) - entries,
             sellable=len(sellable),
+            being_sold=sum(member.is_being_sold(market) for market in sellable),
             can_be_handed_on=len(_handed_on(member, heir, sellable)),
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 from trading.compilation import compiled
 from trading.kernels.matching import execute
 from trading.kernels.panel_world import PanelTape, give_back, lend
+from trading.kernels.roughness import MEAN, SIGMA, meet_day
 from trading.kernels.world import Tape, remove_order
 from trading.sizing import size_decisions
 from trading.strategy import BUY, OPEN, Reason, Record
@@ -55,16 +56,30 @@ def come_to_opens(worlds: Record, tape: PanelTape) -> None:
     for symbol in range(len(worlds)):
         w = worlds[symbol]
         opened = tape.ticks[OPEN, symbol, b]
+        if w.reads_moves == 1 and opened > 0:
+            w.sigma_ppm, w.mean_lots = tape.ticks[SIGMA, symbol, b], tape.ticks[MEAN, symbol, b]
         _come_to(w, tape.times[b], opened if opened > 0 else w.tick_now, tape.volume_lots[symbol, b])
 
 
 @compiled
 def _come_to(w: Any, at: int, tick: int, volume_lots: int) -> None:
+    is_there = w.is_rough == 1 and w.bar_time == at
     w.bar_time = at
     w.time_now = at
     w.tick_now = tick
     w.depth_lots = (volume_lots * w.participation_ppm) // 1_000_000
-    w.budget_lots = w.depth_lots
+    if not is_there:
+        w.budget_lots = w.depth_lots
+
+
+@compiled
+def share_volume(worlds: Record, traded: int, at: int) -> None:
+    """Have a bot's fees from this day on follow what its whole account has traded until now."""
+    worlds[0].volume_today = traded
+    meet_day(worlds[0], at)
+    for symbol in range(1, len(worlds)):
+        worlds[symbol].taker_ppm = worlds[0].taker_ppm
+        worlds[symbol].maker_ppm = worlds[0].maker_ppm
 
 
 @compiled
@@ -77,4 +92,6 @@ def call_off(worlds: Record, entries_only: int) -> None:
         for k in range(w.order_count - 1, -1, -1):
             if entries_only == 0 or w.orders[k].side == BUY:
                 remove_order(w, k)
+        if entries_only == 0 or w.rest_side == BUY:
+            w.rest_lots = 0
         give_back(worlds, symbol)

@@ -249,7 +249,8 @@ def _lay_tape(base: Candles, bars: Candles, panel: Floats, instrument: Instrumen
         panel=panel,
         book=new_book(),
         decisions=new_decisions(),
-        sized=np.zeros(MAX_DECISIONS, dtype=SIZED_DTYPE),
+        # One more than may be asked for: what a coordinator does on its own.
+        sized=np.zeros(MAX_DECISIONS + 1, dtype=SIZED_DTYPE),
         numbers=instrument_numbers(instrument),
         journal=np.zeros(JOURNAL_START, dtype=JOURNAL_DTYPE),
         equity=np.full(len(bars), np.nan),

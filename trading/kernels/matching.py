@@ -213,8 +213,11 @@ def _take(w: Any, journal: Record, side: int, kind: int, lots: int, limit: int, 
 
 @compiled
 def _leave_rest(w: Any, order: Any, lots: int, limit: int) -> None:
-    """Have the rest of a market order wait for the volume of the next candle; what a stop has to sell always does."""
-    if w.rest_rule == CANCEL and order.kind != OrderKind.STOP:
+    """Have the rest of a market order wait for the volume of the next candle; what a stop has to sell always does.
+
+    So does what a coordinator sells, which no strategy gave a reason for.
+    """
+    if w.rest_rule == CANCEL and order.kind != OrderKind.STOP and order.reason != Reason.NONE:
         return
     if w.rest_side != order.side:
         w.rest_lots = 0

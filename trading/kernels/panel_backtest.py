@@ -253,7 +253,8 @@ def _lay_tape(
         panel=panel,
         book=new_book(),
         decisions=new_decisions(),
-        sized=np.zeros(MAX_DECISIONS, dtype=SIZED_DTYPE),
+        # One more than may be asked for: what a coordinator does on its own.
+        sized=np.zeros(MAX_DECISIONS + 1, dtype=SIZED_DTYPE),
         numbers=instrument_numbers(*instruments),
         journal=np.zeros(JOURNAL_START * len(base), dtype=JOURNAL_DTYPE),
         equity=np.full(len(times), np.nan),

@@ -12,8 +12,8 @@ from trading.compilation import compiled, spliced
 from trading.kernels.matching import AT_OPEN, continue_rest, execute, has_told, match_move, walk_candle, walk_detail
 from trading.kernels.panel_world import PanelTape, give_back, lend, sort_fills
 from trading.kernels.roughness import BEGIN, DETAIL_TIME, END, MEAN, SIGMA, meet_day
-from trading.kernels.runner import ASKED, HOLD, JOURNAL_FULL, JOURNAL_MARGIN, MEETING, WALKED
-from trading.kernels.world import learn_levels, stop_ticks
+from trading.kernels.runner import ASKED, ENTER, HOLD, JOURNAL_FULL, JOURNAL_MARGIN, MEETING, WALKED
+from trading.kernels.world import count_barren, learn_levels, stop_ticks
 from trading.sizing import size_decisions
 from trading.strategy import BUY, CLOSE, HIGH, LOW, OPEN, Reason, Record, View
 
@@ -78,6 +78,8 @@ def _execute_all(worlds: Record, tape: PanelTape, count: int) -> None:
         deny = order.deny
         if deny == Reason.NONE.value:
             deny = _execute(worlds, tape, order)
+            if order.kind == ENTER:
+                count_barren(worlds[order.symbol], deny)
         if deny != Reason.NONE.value:
             tape.denials[deny] += 1
 
@@ -103,10 +105,12 @@ def _open_bars(worlds: Record, tape: PanelTape) -> None:
         opened = tape.ticks[OPEN, symbol, b]
         if opened == 0:
             continue
+        w.depth_lots = (tape.volume_lots[symbol, b] * w.participation_ppm) // 1_000_000
+        # What was sold at this open already, because a coordinator wanted it, has had its part of the volume.
+        if w.is_rough == 0 or w.bar_time != tape.times[b]:
+            w.budget_lots = w.depth_lots
         w.bar_time = tape.times[b]
         w.time_now = w.bar_time
-        w.depth_lots = (tape.volume_lots[symbol, b] * w.participation_ppm) // 1_000_000
-        w.budget_lots = w.depth_lots
         w.tick_now = opened
         if w.is_rough == 1:
             lend(worlds, symbol)
@@ -147,8 +151,12 @@ def _walk_bars(worlds: Record, tape: PanelTape) -> None:
 @compiled
 def _meets_orders(worlds: Record, tape: PanelTape) -> bool:
     b = worlds[0].cursor
+    if worlds[0].sent > 0 and tape.times[b] >= worlds[0].arrives_at:
+        return True
     for symbol in range(len(worlds)):
         low = tape.ticks[LOW, symbol, b]
+        if low > 0 and worlds[symbol].rest_lots > 0:
+            return True
         if low > 0 and _may_meet(worlds[symbol], low, tape.ticks[HIGH, symbol, b]):
             return True
     return False

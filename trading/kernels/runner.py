@@ -14,6 +14,7 @@ from trading.sizing import size_decisions
 from trading.strategy import CLOSE, DecisionKind, Reason, Record, View
 
 HOLD: Final = DecisionKind.HOLD.value
+ENTER: Final = DecisionKind.ENTER.value
 WALKED: Final = 0
 JOURNAL_FULL: Final = 1
 ASKED: Final = 2

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from trading.bars import Floats, Times
 from trading.compilation import compiled
 from trading.kernels.asking import carry_out, size_asked
+from trading.kernels.world import count_barren
 from trading.strategy import BUY, DecisionKind, OrderKind, Reason, Record, record_dtype
 
 # What the rules say of a bot's turn: ask them, it has one, it has none.
@@ -73,8 +74,6 @@ class Table(NamedTuple):
     # Which coin each world trades, and by whose candles the rules mark it.
     markets: Times
     marked_by: Times
-    # Entries in a row that gave no position.
-    barren: Times
     # `[world][base bar of the account]`.
     closes: Floats
     books: Record
@@ -108,7 +107,7 @@ def settle(table: Table, worlds: Record, tape: Any, book: int, now: int, first: 
         if deny == Reason.NONE:
             deny = carry_out(worlds, tape, k)
             if order.kind == DecisionKind.ENTER:
-                count_barren(table, its.first + order.symbol, deny)
+                count_barren(table.worlds[its.first + order.symbol], deny)
         if deny != Reason.NONE:
             tape.denials[deny] += 1
     return last
@@ -118,12 +117,6 @@ def settle(table: Table, worlds: Record, tape: Any, book: int, now: int, first: 
 def settle_asked(table: Table, worlds: Record, tape: Any, book: int, now: int) -> int:
     """Size all decisions that wait and carry them out in their order; answer as `settle` does."""
     return settle(table, worlds, tape, book, now, 0, size_asked(worlds, tape))
-
-
-@compiled
-def count_barren(table: Table, world: int, deny: int) -> None:
-    """Count entries in a row that expired unfilled."""
-    table.barren[world] = table.barren[world] + 1 if deny == Reason.ORDER_EXPIRED else 0
 
 
 @compiled
@@ -151,7 +144,7 @@ def _is_clear(table: Table, order: Any, book: int, now: int) -> bool:
         return True
     if terms.is_strict == 1 or terms.is_latched == 1 or its.is_latched == 1 or amount > terms.value_max:
         return False
-    if table.barren[world] >= terms.repeats_max:
+    if w.barren >= terms.repeats_max:
         return False
     if expected > table.closes[table.marked_by[world], now] * (1.0 + terms.collar) * (1.0 - _CLEAR):
         return False

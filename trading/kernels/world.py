@@ -9,7 +9,7 @@ from trading.bars import Floats, Times
 from trading.compilation import compiled
 from trading.costs import fee_units
 from trading.frictions import TIERS_MAX
-from trading.strategy import BUY, MAX_ORDERS, OrderKind, Record, record_dtype
+from trading.strategy import BUY, MAX_ORDERS, OrderKind, Reason, Record, record_dtype
 
 # Levels that no price meets.
 NEVER_FALLING: Final = -1
@@ -91,6 +91,8 @@ WORLD_DTYPE: Final = record_dtype(
         # How much of its book the strategy is shown at bars that open up to a moment.
         ("veil", "i8"),
         ("veiled_until", "i8"),
+        # Entries in a row that gave no position, for the rules of an account.
+        ("barren", "i8"),
         # Bars in which a falling and a rising price both met an order, and those whose details told which came first.
         ("ambiguous", "i8"),
         ("resolved", "i8"),
@@ -319,6 +321,12 @@ def buy_cost(w: Any, lots: int, ticks: int) -> int:
     if w.fee_in_quote == 1:
         amount += fee_units(amount, w.lock_ppm)
     return int(amount)
+
+
+@compiled
+def count_barren(w: Any, deny: int) -> None:
+    """Count entries in a row that expired unfilled."""
+    w.barren = w.barren + 1 if deny == Reason.ORDER_EXPIRED else 0
 
 
 @compiled
