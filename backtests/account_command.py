@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from backtests import account_runs, selectors
 from backtests.account_spec import AccountAsked, PlanFile, read_plan, symbols_of
+from backtests.friction_arguments import add_friction_arguments, asked_frictions, asked_participation
+from backtests.spec import check_participation
 from backtests.words import decimal_of, described_instrument, moment_of
 from trading.handover import EXCLUSIVE, Mode
 from trading.instruments import Instrument
@@ -39,6 +41,7 @@ def add_account_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--maker-fee-rate", default="")
     parser.add_argument("--half-spread-bps", default="0.5")
     parser.add_argument("--slippage-bps", default="0")
+    add_friction_arguments(parser, has_details=False)
     parser.add_argument("--data", default="", metavar="DIR", help="folder of Parquet candles; default: the database")
     parser.add_argument("--filters", action="append", default=[], metavar="SYMBOL=TICK,LOT,MIN_NOTIONAL")
     parser.add_argument("--json", action="store_true")
@@ -66,6 +69,8 @@ def compare_accounts(options: dict[str, Any]) -> str:
 
 
 def _asked(options: dict[str, Any], mode: str | None) -> AccountAsked:
+    participation = asked_participation(options)
+    check_participation(participation)
     return AccountAsked(
         mode=None if mode is None else Mode(mode),
         capital=decimal_of("--capital", options["capital"]),
@@ -76,6 +81,8 @@ def _asked(options: dict[str, Any], mode: str | None) -> AccountAsked:
             decimal_of("--maker-fee-rate", options["maker_fee_rate"] or options["fee_rate"]),
             decimal_of("--half-spread-bps", options["half_spread_bps"]) * _BASIS_POINT,
             decimal_of("--slippage-bps", options["slippage_bps"]) * _BASIS_POINT,
+            participation,
+            asked_frictions(options),
         ),
         bot=options["bot"],
         rotation=Path(options["rotation"]).read_text(encoding="utf-8") if options["rotation"] else "",

@@ -11,8 +11,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from backtests.account_spec import AccountAsked, plan_of
+from backtests.spec import USUAL_PARTICIPATION, check_participation, without_usual
 from trading.bars import interval_milliseconds
 from trading.costs import rate_ppm
+from trading.frictions import NONE, Frictions
 from trading.handover import Mode
 from trading.kernels.backtest import Costs
 from trading.ledger import plain
@@ -55,6 +57,9 @@ class ComparisonSpec:
     half_spread: Decimal
     slippage: Decimal
     is_limited: bool
+    # The share of a base candle's volume that a bot's orders may have.
+    participation: Decimal = USUAL_PARTICIPATION
+    frictions: Frictions = NONE
 
     def checked(self) -> ComparisonSpec:
         """Answer the same spec, or raise what is wrong with it; candles are not looked at."""
@@ -64,6 +69,7 @@ class ComparisonSpec:
             raise BadComparison(f"The end {self.end_at} must be after the beginning {self.begin_at}")
         for rate in (self.fee, self.half_spread, self.slippage):
             rate_ppm(rate)
+        check_participation(self.participation)
         for number in range(len(self.plans)):
             self._check_size(number)
         return self
@@ -71,7 +77,7 @@ class ComparisonSpec:
     @property
     def fingerprint(self) -> str:
         """Identify what was asked for, whoever asks."""
-        return fingerprint_of(asdict(self))
+        return fingerprint_of(without_usual(asdict(self), participation=self.participation, frictions=self.frictions))
 
     def asked(self, number: int) -> AccountAsked:
         """Answer what is asked of one of the plans."""
@@ -81,7 +87,7 @@ class ComparisonSpec:
             capital=self.capital,
             begin_at=self.begin_at,
             end_at=self.end_at,
-            costs=Costs(self.fee, self.fee, self.half_spread, self.slippage),
+            costs=Costs(self.fee, self.fee, self.half_spread, self.slippage, self.participation, self.frictions),
             bot=plan.bot,
             rotation=plan.rotation,
             budget=plan.budget,
@@ -93,6 +99,8 @@ class ComparisonSpec:
         file = plan_of(self.plans[number].content, source=source_of(number))
         if len(file.bots) > BOTS_MAX:
             raise BadComparison(f"{source_of(number)} has {len(file.bots)} bots; at most {BOTS_MAX} are simulated")
+        for bot in file.bots:
+            self.frictions.checked(interval_ms=interval_milliseconds(self.interval or bot.interval))
         shortest = min(interval_milliseconds(self.interval or bot.interval) for bot in file.bots)
         base = interval_milliseconds(self.base_interval) if self.base_interval else shortest
         bars = int((self.end_at - self.begin_at).total_seconds() * 1000) // base * len(file.bots)

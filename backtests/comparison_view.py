@@ -20,6 +20,8 @@ _FIELDS: Final = (
     "fee",
     "half_spread",
     "slippage",
+    "participation",
+    "frictions",
     "is_limited",
     "state",
     "error",

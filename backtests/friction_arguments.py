@@ -1,16 +1,17 @@
-"""Frictions on the command line of `backtest run`."""
+"""Frictions on the command lines of backtests, whole accounts and sweeps."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from decimal import Decimal
 from typing import Any
 
 from backtests.words import decimal_of
 from trading.frictions import FeeIn, Frictions, Rest, read_tiers
 
 
-def add_friction_arguments(parser: ArgumentParser) -> None:
-    """Describe what a backtest may take into account beside fixed rates."""
+def add_friction_arguments(parser: ArgumentParser, *, has_details: bool = True) -> None:
+    """Describe what may be taken into account beside fixed rates; details are of single backtests."""
     group = parser.add_argument_group("frictions", "docs/strategies/backtest.md says what each of them does")
     group.add_argument("--slippage-volatility", default="0", help="slippage in volatilities of a base candle, such as 0.1")
     group.add_argument("--slippage-impact", default="0", help="the same for an order as large as a mean candle's volume")
@@ -19,7 +20,13 @@ def add_friction_arguments(parser: ArgumentParser) -> None:
     group.add_argument("--volume-percent", default="10", help="of a base candle's volume that its orders may have")
     group.add_argument("--rest", choices=[str(rule) for rule in Rest], default=str(Rest.DEEPER), help="of a market order")
     group.add_argument("--latency-ms", type=int, default=0, help="from a decision to the exchange")
-    group.add_argument("--detail-interval", default="", help="finer candles that tell the order of ambiguous ones")
+    if has_details:
+        group.add_argument("--detail-interval", default="", help="finer candles that tell the order of ambiguous ones")
+
+
+def asked_participation(options: dict[str, Any]) -> Decimal:
+    """Read the share of a candle's volume that orders may have."""
+    return decimal_of("--volume-percent", options["volume_percent"]) / 100
 
 
 def asked_frictions(options: dict[str, Any]) -> Frictions:

@@ -129,6 +129,8 @@ class Study(models.Model):
     fee = models.DecimalField(max_digits=38, decimal_places=18)
     half_spread = models.DecimalField(max_digits=38, decimal_places=18)
     slippage = models.DecimalField(max_digits=38, decimal_places=18)
+    participation = models.DecimalField(max_digits=38, decimal_places=18, default=USUAL_PARTICIPATION)
+    frictions = models.JSONField(default=dict, blank=True, help_text="Slippage models, fee tiers, latency; empty for none")
     source_hash = models.CharField(max_length=64, help_text="SHA-256 of the code that decides")
     state = models.CharField(max_length=9, choices=State.choices, default=State.QUEUED)
     error = models.TextField(blank=True)

@@ -10,12 +10,13 @@ from ninja import Schema
 from pydantic import Field, StringConstraints
 
 from backtests.comparison_spec import PLANS_MAX, ComparisonSpec, PlanAsked
+from backtests.friction_schemas import FrictionsIn, Participation, Rate
+from backtests.spec import USUAL_PARTICIPATION
 from backtests.sweep_spec import SweepSpec, parse_grid
 from marketdata.schemas import Amount, AmountIn, Moment, Payload, shown
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 GridText = Annotated[str, StringConstraints(min_length=3, max_length=2_000, strip_whitespace=True)]
-Rate = Annotated[Decimal, Field(ge=0, lt=1, max_digits=8, decimal_places=6)]
 SHOWN_PLAN: dict[str, Any] = {
     "schema": 1,
     "name": "Two bots",
@@ -90,10 +91,13 @@ class SweepIn(Payload):
     fee: Rate = Decimal("0.001")
     half_spread: Rate = Decimal("0.00005")
     slippage: Rate = Decimal(0)
+    # Both of strategies only: signals that are tried event by event know rates alone, and refuse the rest.
+    participation: Participation = USUAL_PARTICIPATION
+    frictions: FrictionsIn = FrictionsIn()
 
     def to_spec(self) -> SweepSpec:
         """Answer what the service is asked for."""
-        values = self.dict()
+        values = self.dict() | {"frictions": self.frictions.to_frictions()}
         values["grid"] = parse_grid(self.grid)
         values["fixed"] = {name: values[0] for name, values in parse_grid(self.fixed).items()}
         return SweepSpec(**values)
@@ -112,6 +116,8 @@ class SweepOut(Schema):
     interval: str
     begin_at: datetime
     end_at: datetime
+    participation: Amount
+    frictions: dict[str, Any]
     state: str
     error: str
     trials: int
@@ -195,6 +201,8 @@ class PlanComparisonIn(Payload):
     fee: Rate = Decimal("0.001")
     half_spread: Rate = Decimal("0.00005")
     slippage: Rate = Decimal(0)
+    participation: Participation = USUAL_PARTICIPATION
+    frictions: FrictionsIn = FrictionsIn()
     is_limited: bool = True
 
     def to_spec(self) -> ComparisonSpec:
@@ -204,7 +212,7 @@ class PlanComparisonIn(Payload):
             PlanAsked(content=row.plan, mode=row.mode, bot=row.bot, rotation=row.rotation, budget=row.budget)
             for row in self.plans
         )
-        return ComparisonSpec(plans=tuple(plans), **values)
+        return ComparisonSpec(plans=tuple(plans), **values | {"frictions": self.frictions.to_frictions()})
 
 
 class ComparedBotOut(Schema):
@@ -321,6 +329,8 @@ class PlanComparisonOut(Schema):
     fee: Amount
     half_spread: Amount
     slippage: Amount
+    participation: Amount
+    frictions: dict[str, Any]
     is_limited: bool
     state: str
     error: str

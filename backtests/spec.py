@@ -61,10 +61,9 @@ class BacktestSpec:
         if not (self.allocation.is_finite() and self.allocation > 0):
             raise BadSpec(f"The allocation must be above zero, not {self.allocation}")
         self._check_markets()
-        for rate in (self.taker_fee, self.maker_fee, self.half_spread, self.slippage, self.participation):
+        for rate in (self.taker_fee, self.maker_fee, self.half_spread, self.slippage):
             rate_ppm(rate)
-        if self.participation == 0:
-            raise BadSpec("Orders need a share of the volume: a participation is above 0 and below 1")
+        check_participation(self.participation)
         self.frictions.checked(interval_ms=interval_milliseconds(self.interval))
         self._check_details()
         return replace(self, params=params)
@@ -92,14 +91,27 @@ class BacktestSpec:
     @property
     def fingerprint(self) -> str:
         """Identify what was asked for, whoever asks."""
-        values = asdict(self)
-        # What is as it always was is left out, so that what was asked before has the same fingerprint still.
-        for name, usual in (("participation", USUAL_PARTICIPATION), ("detail_interval", ""), ("frictions", NONE)):
-            if getattr(self, name) == usual:
-                del values[name]
-        if "frictions" in values:
-            values["frictions"] = self.frictions.as_plain()
+        values = without_usual(asdict(self), participation=self.participation, frictions=self.frictions)
+        if not self.detail_interval:
+            del values["detail_interval"]
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def without_usual(values: Mapping[str, Any], *, participation: Decimal, frictions: Frictions) -> dict[str, Any]:
+    """Leave out what is as it always was, so that what was asked before has the same fingerprint still."""
+    kept = {name: value for name, value in values.items() if name not in ("participation", "frictions")}
+    if participation != USUAL_PARTICIPATION:
+        kept["participation"] = participation
+    if not frictions.is_none:
+        kept["frictions"] = frictions.as_plain()
+    return kept
+
+
+def check_participation(participation: Decimal) -> None:
+    """Refuse a share of the volume that leaves orders nothing, or all."""
+    rate_ppm(participation)
+    if participation == 0:
+        raise BadSpec("Orders need a share of the volume: a participation is above 0 and below 1")
 
 
 def milliseconds(at: datetime | None) -> int | None:

@@ -113,6 +113,8 @@ def _backtest(spec: SweepSpec, combination: Combination, candles: Candles, instr
         maker_fee=spec.fee,
         half_spread=spec.half_spread,
         slippage=spec.slippage,
+        participation=spec.participation,
+        frictions=spec.frictions,
     )
     try:
         figures = runs.run(single, candles=[candles], instruments=[instrument]).metrics

@@ -15,9 +15,11 @@ from typing import Any, Final
 import numpy as np
 
 from backtests.families import FAMILIES, Combination
+from backtests.spec import USUAL_PARTICIPATION, check_participation, without_usual
 from strategies import registry
 from trading.bars import interval_milliseconds
 from trading.costs import rate_ppm
+from trading.frictions import NONE, Frictions
 
 # More than this in one sweep is a typing error far more often than a plan.
 TRIALS_MAX: Final = 200_000
@@ -26,6 +28,16 @@ BACKTESTS_MAX: Final = 20_000
 GRID_MAX: Final = 10**12
 CHUNK_TRIALS: Final = 2_000
 CHUNK_BACKTESTS: Final = 25
+
+
+_UNKNOWN_TO_EVENTS: Final = {
+    "slippage_volatility": "slippage by volatility",
+    "slippage_impact": "slippage by size",
+    "fee_in": "fees in quote",
+    "fee_tiers": "fee tiers",
+    "rest": "what thin candles leave of an order",
+    "latency_ms": "latency",
+}
 
 
 class BadSweep(ValueError):
@@ -51,6 +63,9 @@ class SweepSpec:
     fee: Decimal
     half_spread: Decimal
     slippage: Decimal
+    # The share of a base candle's volume that its orders may have.
+    participation: Decimal = USUAL_PARTICIPATION
+    frictions: Frictions = NONE
 
     def checked(self) -> SweepSpec:
         """Answer the same spec with its numbers normalised, or raise what is wrong with it."""
@@ -76,6 +91,7 @@ class SweepSpec:
             raise BadSweep(f"The allocation must be above zero, not {self.allocation}")
         for rate in (self.fee, self.half_spread, self.slippage):
             rate_ppm(rate)
+        self._check_frictions()
         checked = replace(self, grid=grid, fixed=fixed)
         checked._refuse_too_many()
         return checked
@@ -98,7 +114,8 @@ class SweepSpec:
     @property
     def fingerprint(self) -> str:
         """Identify what was asked for, whoever asks."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
+        values = without_usual(asdict(self), participation=self.participation, frictions=self.frictions)
+        return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         """Cut the trials into pieces that a worker does in seconds."""
@@ -125,6 +142,21 @@ class SweepSpec:
             defaults = {name: row["default"] for name, row in schema_of(self.strategy).items()}
             return {**defaults, **self.fixed, **combination}
         return registry.param_values(self.strategy, {**self.fixed, **combination}, self.interval)
+
+    def _check_frictions(self) -> None:
+        check_participation(self.participation)
+        self.frictions.checked(interval_ms=interval_milliseconds(self.interval))
+        if not self.is_fast:
+            return
+        # Such a signal is in or out with all it has, at a price that knows no size, no volume and no moment but the open.
+        asked = [_UNKNOWN_TO_EVENTS[name] for name in self.frictions.as_plain()]
+        asked += ["a share of the volume"] if self.participation != USUAL_PARTICIPATION else []
+        if asked:
+            known = ", ".join(name for name in registry.names() if registry.definition(name).symbols_least == 1)
+            raise BadSweep(
+                f"{self.strategy} is tried event by event, with a fee, a half spread and a fixed slippage: {', '.join(asked)}"
+                f" cannot be taken into account there. Strategies can, backtest by backtest: {known}."
+            )
 
     def _makes_sense(self, combination: Combination) -> bool:
         if self.is_fast:

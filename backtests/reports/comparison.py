@@ -41,9 +41,10 @@ def _conditions(view: Mapping[str, Any]) -> str:
     rates = (("fee", "fee"), ("half_spread", "half spread"), ("slippage", "slippage"))
     costs = " · ".join(f"{name} {float(view[field]) * 1e4:g} bp" for field, name in rates)
     candles = f"{view['interval']} candles" if view["interval"] else "each bot's own candles"
+    rough = words.assumed_frictions(view["participation"], view["frictions"])
     caps = "caps of the day hold" if view["is_limited"] else "without caps of the day"
     stretch = f"{view['begin_at']:%Y-%m-%d} to {view['end_at']:%Y-%m-%d}"
-    return f"{stretch} · capital {words.amount(view['capital'])} · {costs} a side · {candles} · {caps}"
+    return f"{stretch} · capital {words.amount(view['capital'])} · {costs} a side · {candles} · {caps}{rough}"
 
 
 def _plan(plan: dict[str, Any], row: ComparedPlan) -> dict[str, Any]:

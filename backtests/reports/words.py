@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from backtests.spec import USUAL_PARTICIPATION
+
 MINUS: Final = "\N{MINUS SIGN}"
 NONE: Final = "\N{EN DASH}"
 _SPANS: Final = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
@@ -59,6 +61,15 @@ def frictions(told: Mapping[str, Any]) -> str:
     if "latency_ms" in told:
         parts.append(f"orders on their way for {told['latency_ms']:,} ms")
     return "; ".join(parts) or "none"
+
+
+def assumed_frictions(participation: Any, told: Mapping[str, Any]) -> str:
+    """Name thin candles and frictions where they are not as usual, to stand behind other conditions; else nothing."""
+    parts = [] if Decimal(participation) == USUAL_PARTICIPATION else [f"{share(float(participation))} of a candle's volume"]
+    parts += [f"rest of a market order: {told['rest']}"] if "rest" in told else []
+    parts += ["fees in quote"] if told.get("fee_in") == "quote" else []
+    parts += [frictions(told)] if frictions(told) != "none" else []
+    return "".join(f" · {part}" for part in parts)
 
 
 def span(milliseconds: float | None) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from backtests.comparison_spec import ComparisonSpec, PlanAsked
 from backtests.models import ComparedPlan, PlanComparison
 from backtests.selectors.sweeps import STALLED_AFTER
+from trading.frictions import read_frictions
 
 UNDER_WAY = (PlanComparison.State.QUEUED, PlanComparison.State.RUNNING)
 
@@ -62,6 +63,8 @@ def spec_of(found: PlanComparison) -> ComparisonSpec:
         half_spread=found.half_spread,
         slippage=found.slippage,
         is_limited=found.is_limited,
+        participation=found.participation,
+        frictions=read_frictions(found.frictions),
     )
 
 

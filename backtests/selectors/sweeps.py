@@ -14,6 +14,7 @@ from backtests.selectors.runs import load_candles
 from backtests.sweep_runs import FIGURES, from_parquet
 from backtests.sweep_spec import SweepSpec
 from trading.bars import Candles, Floats
+from trading.frictions import read_frictions
 
 STALLED_AFTER = timedelta(minutes=1)
 UNDER_WAY = (Sweep.State.QUEUED, Sweep.State.RUNNING)
@@ -91,6 +92,8 @@ def spec_of(found: Sweep) -> SweepSpec:
         fee=found.fee,
         half_spread=found.half_spread,
         slippage=found.slippage,
+        participation=found.participation,
+        frictions=read_frictions(found.frictions),
     )
 
 

@@ -24,6 +24,7 @@ def add_sweep(*, spec: SweepSpec, source_hash: str, by: User | None, now: dateti
         **asdict(spec),
         "grid": {name: list(spec.grid[name]) for name in spec.grid},
         "fixed": dict(spec.fixed),
+        "frictions": spec.frictions.as_plain(),
     }
     sweep = Sweep.objects.create(
         **values,

@@ -31,6 +31,7 @@ def add_comparison(
 ) -> PlanComparison:
     """Write down which plans are to be compared, inside the caller's transaction."""
     values = {name: value for name, value in asdict(spec).items() if name != "plans"}
+    values["frictions"] = spec.frictions.as_plain()
     comparison = PlanComparison.objects.create(
         **values, fingerprint=spec.fingerprint, source_hash=source_hash, requested_by=by, requested_at=now
     )

@@ -1,6 +1,7 @@
 // Backtests: the form that asks for one, and the plots of its report.
 import { get } from "./charts.js";
 import { attempt, send, toast } from "./commands.js";
+import { frictionsOf } from "./frictions.js";
 import { drawReport } from "./report_figures.js";
 
 startForm();
@@ -36,26 +37,8 @@ function body(form) {
   return {
     strategy: value("strategy"), params, symbol: symbol ?? "", others, interval: value("interval"), base_interval: value("base_interval"), folder: value("folder"),
     begin_at: `${value("begin")}T00:00:00Z`, end_at: `${value("end")}T00:00:00Z`, allocation: value("allocation"), taker_fee: value("fee"), maker_fee: value("fee"),
-    half_spread: value("half_spread"), slippage: value("slippage"), participation: hundredth(value("volume_percent")), detail_interval: value("detail_interval"),
-    frictions: {
-      slippage_volatility: value("slippage_volatility"), slippage_impact: value("slippage_impact"), rest: value("rest"), fee_in: value("fee_in"),
-      latency_ms: value("latency_ms"), fee_tiers: value("fee_tiers").split(/\s+/).filter(Boolean).map(tier),
-    },
+    detail_interval: value("detail_interval"), ...frictionsOf(form),
   };
-}
-
-// "12.5" percent is "0.125", digit by digit: 12.5 / 100 in binary is not always that.
-function hundredth(percent) {
-  const [whole, part = ""] = percent.split(".");
-  if (!/^\d{1,2}$/.test(whole) || !/^\d*$/.test(part)) throw new Error(`Write a share of a candle's volume as percent below 100, such as 12.5, not ${percent}`);
-  return `0.${whole.padStart(2, "0")}${part}`;
-}
-
-function tier(text) {
-  const found = /^([\d.]+)=([\d.]+)(?:\/([\d.]+))?$/.exec(text);
-  if (!found) throw new Error(`Write a fee tier as VOLUME=TAKER/MAKER, such as 1000000=0.0009/0.0008, not ${text}`);
-  const [, volume, taker, maker = taker] = found;
-  return { volume, taker_fee: taker, maker_fee: maker };
 }
 
 function startReport() {

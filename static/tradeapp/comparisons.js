@@ -2,6 +2,7 @@
 import { empty, get } from "./charts.js";
 import { attempt, send, toast } from "./commands.js";
 import { drawComparison } from "./comparison_figures.js";
+import { frictionsOf } from "./frictions.js";
 
 startForm();
 startPlot();
@@ -79,6 +80,7 @@ function body(form, rows) {
   return {
     plans, begin_at: `${value("begin")}T00:00:00Z`, end_at: `${value("end")}T00:00:00Z`, capital: value("capital"), interval: value("interval"),
     base_interval: value("base_interval"), folder: form.elements.folder ? value("folder") : "", fee: value("fee"), is_limited: form.elements.is_limited.checked,
+    ...frictionsOf(form),
   };
 }
 

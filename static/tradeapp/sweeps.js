@@ -2,6 +2,7 @@
 import { show } from "./chart_tools.js";
 import { colour, empty, get, template } from "./charts.js";
 import { attempt, send, toast } from "./commands.js";
+import { frictionsOf } from "./frictions.js";
 
 const LINES = 300;
 const BANDS = 5;
@@ -35,6 +36,7 @@ function body(form) {
     strategy: value("strategy"), grid: words("grid"), fixed: words("fixed"), sample: Number(value("sample") || 0),
     symbol: value("symbol"), interval: value("interval"), folder: form.elements.folder ? value("folder") : "",
     begin_at: `${value("begin")}T00:00:00Z`, end_at: `${value("end")}T00:00:00Z`, fee: value("fee"),
+    ...frictionsOf(form),
   };
 }
 

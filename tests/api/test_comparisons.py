@@ -81,6 +81,8 @@ def test_a_comparison_is_cancelled_once(api: Api, comparison: dict[str, Any]) ->
         ({"plans": [{"plan": {"schema": 1}}]}, "bots: Field required"),
         ({"plans": []}, "at least 1 item"),
         ({"capital": "0"}, "greater than 0"),
+        ({"frictions": {"latency_ms": 300_001}}, "A latency is from 0 to one candle"),
+        ({"frictions": {"fee_tiers": [{"volume": "5"}]}}, "Field required"),
     ],
 )
 def test_a_bad_comparison_is_refused_with_the_reason(

@@ -85,6 +85,7 @@ def test_a_sweep_is_cancelled_once(api: Api, sweep: dict[str, Any]) -> None:
         ({"grid": ["fast=1:5000:1", "slow=2:5000:1"]}, "too many"),
         ({"end_at": "2020-01-01T00:00:00Z"}, "must be after"),
         ({"symbol": "NOPE/USDT"}, "No 5m candles"),
+        ({"frictions": {"latency_ms": 400}}, "latency cannot be taken into account"),
     ],
 )
 def test_a_bad_sweep_is_refused_with_the_reason(api: Api, folder: Path, changes: dict[str, Any], words: str) -> None:

@@ -70,6 +70,25 @@ def test_plans_are_compared_side_by_side(folder: Path, tmp_path: Path) -> None:
     assert {bot["key"] for report in reports for bot in report["bots"]} == {"GRID", "TRIPLE"}
 
 
+def test_an_account_is_simulated_with_frictions(folder: Path, tmp_path: Path) -> None:
+    one = write(tmp_path / "one.json")
+    plain, rough, late = (
+        json.loads(run(one, folder=folder, more=("--mode", "single", "--bot", "TripleEMA", "--json", *more)))[0]
+        for more in (
+            (),
+            ("--slippage-volatility", "0.5", "--fee-tier", "100000=0.0005/0.0002"),
+            ("--latency-ms", "400", "--volume-percent", "5", "--rest", "wait", "--fee-in", "quote"),
+        )
+    )
+
+    assert rough["fills"] >= 10
+    assert len({plain["final_equity"], rough["final_equity"], late["final_equity"]}) == 3
+    with pytest.raises(CommandError, match="latency is from 0 to one candle"):
+        run(one, folder=folder, more=("--latency-ms", "300001"))
+    with pytest.raises(CommandError, match="share of the volume"):
+        run(one, folder=folder, more=("--volume-percent", "0"))
+
+
 def test_a_table_shows_what_the_json_says(folder: Path, tmp_path: Path) -> None:
     asked = write(tmp_path / "first.json")
 

@@ -16,12 +16,14 @@ from backtests import account_runs, comparison_spec, jobs, services
 from backtests.account_spec import read_plan
 from backtests.comparison_spec import BadComparison, ComparisonSpec, PlanAsked
 from backtests.models import ComparedPlan, PlanComparison
+from backtests.reports.comparison import page_of
 from backtests.selectors import comparisons
 from backtests.writers import comparisons as writers
 from marketdata.models import Instrument
 from tests.backtests.test_account_command import folder, write
 from tests.backtests.test_backtest_command import instrument
 from trading.accounts.simulation import simulate
+from trading.frictions import Frictions, Rest
 from trading.metrics import max_drawdown
 
 __all__ = ["folder", "instrument"]
@@ -56,6 +58,21 @@ def make_spec(folder: Path, *plans: PlanAsked, **changes: Any) -> ComparisonSpec
     return ComparisonSpec(**{**values, **changes})
 
 
+def test_frictions_are_part_of_the_question(folder: Path, instrument: Instrument) -> None:
+    asked = make_spec(folder, frictions=Frictions(latency_ms=400, rest=Rest.WAIT), participation=Decimal("0.05"))
+    found = services.record_comparison(spec=asked, by=None, now=NOW)
+    first, _ = finish(found)
+
+    assert comparisons.spec_of(found) == asked
+    assert comparisons.spec_of(found).fingerprint == found.fingerprint != make_spec(folder).fingerprint
+    assert first.report == json.loads(json.dumps(account_runs.report(simulate(account_runs.put_together(asked, 0)))))
+    assert page_of(found, now=NOW)["conditions"].endswith(
+        "5.0 % of a candle's volume · rest of a market order: wait · orders on their way for 400 ms"
+    )
+    with pytest.raises(ValueError, match="latency is from 0 to one candle"):
+        make_spec(folder, frictions=Frictions(latency_ms=300_001)).checked()
+
+
 @pytest.fixture
 def comparison(folder: Path, instrument: Instrument) -> PlanComparison:
     """Return a comparison of two plans that nobody has begun."""
@@ -86,6 +103,7 @@ def test_a_stored_plan_is_what_the_simulation_says(folder: Path, comparison: Pla
         assert plan.data_hash == account_runs.data_fingerprint(asked)
         assert min(plan.curve["drawdown"]) == pytest.approx(max_drawdown(result.worths), abs=1e-6)
         assert plan.curve["equity"][-1] == pytest.approx(float(result.final_equity), abs=0.01)
+    assert comparison.frictions == {}
     assert first.fingerprint != second.fingerprint
     assert first.data_hash == second.data_hash
     assert comparisons.plans_tried(comparison) == 2

@@ -16,20 +16,22 @@ import pyarrow.parquet as pq
 import pytest
 from django.core.management import CommandError, call_command
 
-from backtests import jobs, services, sweep_runs, sweep_spec, writers
+from backtests import jobs, runs, selectors, services, sweep_runs, sweep_spec, writers
 from backtests.models import Sweep, SweepChunk
 from backtests.selectors import sweeps
-from backtests.spec import moment
+from backtests.spec import BacktestSpec, moment
 from backtests.sweep_spec import BadSweep, SweepSpec, parse_grid
 from marketdata.history.files import import_file
 from marketdata.models import Instrument
 from tests.backtests.test_backtest_command import folder, instrument
 from tests.marketdata.test_history_files import BEGIN, HOUR, drawn, write
 from tests.trading.markets import FIRST_OPEN
+from trading.frictions import FeeIn, FeeTier, Frictions, Rest
 from trading.sweeps.figures import Terms
 
 __all__ = ["folder", "instrument"]
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
+TIERS = (FeeTier(Decimal(2_000), Decimal("0.0005"), Decimal("0.0003")),)
 
 
 def clock() -> datetime:
@@ -109,6 +111,35 @@ def test_a_strategy_is_swept_by_whole_backtests(folder: Path, instrument: Instru
     # middle=13 lies too close to fast=13 only; 13/8 is 1.6 and fits.
     assert table.num_rows == 5 + (13 >= 1.6 * 8)
     assert np.isfinite(table.column("total_return").to_numpy()).all()
+
+
+@pytest.mark.django_db
+def test_a_swept_strategy_is_its_backtest_with_the_same_frictions(folder: Path, instrument: Instrument) -> None:
+    frictions = Frictions(slippage_volatility=Decimal("0.3"), fee_tiers=TIERS, rest=Rest.WAIT, latency_ms=300_000)
+    grid = parse_grid(["fast=5,8"])
+    asked: dict[str, Any] = {"strategy": "triple_ema", "grid": grid, "fixed": {"cost_gate": 0}, "participation": Decimal("0.05")}
+    sweep = request(folder, **asked, frictions=frictions)
+    table = finish(sweep)
+
+    assert sweeps.spec_of(sweep) == make_spec(folder, **asked, frictions=frictions).checked()
+    for fast, found in zip(table.column("fast").to_pylist(), table.column("total_return").to_pylist(), strict=True):
+        spec = BacktestSpec(
+            strategy="triple_ema",
+            params={"fast": fast, "cost_gate": 0},
+            base_interval="5m",
+            anchor_at=None,
+            trade_from_at=None,
+            taker_fee=sweep.fee,
+            maker_fee=sweep.fee,
+            frictions=frictions,
+            participation=Decimal("0.05"),
+            **{name: getattr(sweep, name) for name in ("symbol", "interval", "folder", "begin_at", "end_at", "allocation")},
+            **{name: getattr(sweep, name) for name in ("half_spread", "slippage")},
+        ).checked()
+        outcome = runs.run(spec, candles=selectors.candles(spec), instruments=[selectors.known_instrument("ETH/USDT")])
+        assert outcome.metrics["total_return"] == found
+    without = finish(request(folder, **{**asked, "participation": Decimal("0.1")}))
+    assert without.column("total_return").to_pylist() != table.column("total_return").to_pylist()
 
 
 @pytest.mark.django_db
@@ -256,6 +287,14 @@ def test_a_grid_that_cannot_be_read_is_refused(text: str) -> None:
         ({"fixed": {"fast": 3}}, "fixed and in the grid"),
         ({"end_at": datetime(2020, 1, 1, tzinfo=UTC)}, "must be after"),
         ({"interval": "7m"}, "Unknown interval"),
+        ({"participation": Decimal(0)}, "a share of the volume"),
+        # What signals that are tried event by event cannot know is named, and never left out in silence.
+        ({"frictions": Frictions(slippage_volatility=Decimal("0.1"))}, "slippage by volatility cannot be taken into account"),
+        ({"frictions": Frictions(slippage_impact=Decimal(1), latency_ms=5)}, "slippage by size, latency cannot be"),
+        ({"frictions": Frictions(fee_tiers=TIERS)}, "fee tiers cannot be .* Strategies can, .* triple_ema"),
+        ({"frictions": Frictions(rest=Rest.WAIT, fee_in=FeeIn.QUOTE)}, "fees in quote, what thin candles leave"),
+        ({"participation": Decimal("0.05")}, "a share of the volume cannot be"),
+        ({"frictions": Frictions(latency_ms=300_001)}, "A latency is from 0 to one candle"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

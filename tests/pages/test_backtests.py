@@ -24,7 +24,16 @@ def test_without_backtests_the_page_says_how_to_make_one(browser: Client) -> Non
 def test_a_report_shows_figures_beside_intervals_and_what_they_rest_on(browser: Client, run: BacktestRun) -> None:
     page = browser.get(f"/backtests/{run.pk}/").content.decode()
 
-    for words in ("Deepest falls", "Beside holding", "Best trades", "Under these conditions", "break-even", "it takes 30"):
+    for words in (
+        "Deepest falls",
+        "Beside holding",
+        "Best trades",
+        "Under these conditions",
+        "break-even",
+        "it takes 30",
+        "In R",
+        "Orders filled",
+    ):
         assert words in page, words
     assert run.fingerprint[:12] in page
     assert "1 backtests and 0 trials" in page

@@ -65,7 +65,17 @@ def test_plans_stand_beside_buying_and_holding(browser: Client, comparison: Plan
         "Buy and hold ETH/USDT",
     ]
     # The same words as on the page: what it was asked with, every figure, and what each plan said.
-    for words in (conditions(page), "Side by side", "Buy and hold ETH/USDT", "&quot;position_cap_percent&quot;", "Written 2"):
+    for words in (
+        conditions(page),
+        "Side by side",
+        "Mean in R",
+        "SQN",
+        "Orders filled",
+        "by quantity",
+        "Buy and hold ETH/USDT",
+        "&quot;position_cap_percent&quot;",
+        "Written 2",
+    ):
         assert words in text
 
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from backtests import candle_files, jobs, runs, selectors, services, user_strategies
 from backtests.account_command import add_account_arguments, compare_accounts
-from backtests.friction_arguments import add_friction_arguments, asked_frictions
+from backtests.friction_arguments import add_friction_arguments, asked_frictions, asked_participation
 from backtests.models import BacktestRun
 from backtests.reports import document
 from backtests.reports.view import report_view
@@ -182,7 +182,7 @@ def _spec(options: dict[str, Any], instruments: Sequence[Instrument]) -> Backtes
         maker_fee=decimal_of("--maker-fee-rate", options["maker_fee_rate"] or options["fee_rate"]),
         half_spread=decimal_of("--half-spread-bps", options["half_spread_bps"]) * BASIS_POINT,
         slippage=decimal_of("--slippage-bps", options["slippage_bps"]) * BASIS_POINT,
-        participation=decimal_of("--volume-percent", options["volume_percent"]) / 100,
+        participation=asked_participation(options),
         detail_interval=options["detail_interval"],
         frictions=asked_frictions(options),
     )

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from backtests import jobs, services, sweep_runs
+from backtests.friction_arguments import add_friction_arguments, asked_frictions, asked_participation
 from backtests.models import Sweep
 from backtests.schemas import NO_PROMISE
 from backtests.selectors import sweeps
@@ -45,6 +46,7 @@ class Command(BaseCommand):
         run.add_argument("--fee-rate", default="0.001")
         run.add_argument("--half-spread-bps", default="0.5")
         run.add_argument("--slippage-bps", default="0")
+        add_friction_arguments(run, has_details=False)
         run.add_argument("--queue", action="store_true", help="leave the work to the workers")
         for_people = [run, actions.add_parser("show", help="show a sweep"), actions.add_parser("cancel", help="stop a sweep")]
         for action in for_people[1:]:
@@ -127,6 +129,8 @@ def _spec(options: dict[str, Any]) -> SweepSpec:
         fee=Decimal(options["fee_rate"]),
         half_spread=Decimal(options["half_spread_bps"]) * BASIS_POINT,
         slippage=Decimal(options["slippage_bps"]) * BASIS_POINT,
+        participation=asked_participation(options),
+        frictions=asked_frictions(options),
     )
 
 
