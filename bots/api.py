@@ -13,7 +13,7 @@ from pydantic import Field
 from bots import selectors, services
 from bots.drift_view import drift_view
 from bots.gates import Checklist, checklists
-from bots.models import Bot, BotState
+from bots.models import Bot
 from bots.schemas import BotDetailOut, BotOut, ChecklistOut, DriftOut, IndicatorsOut, StrategyOut
 from marketdata.schemas import Cursor, Limit, Moment, Nothing, RowId
 from portfolio.coordinator_view import gate_views
@@ -146,9 +146,8 @@ def _bot(bot_id: int) -> Bot:
 def _described(bot_id: int) -> Bot:
     found = _bot(bot_id)
     _describe([found], found.book.account_id)
-    state = BotState.objects.filter(bot=found).first()
     # What the answer shows beside the row's own columns.
-    vars(found)["remembered"] = state.view if state else {}
+    vars(found)["remembered"] = selectors.remembered(found)
     return found
 
 

@@ -45,14 +45,13 @@ class Bot(models.Model):
 
 
 class BotState(models.Model):
-    """What the strategy remembered after a candle: bytes for the machine, a view for people."""
+    """What the strategy remembered after a candle."""
 
     bot = models.OneToOneField(Bot, on_delete=models.CASCADE, related_name="state")
     bar_closed_at = models.DateTimeField()
     schema_hash = models.CharField(max_length=64)
     last_fill_id = models.BigIntegerField(default=0, help_text="The newest fill that a step has seen")
-    data = models.BinaryField()
-    view = models.JSONField(default=dict)
+    data = models.BinaryField(help_text="Packed, see bots.memory")
 
 
 class BotDrift(models.Model):

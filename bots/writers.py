@@ -47,7 +47,7 @@ def save_states(states: Sequence[BotState]) -> None:
         states,
         update_conflicts=True,
         unique_fields=["bot"],
-        update_fields=["bar_closed_at", "schema_hash", "last_fill_id", "data", "view"],
+        update_fields=["bar_closed_at", "schema_hash", "last_fill_id", "data"],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -18,6 +19,8 @@ from trading.instruments import instrument_numbers
 from trading.strategy import Record
 
 EQUITY_INTERVAL: Final = "5m"
+# What only a step reads.
+_MEMORY: Final = ("state__data",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +65,10 @@ def find_due(account_id: int, through_at: datetime) -> list[DueBot]:
 
     A bot waits until every one of its instruments is known through the candle: the late ones go into the next batch.
     """
-    waiting = _waiting(account_id, through_at)
+    return _due_of(_waiting(account_id, through_at), through_at)
+
+
+def _due_of(waiting: Sequence[Bot], through_at: datetime) -> list[DueBot]:
     if not waiting:
         return []
     markets = selectors.instruments_of([bot.pk for bot in waiting])
@@ -79,14 +85,15 @@ def find_due(account_id: int, through_at: datetime) -> list[DueBot]:
 
 def has_work(account_id: int, through_at: datetime) -> bool:
     """Say whether advancing the account up to a market time would do anything now."""
-    return bool(find_due(account_id, through_at)) or equity_due_at(account_id, through_at) is not None
+    waiting = _waiting(account_id, through_at, without=_MEMORY)
+    return bool(_due_of(waiting, through_at)) or equity_due_at(account_id, through_at) is not None
 
 
 def is_ready(account_id: int, through_at: datetime) -> bool:
     """Say whether there is work, and no bot waits for a late candle: the moment to ring for all of them at once."""
-    waiting = len(_waiting(account_id, through_at))
+    waiting = _waiting(account_id, through_at, without=_MEMORY)
     if waiting:
-        return len(find_due(account_id, through_at)) == waiting
+        return len(_due_of(waiting, through_at)) == len(waiting)
     return equity_due_at(account_id, through_at) is not None
 
 
@@ -116,8 +123,10 @@ def interval_length(interval: str) -> timedelta:
     return timedelta(milliseconds=interval_milliseconds(interval))
 
 
-def _waiting(account_id: int, through_at: datetime) -> list[Bot]:
-    active = selectors.bots(account_id).filter(status__in=selectors.ACTIVE).select_related("state", "book__account")
+def _waiting(account_id: int, through_at: datetime, *, without: Sequence[str] = ()) -> list[Bot]:
+    active = (
+        selectors.bots(account_id).filter(status__in=selectors.ACTIVE).select_related("state", "book__account").defer(*without)
+    )
     return [
         bot
         for bot in active

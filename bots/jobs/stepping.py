@@ -16,6 +16,7 @@ import structlog
 
 from bots.jobs.books import book_for_step, fills_to_tell
 from bots.jobs.due import DueBot
+from bots.memory import pack, unpack
 from bots.models import Bot, BotState
 from marketdata.candles import milliseconds
 from marketdata.models import Market
@@ -126,7 +127,7 @@ def _walk(
 ) -> Stepped:
     bot, values = due.bot, panel.of(due)
     params = params_of(bot.strategy, json.dumps(bot.params, sort_keys=True), bot.interval)
-    memory = bytes(due.state.data) if due.state is not None else _warmed(due, definition, params)
+    memory = unpack(bytes(due.state.data)) if due.state is not None else _warmed(due, definition, params)
     fills = fills_to_tell(exact)
     last_fill_id = max((fill.fill_id for fill in fills), default=exact.last_fill_id)
     has_told = False
@@ -147,7 +148,7 @@ def _walk(
             bars.append(BarDecisions(closed_at, _proposals(due, definition, result, book, is_newest=newest)))
     # What no candle could be told waits for the next step.
     seen = last_fill_id if has_told else due.last_fill_id
-    return Stepped(due, _new_state(due, definition, memory, seen), tuple(bars))
+    return Stepped(due, _new_state(due, memory, seen), tuple(bars))
 
 
 @lru_cache(maxsize=256)
@@ -214,14 +215,13 @@ def _standing_denial(due: DueBot, proposal: Proposal, *, is_newest: bool) -> str
     return ""
 
 
-def _new_state(due: DueBot, definition: StrategyDefinition, memory: bytes, last_fill_id: int) -> BotState:
+def _new_state(due: DueBot, memory: bytes, last_fill_id: int) -> BotState:
     return BotState(
         bot=due.bot,
         bar_closed_at=due.closes[-1],
         schema_hash=memory[:SCHEMA_BYTES].hex(),
         last_fill_id=last_fill_id,
-        data=memory,
-        view=live_step.state_view(definition, memory),
+        data=pack(memory),
     )
 
 

@@ -1,5 +1,6 @@
 """What can be read about bots."""
 
+from bots.selectors.remembered import remembered
 from bots.selectors.rows import (
     ACTIVE,
     AccountUnclear,
@@ -26,4 +27,5 @@ __all__ = [
     "last_close",
     "lines",
     "only_account",
+    "remembered",
 ]

@@ -10,6 +10,7 @@ from django.db import transaction
 
 from bots import writers
 from bots.jobs.due import interval_length
+from bots.memory import unpack
 from bots.models import Bot, BotState
 from bots.selectors import instruments_of, last_close
 from marketdata.writers import subscribe
@@ -160,7 +161,7 @@ def _beginning(bot: Bot, definition: StrategyDefinition, closed_at: datetime) ->
 
 def _is_readable(definition: StrategyDefinition, state: BotState) -> bool:
     try:
-        live_step.state_from_bytes(definition, bytes(state.data))
+        live_step.state_from_bytes(definition, unpack(bytes(state.data)))
     except live_step.StateSchemaChanged:
         return False
     return True

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from bots import jobs, services, writers
 from bots.jobs.due import find_due
 from bots.jobs.stepping import Stepped, step_all
 from bots.models import Bot, BotState
-from bots.selectors import due_bots_done, indicators
+from bots.selectors import due_bots_done, indicators, remembered
 from portfolio.models import Account, AuditEntry, DecisionRecord, EquityPoint, Order
 from portfolio.selectors import BookExact, FillExact
 from strategies import registry
@@ -56,18 +55,18 @@ def test_the_chart_shows_the_numbers_a_bot_decided_from(desk: Desk, strategy: st
     desk.history(quiet, bars=max(2000, warmup + 100))
     desk.close_bars([100.0, 99.5])
     jobs.advance_account(account_id=desk.account.pk, clock=clock)
-    remembered = BotState.objects.get().view
+    memory = remembered(bot)
     bot.refresh_from_db()
 
     seen = indicators(bot, bars=50)
 
     assert seen.opened_at[-1] == desk.market_at - FIVE_MINUTES
     lines = {viewed(plot.field, plot.cell): line for plot, line in seen.lines.items() if not plot.spread}
-    single = {field: line for field, line in lines.items() if field in remembered}
+    single = {field: line for field, line in lines.items() if field in memory}
     assert single
     for field, line in single.items():
         assert len(line) == 50
-        assert line[-1] == pytest.approx(remembered[field], rel=1e-6), field
+        assert line[-1] == pytest.approx(memory[field], rel=1e-6), field
 
 
 @pytest.mark.fault("R03")
@@ -123,7 +122,7 @@ def test_a_bot_of_two_markets_decides_about_each_with_one_book(desk: Desk) -> No
     assert [(row.action, row.reason) for row in rows] == [("enter", "SIGNAL_ENTRY_BREAKOUT")] * 2
     entries = Order.objects.filter(intent__book=bot.book)
     assert {order.instrument.symbol for order in entries} == {"BTC/USDT", "ETH/USDT"}
-    assert BotState.objects.get().view["coins.1.asked"] == 1
+    assert remembered(bot)["coins.1.asked"] == 1
 
 
 def test_a_bot_of_two_markets_holds_in_the_one_whose_candle_is_missing(desk: Desk) -> None:
@@ -386,14 +385,3 @@ def test_a_disabled_account_is_left_alone(desk: Desk) -> None:
     Account.objects.filter(pk=desk.account.pk).update(is_enabled=False)
 
     assert jobs.advance_account(account_id=desk.account.pk, clock=clock) == jobs.Advance()
-
-
-def test_stored_state_can_be_read_by_people(desk: Desk) -> None:
-    started(desk, ("FIRST", "BTC/USDT"))
-    desk.close_bars([100.0])
-    jobs.advance_account(account_id=desk.account.pk, clock=clock)
-
-    state = BotState.objects.get()
-
-    assert json.dumps(state.view)
-    assert state.view["bars_seen"] > 250

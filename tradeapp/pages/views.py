@@ -13,7 +13,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from bots.drift_view import drift_view
-from bots.models import BotState
+from bots.selectors import remembered
 from portfolio import selectors
 from portfolio.models import Account
 from portfolio.risk_view import risk_view
@@ -59,10 +59,9 @@ def bot(request: HttpRequest, bot_id: int) -> HttpResponse:
     """Show one bot: its chart, its equity, its decisions and trades."""
     context = page_context(request, "bot", bot_id=bot_id)
     line = _line(context["lines"], bot_id)
-    state = BotState.objects.filter(bot=line.bot).first()
     context |= {
         "line": line,
-        "state": state.view if state else {},
+        "state": remembered(line.bot),
         "stream_topics": f"{context['stream_topics']} bot:{bot_id}",
         "decisions": lists.decisions(book_id=line.bot.book_id, cursor=None, limit=1).items,
     }
