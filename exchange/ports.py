@@ -46,6 +46,26 @@ class FlowReport:
     reference: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedFlow:
+    """A deposit above zero, or a withdrawal with its fee below, as the exchange's own record has it."""
+
+    number: str
+    asset: str
+    amount: Decimal
+    began_at: datetime
+    # When the balance changed, where the exchange says so.
+    cleared_at: datetime | None
+    # Whether the balance shows it, and whether that may still change.
+    has_moved: bool
+    is_final: bool
+
+    @property
+    def name(self) -> str:
+        """Return what tells it apart: deposits and withdrawals have numbers of their own."""
+        return f"{'deposit' if self.amount > 0 else 'withdrawal'}:{self.number}"
+
+
 @dataclass(frozen=True, slots=True)
 class SubAccount:
     """A sub-account by the exchange's name and number for it."""
@@ -226,6 +246,9 @@ class TradingPort(Protocol):
 
     async def balances(self) -> BalanceReport:
         """Read what the exchange holds for the account."""
+
+    async def flows(self, since: datetime, until: datetime) -> list[RecordedFlow]:
+        """List the deposits and withdrawals that began in this time, where the profile says that the exchange tells."""
 
     async def key_permissions(self) -> KeyPermissions:
         """Read what our key may do."""

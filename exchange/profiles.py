@@ -28,6 +28,8 @@ class VenueProfile:
     visibility_proven_seconds: float
     # The most it takes of anybody's buy in quote, in millionths; 0: it takes what was bought, or a third asset.
     buy_fee_quote_ppm: int = 0
+    # Whether it tells of deposits and withdrawals afterwards.
+    tells_flows: bool = False
     # What it asks of whoever listens to its public streams.
     stream_terms: Terms = field(default_factory=Terms)
 
@@ -51,12 +53,13 @@ BINANCE: Final = VenueProfile(
     processing_seconds=10,
     visibility_seconds=600,
     visibility_proven_seconds=60,
+    tells_flows=True,
 )
 # The same matching engine in another house, with fewer people at the door: the same bounds until somebody measures others.
 BINANCE_US: Final = replace(BINANCE)
 # Its signatures are good for two minutes, so a request may be that old; all else as cautious as for Binance.
 # A fee is quote, whichever side; its first tier pays the most, 1.2 percent for taking.
-COINBASE: Final = replace(BINANCE, recv_window_ms=120_000, buy_fee_quote_ppm=12_000)
+COINBASE: Final = replace(BINANCE, recv_window_ms=120_000, buy_fee_quote_ppm=12_000, tells_flows=False)
 # The venue answers within one step of its loop and shows at once what it did; both are part of its contract.
 LOCAL_VENUE: Final = VenueProfile(
     recv_window_ms=2000,
@@ -66,4 +69,5 @@ LOCAL_VENUE: Final = VenueProfile(
     processing_seconds=0.5,
     visibility_seconds=0,
     visibility_proven_seconds=0,
+    tells_flows=True,
 )

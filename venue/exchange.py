@@ -143,8 +143,9 @@ class Exchange:
         return number
 
     def move_outside(self, account: Account, asset: str, amount: int) -> None:
-        """Book money from outside, or to there when the amount is below zero."""
-        outside.move(self.engine, account, asset, amount, wall_ms=wall_ms())
+        """Book a deposit, or a withdrawal when the amount is below zero, that is through at once."""
+        if amount:
+            outside.cross(self.engine, account, asset, amount, wall_ms=wall_ms(), status=1 if amount > 0 else 6)
 
     def keep_pace(self) -> None:
         """Have a change of speed or pause survive a restart with the same command line."""
@@ -232,6 +233,9 @@ class Exchange:
             self.engine.last_order_id[symbol] = order_id
             self.engine.tape.last_id[symbol] = trade_id
         self.engine.restore(self.store.open_orders())
+        self.engine.crossings.last = self.store.last_crossing()
+        for crossing in self.store.waiting_crossings():
+            self.engine.crossings.note(crossing)
 
     def _with_checkpoints(self, source: MarketSource) -> MarketSource:
         if not isinstance(source, SyntheticMarket):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from venue.accounts import Account
+from venue.crossings import Crossing
 from venue.orders import Order, Trade
 
 
@@ -44,6 +45,7 @@ class Journal:
     accounts: dict[int, Account] = field(default_factory=dict)
     trades: list[Trade] = field(default_factory=list)
     flows: list[Flow] = field(default_factory=list)
+    crossings: list[Crossing] = field(default_factory=list)
     counters: dict[str, tuple[int, int]] = field(default_factory=dict)
     clients: dict[str, int | None] = field(default_factory=dict)
     days: dict[int, str] = field(default_factory=dict)
@@ -73,6 +75,7 @@ class Journal:
             or self.accounts
             or self.trades
             or self.flows
+            or self.crossings
             or self.counters
             or self.clients
             or self.days

@@ -40,6 +40,11 @@ CREATE TABLE IF NOT EXISTS flows (
     uid INTEGER NOT NULL, asset TEXT NOT NULL, amount INTEGER NOT NULL, time INTEGER NOT NULL,
     booked_at_wall_ms INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS crossings (
+    number INTEGER PRIMARY KEY, uid INTEGER NOT NULL, asset TEXT NOT NULL, amount INTEGER NOT NULL, fee INTEGER NOT NULL,
+    status INTEGER NOT NULL, wallet INTEGER NOT NULL, time INTEGER NOT NULL, completed_at INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS crossings_of_account ON crossings (uid, time);
 """
 
 WRITE_FACT: Final = "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)"
@@ -65,8 +70,13 @@ INSERT INTO trades VALUES (
 )
 """
 WRITE_FLOW: Final = "INSERT INTO flows VALUES (:uid, :asset, :amount, :time, :booked_at_wall_ms)"
+WRITE_CROSSING: Final = """
+INSERT OR REPLACE INTO crossings VALUES (:number, :uid, :asset, :amount, :fee, :status, :wallet, :time, :completed_at)
+"""
 
-FORGET_ALL: Final = ("DELETE FROM orders", "DELETE FROM trades", "DELETE FROM flows", "DELETE FROM balances")
+FORGET_ALL: Final = (
+    "DELETE FROM orders", "DELETE FROM trades", "DELETE FROM flows", "DELETE FROM crossings", "DELETE FROM balances",
+)  # fmt: skip
 
 READ_OPEN_ORDERS: Final = "SELECT * FROM orders WHERE status IN ('NEW', 'PARTIALLY_FILLED') ORDER BY symbol, order_id"
 READ_ORDERS_OF_ACCOUNT: Final = "SELECT * FROM orders WHERE uid = ? ORDER BY received_at_wall_ms, symbol, order_id"
@@ -91,4 +101,12 @@ AND (:order_id IS NULL OR order_id = :order_id) ORDER BY trade_id LIMIT :limit
 READ_NEWEST_TRADES: Final = """
 SELECT * FROM trades WHERE uid = :uid AND symbol = :symbol AND trade_id >= :first_id AND time BETWEEN :start AND :end
 AND (:order_id IS NULL OR order_id = :order_id) ORDER BY trade_id DESC LIMIT :limit
+"""
+READ_WAITING_CROSSINGS: Final = """
+SELECT * FROM crossings WHERE CASE WHEN amount > 0 THEN status NOT IN (1, 2) ELSE status NOT IN (1, 3, 5, 6) END ORDER BY number
+"""
+READ_CROSSINGS: Final = """
+SELECT * FROM crossings WHERE uid = :uid AND amount * :sign > 0 AND time BETWEEN :start AND :end
+AND (:asset IS NULL OR asset = :asset) AND (:status IS NULL OR status = :status)
+ORDER BY time DESC, number DESC LIMIT :limit OFFSET :offset
 """

@@ -15,6 +15,7 @@ from typing import IO, Any, Final
 
 from venue import schema
 from venue.accounts import Account, Balance
+from venue.crossings import Crossing
 from venue.journal import Flow, Journal, MarketEvent, UserEvent
 from venue.orders import Order, Trade
 
@@ -41,6 +42,20 @@ class Page:
     # True: the oldest that fit; false: the newest.
     forward: bool
     order_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossingPage:
+    """Which deposits, or withdrawals where the sign is below zero, of an account are wanted."""
+
+    uid: int
+    sign: int
+    asset: str | None
+    status: int | None
+    start: int
+    end: int
+    limit: int
+    offset: int
 
 
 class Store:
@@ -119,6 +134,19 @@ class Store:
     def flows_of(self, uid: int) -> list[Flow]:
         """Read what an account got from outside or sent there."""
         return [Flow(**dict(row)) for row in self._read("SELECT * FROM flows WHERE uid = ? ORDER BY rowid", (uid,))]
+
+    def last_crossing(self) -> int:
+        """Read the newest number of a deposit or withdrawal."""
+        [row] = self._read("SELECT COALESCE(MAX(number), 0) AS number FROM crossings")
+        return int(row["number"])
+
+    def waiting_crossings(self) -> list[Crossing]:
+        """Read the deposits and withdrawals whose status may still change."""
+        return [Crossing(**dict(row)) for row in self._read(schema.READ_WAITING_CROSSINGS)]
+
+    def crossings(self, page: CrossingPage) -> list[Crossing]:
+        """Read a page of deposits or withdrawals, the newest first."""
+        return [Crossing(**dict(row)) for row in self._read(schema.READ_CROSSINGS, asdict(page))]
 
     async def write(self, journal: Journal) -> None:
         """Make a batch durable, all of it or nothing."""
@@ -210,6 +238,7 @@ def _statements(journal: Journal) -> Iterator[_Statement]:
         (schema.WRITE_ACCOUNT, [_account_row(account) for account in journal.accounts.values()]),
         (schema.WRITE_BALANCE, [(uid, asset, balance.free, balance.locked) for uid, asset, balance in held]),
         (schema.WRITE_FLOW, [asdict(flow) for flow in journal.flows]),
+        (schema.WRITE_CROSSING, [asdict(crossing) for crossing in journal.crossings]),
         (schema.WRITE_COUNTER, [(symbol, *last) for symbol, last in journal.counters.items()]),
         (schema.WRITE_DAY, list(journal.days.items())),
         (schema.WRITE_FACT, list(journal.facts.items())),

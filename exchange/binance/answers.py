@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from exchange.errors import AccountNotOurs
@@ -12,6 +13,7 @@ from exchange.ports import (
     KeyPermissions,
     Listing,
     OrderTicket,
+    RecordedFlow,
     TransferReport,
     UserEvent,
 )
@@ -31,6 +33,12 @@ _STATUS: Final = {
     "EXPIRED": ExchangeStatus.EXPIRED,
     "EXPIRED_IN_MATCH": ExchangeStatus.EXPIRED,
 }
+# Statuses of deposits: 1 success, 6 credited but not to be withdrawn yet; pending, waiting or wrong ones may still become one.
+_CREDITED: Final = frozenset((1, 6))
+_DEPOSITS_ENDED: Final = frozenset((1, 2))
+# Of withdrawals: 2 awaiting approval, 4 processing, 6 completed; 1 cancelled, 3 rejected, 5 failed.
+_TAKEN: Final = frozenset((2, 4, 6))
+_WITHDRAWALS_ENDED: Final = frozenset((1, 3, 5, 6))
 # What the user stream is documented to send; of these only three say anything about money.
 EVENTS_KNOWN: Final = frozenset(
     (
@@ -158,6 +166,42 @@ def transfer_report(raw: Raw) -> TransferReport:
         )
     except UNREADABLE as error:
         raise unreadable("a transfer", raw, error) from error
+
+
+def deposit(raw: Raw) -> RecordedFlow:
+    """Read a deposit of the account's history."""
+    try:
+        status = int(raw["status"])
+        cleared_at = moment(raw["completeTime"]) if status in _CREDITED and raw.get("completeTime") else None
+        return RecordedFlow(
+            number=str(raw.get("id") or raw["txId"]),
+            asset=raw["coin"],
+            amount=positive(raw["amount"]),
+            began_at=moment(raw["insertTime"]),
+            cleared_at=cleared_at,
+            has_moved=status in _CREDITED,
+            is_final=status in _DEPOSITS_ENDED,
+        )
+    except UNREADABLE as error:
+        raise unreadable("a deposit", raw, error) from error
+
+
+def withdrawal(raw: Raw) -> RecordedFlow:
+    """Read a withdrawal of the account's history: what was taken is what arrives elsewhere and the fee."""
+    try:
+        status = int(raw["status"])
+        return RecordedFlow(
+            number=str(raw["id"]),
+            asset=raw["coin"],
+            amount=-positive(raw["amount"]) - exact(raw.get("transactionFee") or 0),
+            began_at=datetime.strptime(raw["applyTime"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC),
+            # When it arrives elsewhere is told; when it was taken is not.
+            cleared_at=None,
+            has_moved=status in _TAKEN,
+            is_final=status in _WITHDRAWALS_ENDED,
+        )
+    except UNREADABLE as error:
+        raise unreadable("a withdrawal", raw, error) from error
 
 
 def key_permissions(raw: Raw) -> KeyPermissions:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from exchange.account import AccountPort, rows
@@ -12,13 +13,15 @@ from exchange.binance import answers
 from exchange.binance.wire import Connection, Wire, default_host
 from exchange.budget import RequestBudget
 from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
-from exchange.ports import KeyPermissions, Listing, OrderTicket, StreamGap, Submitted, UserEvent
+from exchange.ports import KeyPermissions, Listing, OrderTicket, RecordedFlow, StreamGap, Submitted, UserEvent
 from exchange.profiles import VenueProfile
 from exchange.streams import EventQueue
 from exchange.values import check_echo, check_submitted
 from trading.orders import BalanceReport, OrderReport, TradeReport
 
 _TRADES_PER_PAGE: Final = 1000
+_FLOWS_PER_PAGE: Final = 1000
+_FLOWS_WINDOW: Final = timedelta(days=90)
 # More orders than this are named by reading whole pages of orders.
 _ASKED_ONE_BY_ONE: Final = 5
 
@@ -135,6 +138,23 @@ class BinanceTrading(AccountPort[Wire]):
         answers.check_account(raw, uid=self._uid)
         return report
 
+    async def flows(self, since: datetime, until: datetime) -> list[RecordedFlow]:
+        """List the deposits and withdrawals that began in this time, window by window and page by page."""
+        found: dict[str, RecordedFlow] = {}
+        while since < until:
+            end = min(since + _FLOWS_WINDOW, until)
+            for name, read in (
+                ("sapi_get_capital_deposit_hisrec", answers.deposit),
+                ("sapi_get_capital_withdraw_history", answers.withdrawal),
+            ):
+                async for row in self._flow_pages(name, since, end):
+                    # What lies in another wallet never was in these balances.
+                    if row.get("walletType", 0) == 0:
+                        flow = read(row)
+                        found[flow.name] = flow
+            since = end
+        return sorted(found.values(), key=lambda flow: (flow.began_at, flow.name))
+
     async def key_permissions(self) -> KeyPermissions:
         """Read what our key may do."""
         return answers.key_permissions(await self._read("sapi_get_account_apirestrictions", {}, weight=1))
@@ -162,6 +182,20 @@ class BinanceTrading(AccountPort[Wire]):
             # What we cannot read we must fetch: the same as having missed it.
             self._events.put(StreamGap(str(trouble)))
 
+    async def _flow_pages(self, name: str, since: datetime, until: datetime) -> AsyncIterator[dict[str, Any]]:
+        """Read the newest first; one that comes meanwhile moves others to the next page, where they show once more."""
+        offset = 0
+        while True:
+            window = {"startTime": _milliseconds(since), "endTime": _milliseconds(until)}
+            page = rows(await self._read(name, window | {"limit": _FLOWS_PER_PAGE, "offset": offset}, weight=1))
+            for row in page:
+                if not isinstance(row, dict):
+                    raise ExchangeTrouble(Outcome.UNAVAILABLE, f"This is no flow: {str(row)[:120]}")
+                yield row
+            if len(page) < _FLOWS_PER_PAGE:
+                return
+            offset += len(page)
+
     async def _orders_between(self, symbol: str, from_id: int, through_id: int) -> list[OrderReport]:
         """List every order of a symbol in this range of the exchange's numbers, page by page."""
         found: list[OrderReport] = []
@@ -182,3 +216,7 @@ def _read_order(raw: Any) -> OrderReport:
     if not isinstance(raw, dict):
         raise ExchangeTrouble(Outcome.UNKNOWN, f"This is no order: {str(raw)[:120]}")
     return answers.order_report(raw)
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from exchange.budget import RequestBudget
 from exchange.coinbase import answers
 from exchange.coinbase.wire import DEFAULT_HOST, REQUESTS_PER_MINUTE, Connection, Wire
 from exchange.errors import AnswerNotOurs, ExchangeTrouble, Outcome
-from exchange.ports import KeyPermissions, Listing, OrderTicket, StreamGap, Submitted, UserEvent
+from exchange.ports import KeyPermissions, Listing, OrderTicket, RecordedFlow, StreamGap, Submitted, UserEvent
 from exchange.profiles import VenueProfile
 from exchange.streams import EventQueue
 from exchange.values import ZERO, check_echo, check_submitted, moment
@@ -142,6 +143,10 @@ class CoinbaseTrading(AccountPort[Wire]):
         found = [row async for row in self._pages(name, {}, "accounts")]
         answers.check_portfolio(found, uid=self._uid)
         return answers.balance_report(found)
+
+    async def flows(self, since: datetime, until: datetime) -> list[RecordedFlow]:
+        """Refuse: the part of its API that trades keeps no such record."""
+        raise ExchangeTrouble(Outcome.UNAVAILABLE, f"Coinbase does not tell here what came or left from {since} to {until}.")
 
     async def key_permissions(self) -> KeyPermissions:
         """Read what our key may do."""

@@ -10,7 +10,7 @@ from portfolio.models.modes import BookTransfer, DeficitCover, HandOver, ModeVer
 from portfolio.models.orders import DecisionRecord, Fill, Intent, Order, Position, Reservation
 from portfolio.models.reconciliation import Reconciliation, ReconciliationLine
 from portfolio.models.risk import RiskDay, RiskLatch, RiskLimits
-from portfolio.models.trading import HistoryCursor, HostSilence, LedgerCheckpoint, TraderStart
+from portfolio.models.trading import FlowCursor, HistoryCursor, HostSilence, KnownFlow, LedgerCheckpoint, TraderStart
 from portfolio.models.transfers import AccountTransfer
 
 __all__ = [
@@ -27,11 +27,13 @@ __all__ = [
     "DeficitCover",
     "EquityPoint",
     "Fill",
+    "FlowCursor",
     "HandOver",
     "Heartbeat",
     "HistoryCursor",
     "HostSilence",
     "Intent",
+    "KnownFlow",
     "Lease",
     "LedgerAccount",
     "LedgerCheckpoint",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 
 from portfolio.models.accounts import Account
+from portfolio.models.ledger import LedgerTransaction
+from portfolio.models.money import MoneyField
 
 
 class HistoryCursor(models.Model):
@@ -20,6 +22,40 @@ class HistoryCursor(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.trade_id}"
+
+
+class FlowCursor(models.Model):
+    """Up to when every deposit and withdrawal of the exchange's history is known, or was proven to be in the balances."""
+
+    account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="flow_cursor")
+    through_at = models.DateTimeField(help_text="By the exchange's history: nothing that began earlier is still on its way")
+    read_at = models.DateTimeField(help_text="Wall time")
+
+    def __str__(self) -> str:
+        return f"{self.through_at:%Y-%m-%d %H:%M:%S}"
+
+
+class KnownFlow(models.Model):
+    """A deposit or withdrawal of the exchange's history that is in the books, however they came to know of it."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="known_flows")
+    name = models.CharField(max_length=128, help_text="deposit or withdrawal, and the exchange's number of it")
+    asset = models.CharField(max_length=16)
+    amount = MoneyField(help_text="Below zero: a withdrawal with its fee")
+    began_at = models.DateTimeField(help_text="By the exchange's history")
+    cleared_at = models.DateTimeField(null=True, help_text="By the exchange's history, where it says so")
+    transaction = models.OneToOneField(
+        LedgerTransaction, null=True, on_delete=models.PROTECT, related_name="known_flow", help_text="Empty: it came before us"
+    )
+    is_booked = models.BooleanField(help_text="Posted from the history; otherwise the stream told it, or the opening balances")
+    echo = models.CharField(max_length=96, blank=True, help_text="The stream told of it afterwards, under this reference")
+    noted_at = models.DateTimeField(help_text="Wall time")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "name"], name="known_flow_once")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class HostSilence(models.Model):

@@ -127,6 +127,7 @@ class Trader:
     async def _open(self, epoch: int) -> Session:
         account, key, secret = await self._database.run(keys.account_and_key, self._account_id)
         market = account.market
+        terms = connect.profile(exchange=market.exchange, is_local=bool(market.control_url))
         session = Session(
             account_id=self._account_id,
             epoch=epoch,
@@ -134,7 +135,7 @@ class Trader:
             deploy=account.deploy,
             process=self._process,
             port=keys.open_port(account, key, secret),
-            profile=connect.profile(exchange=market.exchange, is_local=bool(market.control_url)),
+            profile=terms,
             pacer=Pacer(control_url=market.control_url, client=f"tradeapp-{account.deploy}") if market.control_url else None,
             claims=self._claims,
             answers=self._answers,
@@ -143,6 +144,8 @@ class Trader:
             clock=self._clock,
             opened_at=None if market.control_url else account.opened_at,
             cursors=await self._database.run(records.read_cursors, self._account_id),
+            # A testnet has coins of its own, and no such history.
+            tells_flows=terms.tells_flows and account.mode != Account.Mode.TESTNET,
         )
         session.keep_lease()
         return session

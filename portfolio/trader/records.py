@@ -18,7 +18,7 @@ from marketdata.models import Instrument
 from portfolio.models import Account, Fill, HistoryCursor, Intent, LedgerAccount, Order
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.lease import fenced
-from portfolio.writers import accounts, flows, orders, releases, transfers
+from portfolio.writers import accounts, flow_history, flows, orders, releases, transfers
 from portfolio.writers import answers as taking_in
 from portfolio.writers.answers import Told
 from portfolio.writers.ledger import EXTERNAL
@@ -329,9 +329,12 @@ def _note(account: Account, told: Told, posted: Posted, *, now: datetime) -> Non
 
 
 def _record_flow(account: Account, flow: FlowReport, *, now: datetime) -> None:
-    if transfers.recognise(account, asset=flow.asset, amount=flow.amount, reference=flow.reference, now=now):
+    asset, amount, reference, at = flow.asset, flow.amount, flow.reference, flow.cleared_at
+    if transfers.recognise(account, asset=asset, amount=amount, reference=reference, now=now):
         return
-    flows.record_flow(account, asset=flow.asset, amount=flow.amount, reference=flow.reference, market_at=flow.cleared_at, now=now)
+    if flow_history.recognise(account, asset=asset, amount=amount, reference=reference, at=at, now=now):
+        return
+    flows.record_flow(account, asset=asset, amount=amount, reference=reference, market_at=at, now=now)
 
 
 def _known_trades(account_id: int, trades: Sequence[TradeReport]) -> set[tuple[str, int]]:

@@ -13,6 +13,7 @@ from portfolio.jobs import reconcile
 from portfolio.models import Reconciliation
 from portfolio.trader import identity, metrics, records, rereading
 from portfolio.trader.crash_points import crash_point
+from portfolio.trader.flow_history import FlowHistory
 from portfolio.trader.intake import Intake
 from portfolio.trader.session import Session
 
@@ -37,15 +38,19 @@ class Sandwich:
     def __init__(self, session: Session, intake: Intake) -> None:
         self._session = session
         self._intake = intake
+        self._flows = FlowHistory(session)
         self._comparing = asyncio.Lock()
 
     async def compare(self, cause: str) -> str:
         """Compare and record; answer the outcome."""
         session, began = self._session, self._session.monotonic()
         async with self._comparing:
+            await self._flows.look()
             cut = await self._cut()
             if cut is not None and not cut.is_exact:
                 await identity.refuse_if_reset(session)
+            elif cut is not None:
+                await self._flows.agree()
             crash_point("during_reconcile")
             market_at = await session.database.run(records.synced_through, session.account_id)
             row = await session.database.run(
@@ -58,6 +63,7 @@ class Sandwich:
                 now=session.now(),
                 # No account has this many: without a cut nothing is concluded.
                 trades_posted=cut.trades_posted if cut else -1,
+                facts=None if cut is None or cut.is_exact else {"flow_history": session.flow_history()},
             )
         metrics.count_reconciliation(row.outcome)
         log.log(
@@ -96,6 +102,8 @@ class Sandwich:
             assets = {asset for asset in before.keys() | ours.keys() if before.get(asset, 0) != ours.get(asset, 0)}
         again = await session.database.run(rereading.histories, session.account_id, assets, now=session.now())
         news = await self._intake.fill_gaps(sorted({*symbols, *again}), again=again)
+        if assets:
+            news += await self._flows.explain(before)
         posted = await session.database.run(records.trades_posted, session.account_id)
         ours = await session.database.run(records.ledger_totals, session.account_id)
         after = (await session.port.balances()).totals()

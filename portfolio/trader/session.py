@@ -60,6 +60,9 @@ class Session:
     in_flight: set[str] = field(default_factory=set)
     # Reason codes of everything that forbids new entries at this moment (I-46); exits, stops and cancels always go.
     entry_stops: set[str] = field(default_factory=set)
+    # Whether the exchange tells of deposits and withdrawals afterwards, and why it did not when it was asked last.
+    tells_flows: bool = False
+    flows_trouble: str = ""
     # Symbols that the exchange does not trade at this moment, or does not list any more.
     blocked: set[str] = field(default_factory=set)
     # Assets whose pool will soon pay no more fees.
@@ -152,6 +155,10 @@ class Session:
         log.warning("exchange.trouble", doing=doing, outcome=str(trouble.outcome), message=trouble.message[:200])
         await self.sleep(min(trouble.retry_after_seconds or 0.5, _PAUSE_SECONDS_MAX))
 
+    def flow_history(self) -> str:
+        """Say whether what comes or leaves while nobody listens is known afterwards."""
+        return self.flows_trouble or ("told" if self.tells_flows else "untold")
+
     def facts(self) -> dict[str, Any]:
         """Return what a heartbeat tells."""
         return {
@@ -166,6 +173,7 @@ class Session:
             "unresolved": dict(self.unresolved),
             "blocked": sorted(self.blocked),
             "pools_low": self.pools_low,
+            "flow_history": self.flow_history(),
             "clock_ahead_ms": self.port.clock_ahead_ms,
             "silent_seconds": int(self.port.silent_seconds()),
             "weight_used_ratio": round(self.port.weight_used_ratio(), 4),

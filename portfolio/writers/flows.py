@@ -13,6 +13,7 @@ from trading.ledger import ZERO, Leg, Pocket, exactly, take
 from trading.settlement import SUSPENSE, UNALLOCATED
 
 EXTERNAL_FLOW = "external_flow"
+KINDS = ("deposit", "withdrawal")
 
 
 @exactly
@@ -24,7 +25,7 @@ def record_flow(
     A withdrawal beyond what is unallocated goes to suspense and halts entries: the operator says whose it is.
     """
     kind = "deposit" if amount > ZERO else "withdrawal"
-    if LedgerTransaction.objects.filter(account=account, kind=kind, reference=reference).exists():
+    if is_posted(account, reference):
         return None
     journal = Journal(account, now=now, book_ids=())
     operator = Pocket(UNALLOCATED, None, asset)
@@ -41,6 +42,12 @@ def record_flow(
         accounts.halt_entries(account, accounts.RECONCILE_RESIDUAL, now=now)
     accounts.changed(account)
     return header
+
+
+def is_posted(account: Account, reference: str) -> bool:
+    """Say whether a flow of this reference is in the books."""
+    rows = LedgerTransaction.objects.filter(account=account, kind__in=KINDS, reference=reference)
+    return bool(rows.exists())
 
 
 @exactly

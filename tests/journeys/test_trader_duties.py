@@ -92,7 +92,8 @@ def test_one_unit_that_nobody_saw_leave_stops_entries_until_it_is_explained(desk
     desk.enter()
     desk.wait(lambda: Order.objects.filter(status="open").count() == 1, "the stop rests")
     desk.stop_trader()
-    desk.stack.control("/control/faucet", {"uid": desk.uid, "asset": "USDT", "amount": unit})
+    words = {"account": desk.uid, "asset": "USDT", "amount": unit, "silent": True}
+    desk.stack.control("/control/faults", {"rules": [{"id": "E42", "action": "flow", "with": words}]})
     desk.start_trader(wait=False)
     desk.wait(lambda: desk.account().state == Account.State.ENTRIES_HALTED, "entries are halted")
     assert desk.account().state_reason == "RECONCILE_RESIDUAL"

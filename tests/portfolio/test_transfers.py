@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
+from exchange.ports import RecordedFlow
 from marketdata.models import Market
 from portfolio import services
 from portfolio.jobs import reconcile, verify
 from portfolio.models import Account, AccountTransfer, AuditEntry, Book, Credential, Heartbeat
 from portfolio.selectors.families import family
 from portfolio.services import UnableToTransfer
-from portfolio.writers import accounts, transfers
+from portfolio.writers import accounts, flow_history, transfers
 from portfolio.writers.books import open_book
 from tests.portfolio.world import MARKET_AT, NOW, World
 
@@ -345,3 +346,22 @@ def test_a_bot_gives_back_free_cash_when_it_is_asked_for(world: World, sub: Acco
     assert (owned.base_equity, both.pnl, both.members[1].funded) == (D(180), D(0), D(180))
     assert (compare(world.account_id, "9702.31"), compare(sub.pk, "180")) == ("exact", "exact")
     assert [verify.verify(account_id) for account_id in (world.account_id, sub.pk)] == [[], []]
+
+
+def test_a_transfer_is_no_deposit_though_the_history_has_one_of_that_amount(world: World, sub: Account) -> None:
+    """I-37: the difference is the transfer's, wherever the exchange shows it, and for a minute after its end."""
+    asked = ask(world, sub, "300")
+    assert transfers.claim(asked.pk, now=NOW)
+    at = NOW - timedelta(minutes=5)
+    deposit = RecordedFlow(number="1", asset="USDT", amount=D(300), began_at=at, cleared_at=at, has_moved=True, is_final=True)
+
+    def book(total: str, minutes: float) -> int:
+        now = NOW + timedelta(minutes=minutes)
+        with transaction.atomic():
+            return flow_history.book(accounts.lock(sub.pk), [deposit], {"USDT": D(total)}, now=now)
+
+    assert [book("300", minutes) for minutes in (0, 5)] == [0, 0]
+    end(asked, State.DONE)
+    assert book("600", 0) == 0
+    assert book("600", 5) == 1
+    assert compare(sub.pk, "600") == "exact"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,6 +16,7 @@ from exchange.ports import (
     KeyPermissions,
     Listing,
     OrderTicket,
+    RecordedFlow,
     StreamGap,
     StreamOpen,
     Submitted,
@@ -208,6 +209,10 @@ class SimulatedPort:
     async def instruments(self) -> list[Listing]:
         """List what can be traded; nobody asks for more than an answer."""
         return []
+
+    async def flows(self, since: datetime, until: datetime) -> list[RecordedFlow]:
+        """Tell nothing of deposits and withdrawals; the profile says so, and nobody asks."""
+        raise NotImplementedError
 
     async def key_permissions(self) -> KeyPermissions:
         """Read what the key may do."""

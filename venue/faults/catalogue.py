@@ -169,6 +169,11 @@ _WORLD_ACTIONS: Final = {
         "messages_per_second": Word(_count),
     },
     "flow": {"account": _NEEDED_ACCOUNT, "asset": Word(_text, is_needed=True), "amount": _NEEDED_AMOUNT, "silent": Word(_flag)},
+    "crossing": {
+        "account": _NEEDED_ACCOUNT, "asset": Word(_text, is_needed=True), "amount": _NEEDED_AMOUNT,
+        "status": Word(_whole, is_needed=True), "fee": Word(_amount), "wallet": Word(_choice("spot", "funding")),
+    },
+    "settle": {"account": _NEEDED_ACCOUNT, "status": Word(_whole, is_needed=True)},
     "lock": {"account": _NEEDED_ACCOUNT, "asset": Word(_text, is_needed=True), "amount": _NEEDED_AMOUNT},
     "human_order": {
         "account": _NEEDED_ACCOUNT, "symbol": _NEEDED_SYMBOL, "side": Word(_choice("BUY", "SELL"), is_needed=True),

@@ -8,6 +8,7 @@ from typing import Any, Final
 from venue import outside
 from venue.accounts import Account
 from venue.amounts import UNIT, parse, parse_rate, parse_signed
+from venue.crossings import FUNDING, SPOT, knows
 from venue.errors import ApiError
 from venue.faults.book import Armed, Faults, Moment
 from venue.faults.catalogue import MATCHING, WORLD
@@ -94,9 +95,35 @@ class World:
             setattr(self._conditions, name, value)
 
     def _flow(self, words: dict[str, Any]) -> None:
-        account, amount = self.account(words["account"]), parse_signed(words["amount"])
-        is_silent = words.get("silent", False)
-        outside.move(self._engine, account, words["asset"], amount, wall_ms=self._faults.wall_ms(), is_silent=is_silent)
+        """Move money: a deposit or withdrawal that is through at once, or silently what no stream and no history tells of."""
+        account, asset, amount = self.account(words["account"]), words["asset"], parse_signed(words["amount"])
+        wall_ms = self._faults.wall_ms()
+        if words.get("silent", False):
+            outside.move(self._engine, account, asset, amount, wall_ms=wall_ms, is_silent=True)
+        else:
+            outside.cross(self._engine, account, asset, amount, wall_ms=wall_ms, status=1 if amount > 0 else 6)
+
+    def _crossing(self, words: dict[str, Any]) -> None:
+        amount, fee = parse_signed(words["amount"]), parse_signed(words.get("fee", "0"))
+        if not amount or not knows(amount, words["status"]) or fee < 0 or (fee and fee >= -amount):
+            raise UnusableFaults(f"there is no crossing of {words['amount']} with status {words['status']} and this fee")
+        outside.cross(
+            self._engine,
+            self.account(words["account"]),
+            words["asset"],
+            amount,
+            wall_ms=self._faults.wall_ms(),
+            status=words["status"],
+            fee=fee,
+            wallet=FUNDING if words.get("wallet") == "funding" else SPOT,
+        )
+
+    def _settle(self, words: dict[str, Any]) -> None:
+        account, status = self.account(words["account"]), words["status"]
+        waiting = [row for row in self._engine.crossings.waiting.values() if row.uid == account.uid]
+        if not waiting or not all(knows(row.amount, status) for row in waiting):
+            raise UnusableFaults(f"nothing of {account.name} waits that could have status {status}")
+        outside.settle(self._engine, account, status=status, wall_ms=self._faults.wall_ms())
 
     def _lock(self, words: dict[str, Any]) -> None:
         outside.lock(self._engine, self.account(words["account"]), words["asset"], parse_signed(words["amount"]))
@@ -192,7 +219,8 @@ def _listed(listing: Listing, words: dict[str, Any]) -> Listing:
 
 
 _ACTIONS: Final[dict[str, Callable[[World, dict[str, Any]], None]]] = {
-    "skew": World._skew, "stream_terms": World._stream_terms, "flow": World._flow, "lock": World._lock,
+    "skew": World._skew, "stream_terms": World._stream_terms, "flow": World._flow, "crossing": World._crossing,
+    "settle": World._settle, "lock": World._lock,
     "human_order": World._human_order, "human_cancel": World._human_cancel, "end_order": World._end_order,
     "filters": World._filters, "halt": World._halt, "resume": World._resume, "delist": World._delist, "fees": World._fees,
     "testnet_reset": World._testnet_reset,

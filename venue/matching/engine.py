@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from venue.accounts import Account
+from venue.crossings import Crossings
 from venue.errors import cancel_rejected, insufficient_balance, invalid_symbol, rejected
 from venue.journal import Journal, MarketEvent, UserEvent
 from venue.listings import Listing
@@ -39,6 +40,7 @@ class Engine:
         self.tape = Tape(self.books)
         self.accounts: dict[int, Account] = {}
         self.last_order_id = dict.fromkeys(self.books, 0)
+        self.crossings = Crossings()
         self.journal = Journal()
         # Market time, milliseconds: set by the clock, never by the wall.
         self.now = 0
@@ -152,6 +154,7 @@ class Engine:
         for book in self.books.values():
             for order in list(book.waiting()):
                 book.remove(order)
+        self.crossings.waiting.clear()
         kept, self.journal = self.journal, Journal(is_reset=True)
         self.journal.facts, self.journal.clients, self.journal.days = kept.facts, kept.clients, kept.days
         self.last_order_id = dict.fromkeys(self.books, 0)

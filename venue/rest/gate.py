@@ -12,11 +12,11 @@ from aiohttp import web
 from venue.errors import ApiError, illegal_text, missing_parameter
 from venue.exchange import Exchange
 from venue.parameters import Parameters, read_pairs
-from venue.rest import account, faulty, public, trade, transfers
+from venue.rest import account, capital, faulty, public, trade, transfers
 from venue.rest.call import Call, Endpoint
 from venue.signing import check_signature, check_time, signed_payload, usable_key
 
-ENDPOINTS: Final = public.ENDPOINTS | trade.ENDPOINTS | account.ENDPOINTS | transfers.ENDPOINTS
+ENDPOINTS: Final = public.ENDPOINTS | trade.ENDPOINTS | account.ENDPOINTS | capital.ENDPOINTS | transfers.ENDPOINTS
 BODY_BYTES_MAX: Final = 1 << 20
 LISTEN_KEYS: Final = "/api/v3/userDataStream"
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from django.db import transaction
 
 from exchange.errors import ExchangeTrouble, Outcome
-from exchange.ports import KeyPermissions, Listing, OrderTicket, StreamGap, Submitted, UserEvent
+from exchange.ports import KeyPermissions, Listing, OrderTicket, RecordedFlow, StreamGap, Submitted, UserEvent
 from exchange.profiles import BINANCE
 from portfolio.models import Account, Order
 from portfolio.trader import records
@@ -47,6 +47,8 @@ class LaggingPort:
     canceled: list[str] = field(default_factory=list)
     # Orders that a person has made elsewhere: the name of each number.
     by_hand: dict[str, str] = field(default_factory=dict)
+    # Deposits and withdrawals as the exchange records them.
+    recorded: list[RecordedFlow] = field(default_factory=list)
     reader: Database | None = None
 
     def shows(self, name: str) -> bool:
@@ -141,6 +143,10 @@ class LaggingPort:
             totals[row.quote] = totals.get(row.quote, Decimal(0)) + sign * trade.quote_quantity
             totals[trade.fee_asset] = totals.get(trade.fee_asset, Decimal(0)) + trade.fee
         return BalanceReport({asset: total for asset, total in totals.items() if total}, {})
+
+    async def flows(self, since: datetime, until: datetime) -> list[RecordedFlow]:
+        self._note("flows")
+        return [flow for flow in self.recorded if since <= flow.began_at <= until]
 
     async def key_permissions(self) -> KeyPermissions:
         return KeyPermissions(can_read=True, can_trade=True, can_withdraw=False, can_transfer=False, is_ip_restricted=True)
