@@ -46,6 +46,6 @@ def test_a_wait_ends_at_the_candle_at_which_the_bot_is_flat(until: timedelta, fi
     simulation.run(BEGIN_AT + until)
 
     assert str(max(np.datetime64(member.filled_at, "ms") for member in simulation.members)).startswith(filled_at)
-    stance = simulation.scheme.stance
+    stance = simulation._scheme.stance
     assert stance is not None
     assert stance.since == datetime.fromisoformat(ends_at).replace(tzinfo=UTC)

@@ -51,17 +51,17 @@ class AccountSimulation:
         self.members, self._table = join(plan, begin=self._begin, end=self._end, times=self._times)
         self.guard = None if plan.limits is None else Guard(plan.limits, self.members, barren=self._table.worlds["barren"])
         self.purse = Purse(units(plan.capital), self.members, self.guard)
-        self.scheme: Sharing | TurnTaking
+        self._scheme: Sharing | TurnTaking
         if isinstance(plan.sharing, Shares):
-            self.scheme = Sharing(plan.sharing, self.members, self.purse)
+            self._scheme = Sharing(plan.sharing, self.members, self.purse)
         else:
-            self.scheme = TurnTaking(plan.sharing, self.members, self.purse, interval_ms=self._base_ms)
+            self._scheme = TurnTaking(plan.sharing, self.members, self.purse, interval_ms=self._base_ms)
         self.court = Court(
             members=self.members,
             table=self._table,
             purse=self.purse,
             guard=self.guard,
-            scheme=self.scheme,
+            scheme=self._scheme,
             begin=self._begin,
         )
         self._now = self._begin
@@ -107,7 +107,7 @@ class AccountSimulation:
             worths=self._worths[:, :known].sum(axis=0),
             invested=self._invested[:known],
             is_in_market=self._is_in_market[:known],
-            switches=tuple(self.scheme.switches) if isinstance(self.scheme, TurnTaking) else (),
+            switches=tuple(self._scheme.switches) if isinstance(self._scheme, TurnTaking) else (),
             hard_stops=tuple((moment(at), None if key is None else names[key]) for at, key in stops),
             decisions=self.court.decisions,
         )
@@ -142,8 +142,8 @@ class AccountSimulation:
                 self._share_volume(now)
             self._day = self._aligned((now // DAY_MS + 1) * DAY_MS)
         if self._due is not None and now >= self._due:
-            self.scheme.act(now)
-            following = self.scheme.next_after(now)
+            self._scheme.act(now)
+            following = self._scheme.next_after(now)
             self._due = None if following is None else self._aligned(milliseconds(following))
 
     def _share_volume(self, now: int) -> None:
@@ -266,7 +266,7 @@ class AccountSimulation:
 
     def _stop_losses(self, at: int) -> None:
         assert self.guard is not None
-        desk = self.court.referee.desk(at, unallocated=self.purse.unallocated, room=None, stance=self.scheme.stance)
+        desk = self.court.referee.desk(at, unallocated=self.purse.unallocated, room=None, stance=self._scheme.stance)
         beyond = self.guard.shut(at, desk, self.purse.unallocated)
         for member in self.members:
             if None in beyond or member.number in beyond:
