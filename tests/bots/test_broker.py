@@ -8,18 +8,20 @@ import os
 import pickle
 import threading
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from celery.contrib.testing.worker import start_worker
-from celery.signals import task_prerun
+from celery.signals import task_prerun, task_revoked
 
 from bots import tasks
 from bots.models import BotState
 from portfolio.models import DecisionRecord
 from tests.bots.conftest import Desk, clock, quiet
+from tradeapp import wiring
 from tradeapp.celery import app
 
 QUEUE = "hostile"
@@ -75,12 +77,51 @@ def test_a_message_that_nobody_understands_does_not_stop_the_queue(broker: redis
     serve_one(broker)
 
 
+@pytest.mark.fault("R07")
+def test_a_doorbell_that_has_rung_for_too_long_wakes_nobody(broker: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweep looks for itself; what a worker finds after an outage are the bells of yesterday."""
+    broker.delete("trading")
+    monkeypatch.setattr(wiring, "DOORBELL_SECONDS", -1)
+    run, expired = list[str](), list[bool]()
+
+    def begun(task: Any = None, **_facts: object) -> None:
+        run.append(task.name)
+
+    def revoked(**facts: Any) -> None:
+        expired.append(facts["expired"])
+
+    task_prerun.connect(begun, weak=False)
+    task_revoked.connect(revoked, weak=False)
+    try:
+        wiring._send(1, datetime(2024, 3, 1, tzinfo=UTC), wiring.ADVANCE)
+        assert broker.llen("trading") == 1
+        serve_one(broker, "trading")
+    finally:
+        task_prerun.disconnect(begun)
+        task_revoked.disconnect(revoked)
+    assert (run, expired) == (["tests.ring"], [True])
+
+
+@pytest.mark.fault("R06")
+def test_doorbells_in_the_wrong_order_change_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each says no more than whose door it is: whoever comes first finds both candles, and the other finds none."""
+    desk.bot("FIRST")
+    desk.history(quiet)
+    monkeypatch.setattr("bots.tasks.timezone.now", clock)
+    desk.close_bars([100.0, 100.0])
+    for _bell in ("of the second candle", "of the first"):
+        tasks.advance_account.apply(kwargs={"account_id": desk.account.pk, "rung_by": "a later deploy"})
+        decided = list(DecisionRecord.objects.order_by("bar_closed_at").values_list("bar_closed_at", flat=True).distinct())
+        assert len(decided) == 2
+    assert BotState.objects.get().bar_closed_at == decided[-1] == desk.market_at
+
+
 @app.task(name="tests.ring")
 def ring() -> None:
     """Do nothing: that it is run says that the queue goes on."""
 
 
-def serve_one(broker: redis.Redis) -> None:
+def serve_one(broker: redis.Redis, queue: str = QUEUE) -> None:
     """Have a real worker serve the queue until it has come to our task, which is the last."""
     number, served = str(uuid.uuid4()), threading.Event()
 
@@ -90,12 +131,12 @@ def serve_one(broker: redis.Redis) -> None:
 
     task_prerun.connect(note, weak=False)
     try:
-        ring.apply_async(queue=QUEUE, task_id=number)
-        with start_worker(app, pool="solo", queues=[QUEUE], perform_ping_check=False, shutdown_timeout=60):
+        ring.apply_async(queue=queue, task_id=number)
+        with start_worker(app, pool="solo", queues=[queue], perform_ping_check=False, shutdown_timeout=60):
             assert served.wait(60), "the worker did not come to our task"
     finally:
         task_prerun.disconnect(note)
-    assert broker.llen(QUEUE) == 0
+    assert broker.llen(queue) == 0
 
 
 def message(
