@@ -124,9 +124,9 @@ def interval_length(interval: str) -> timedelta:
 
 
 def _waiting(account_id: int, through_at: datetime, *, without: Sequence[str] = ()) -> list[Bot]:
-    active = (
-        selectors.bots(account_id).filter(status__in=selectors.ACTIVE).select_related("state", "book__account").defer(*without)
-    )
+    # A step asks nothing of the rows of book and account, which would be read anew for each of many bots.
+    rows = selectors.bots(account_id).select_related(None).select_related("state").filter(status__in=selectors.ACTIVE)
+    active = rows.defer(*without)
     return [
         bot
         for bot in active

@@ -50,10 +50,12 @@ def bots(account_id: int | None = None) -> QuerySet[Bot]:
 
 def instruments_of(bot_ids: Sequence[int]) -> dict[int, list[Instrument]]:
     """Answer the instruments of each bot in the order they were given in, which is the order of its panel."""
-    links = Bot.instruments.through.objects.filter(bot_id__in=bot_ids).select_related("instrument").order_by("id")
+    links = list(Bot.instruments.through.objects.filter(bot_id__in=bot_ids).order_by("id").values_list("bot_id", "instrument_id"))
+    # Many bots trade one market: its row, with all the exchange says of it, is read once.
+    known = Instrument.objects.in_bulk({instrument_id for _, instrument_id in links})
     found: dict[int, list[Instrument]] = {bot_id: [] for bot_id in bot_ids}
-    for link in links:
-        found[link.bot_id].append(link.instrument)
+    for bot_id, instrument_id in links:
+        found[bot_id].append(known[instrument_id])
     return found
 
 
