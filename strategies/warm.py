@@ -33,7 +33,7 @@ def compile_live_path() -> None:
     books.clear_book(book)
     books.set_terms(book, 1000, 1000, 50)
     books.set_position(book, numbers, 0, 0, 0, 0, 0, 100.0)
-    books.set_money(book, 10**10, 10**10, 0)
+    books.set_money(book, 10**10, 10**10, 0, 0)
     books.add_fill(book, 0, NO_SLOT, BUY, OrderKind.ENTRY.value, Reason.NONE.value, 10**8, 10**10, 10**5)
     books.add_order(book, 0, NO_SLOT, BUY, OrderKind.LIMIT.value, 10**10, 10**8, 0)
     size_decisions(new_decisions(), 1, book, numbers, np.zeros(MAX_DECISIONS, dtype=SIZED_DTYPE))

@@ -4,6 +4,7 @@ The live shell and the backtest fill it with these functions and no others, so t
 step the same floats to the last bit. Amounts are int64 units of 0.00000001.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ def clear_book(book: Record) -> None:
     b = book[0]
     b.cash = 0.0
     b.equity = 0.0
+    b.gain = 0.0
     b.allocation = 0.0
     b.fee_rate = 0.0
     b.maker_fee_rate = 0.0
@@ -66,28 +68,37 @@ def set_position(
 
 
 @compiled
-def set_money(book: Record, allocation_units: int, free_units: int, locked_units: int) -> None:
-    """Tell the book its money and work out its equity. Call it after the positions."""
+def set_money(book: Record, allocation_units: int, free_units: int, locked_units: int, gained_units: int) -> None:
+    """Tell the book its money and work out its equity and its gain. Call it after the positions.
+
+    `gained_units` is all of its money, whether it may spend it or not, less the capital that was put in and not taken out.
+    """
     b = book[0]
     b.allocation = allocation_units / 1e8
     b.cash = free_units / 1e8
     equity = (free_units + locked_units) / 1e8
+    gain = gained_units / 1e8
     for symbol in range(MAX_SYMBOLS):
         if b.quantity[symbol] != 0.0:
             equity += b.quantity[symbol] * b.close[symbol]
+            gain += b.quantity[symbol] * b.close[symbol]
     b.equity = equity
+    b.gain = gain
 
 
 @compiled
-def mark_position(book: Record, symbol: int, close: float, money_units: int) -> None:
+def mark_position(book: Record, symbol: int, close: float, money_units: int, gained_units: int) -> None:
     """Tell a book in which nothing else changed the new close of its only market."""
     b = book[0]
     b.fill_count = 0
     b.close[symbol] = close
     equity = money_units / 1e8
+    gain = gained_units / 1e8
     if b.quantity[symbol] != 0.0:
         equity += b.quantity[symbol] * close
+        gain += b.quantity[symbol] * close
     b.equity = equity
+    b.gain = gain
 
 
 @compiled
@@ -165,12 +176,14 @@ def veil(book: Record, numbers: Record, symbols: int, view: int) -> None:
     """Take from a filled book what its strategy may not see; buys end with the turn, so no view but the whole has any.
 
     Whoever fills it for less than the whole view tells no fills where nothing is shown: they come with the next candle.
+    Money that moves is no gain, so the gain is shown with what is held; where that is sold or handed on, nobody knows it.
     """
     if view == View.WHOLE:
         return
     b = book[0]
     if view == View.NOTHING:
         b.order_count = 0
+        b.gain = math.nan
         for symbol in range(symbols):
             b.quantity[symbol] = 0.0
             b.available[symbol] = 0.0

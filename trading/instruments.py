@@ -105,6 +105,12 @@ def units(amount: Decimal) -> int:
     return _whole(amount, UNIT, f"amount {amount} in units of {UNIT}")
 
 
+def whole_units(amount: Decimal) -> int:
+    """Count the whole 0.00000001 units of an amount, rounded down below zero as well."""
+    count, rest = divmod(amount, UNIT)
+    return int(count) - (1 if rest < 0 else 0)
+
+
 def amount(count: int) -> Decimal:
     """Turn a count of 0.00000001 units into an exact amount."""
     return Decimal(count).scaleb(-8)

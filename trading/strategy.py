@@ -217,6 +217,9 @@ BOOK_DTYPE: Final = record_dtype(
     [
         ("cash", "f8"),
         ("equity", "f8"),
+        # What it has gained since it began: all it is worth, what it may not spend included, less the capital that came to
+        # it and did not leave again. Capital that moves changes the equity, never the gain. NaN while nothing is shown.
+        ("gain", "f8"),
         ("allocation", "f8"),
         ("fee_rate", "f8"),
         ("maker_fee_rate", "f8"),

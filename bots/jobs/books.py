@@ -55,7 +55,7 @@ def book_for_step(
             held.stop_price_units,
             closes[symbol],
         )
-    books.set_money(book, exact.allocation_units, exact.free_units, exact.locked_units)
+    books.set_money(book, exact.allocation_units, exact.free_units, exact.locked_units, exact.gained_units)
     _add_orders(book, exact, symbols)
     _add_fills(book, fills, symbols)
     books.veil(book, numbers, len(symbols), view)

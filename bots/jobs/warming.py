@@ -58,7 +58,7 @@ def _warm_sizing() -> None:
     books.clear_book(book)
     books.set_terms(book, 1000, 1000, 50)
     books.set_position(book, numbers, 0, 1, 1, 1, 0, 100.0)
-    books.set_money(book, 1, 1, 0)
+    books.set_money(book, 1, 1, 0, 0)
     books.add_order(book, 0, 0, 1, 1, 1, 1, 0)
     books.add_fill(book, 0, 0, 1, 1, 0, 1, 1, 0)
     size_decisions(new_decisions(), 1, book, numbers, np.zeros(MAX_DECISIONS, dtype=SIZED_DTYPE))

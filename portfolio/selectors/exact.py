@@ -12,6 +12,7 @@ from typing import NamedTuple
 from django.db.models import F
 
 from portfolio.models import Book, Fill, Intent, LedgerAccount, Order, Position
+from trading.instruments import whole_units
 from trading.ledger import UNIT, ZERO, exactly, spendable
 from trading.strategy import MAX_ORDERS
 
@@ -67,6 +68,8 @@ class BookExact:
     allocation_units: int
     free_units: int
     locked_units: int
+    # All of its money, with what a smaller share is still to take out, less the capital it was given.
+    gained_units: int
     last_fill_id: int
     positions: dict[int, PositionExact] = field(default_factory=dict)
     fills: tuple[FillExact, ...] = ()
@@ -93,6 +96,7 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
             allocation_units=_units(books[book_id].base_equity),
             free_units=_units(money[book_id].free),
             locked_units=_units(money[book_id].locked),
+            gained_units=whole_units(money[book_id].total - books[book_id].net_flows),
             # Nothing older than what the account has posted by now can come later, whoever's it is.
             last_fill_id=max(since.get(book_id, 0), newest.get(accounts[book_id], 0)),
             positions=held[book_id],
@@ -106,6 +110,7 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
 class _Money(NamedTuple):
     free: Decimal
     locked: Decimal
+    total: Decimal
 
 
 def _money(book: Book, balances: Mapping[tuple[int, str, str], Decimal]) -> _Money:
@@ -117,7 +122,7 @@ def _money(book: Book, balances: Mapping[tuple[int, str, str], Decimal]) -> _Mon
     own = max(free - max(-book.pending, ZERO), ZERO)
     # Nor is what the exchange will take for its fees: a strategy that may spend it all sizes an order that is refused.
     spent_most = spendable(own, fee_ppm=book.account.buy_fee_ppm, orders=MAX_ORDERS)
-    return _Money(spent_most, own - spent_most + reserved + deficit)
+    return _Money(spent_most, own - spent_most + reserved + deficit, free + reserved + deficit)
 
 
 def _balances(book_ids: Collection[int]) -> dict[tuple[int, str, str], Decimal]:

@@ -342,7 +342,9 @@ def test_fills_that_a_hand_over_hides_are_told_at_the_next_candle(desk: Desk, po
         traded_at=desk.market_at,
         trade_id=1,
     )
-    exact = BookExact(book_id=bot.book_id, allocation_units=0, free_units=0, locked_units=0, last_fill_id=7, fills=(fill,))
+    exact = BookExact(
+        book_id=bot.book_id, allocation_units=0, free_units=0, locked_units=0, gained_units=0, last_fill_id=7, fills=(fill,)
+    )
     leaving = handover.begin(None, active=frozenset({bot.book_id}), incoming=frozenset(), policy=policy, at=desk.market_at)
 
     (during,) = step_all([due], {bot.book_id: exact}, desk.market, lambda _: leaving)

@@ -43,6 +43,8 @@ def told_all(world: World) -> list[object]:
     for book in (LEAVING, COMING, CARRYING):
         (row,) = told(world, book)
         plain = {name: row[name].tolist() for name in row.dtype.names if name not in ("fills", "orders")}
+        # What nobody knows is NaN, which equals nothing, not even itself.
+        plain["gain"] = repr(plain["gain"])
         found.append((plain, row.orders[: row.order_count].tolist()))
     return found
 

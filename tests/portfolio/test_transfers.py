@@ -15,6 +15,7 @@ from marketdata.models import Market
 from portfolio import services
 from portfolio.jobs import reconcile, verify
 from portfolio.models import Account, AccountTransfer, AuditEntry, Book, Credential, Heartbeat
+from portfolio.selectors import books_exact
 from portfolio.selectors.families import family
 from portfolio.services import UnableToTransfer
 from portfolio.writers import accounts, flow_history, transfers
@@ -330,6 +331,7 @@ def test_a_bot_gives_back_free_cash_when_it_is_asked_for(world: World, sub: Acco
     asked = ask(world, sub, "120", back=True, recall=True)
     owned.refresh_from_db()
     assert (asked.recalled, owned.base_equity, owned.net_flows) == (120, 180, 180)
+    assert books_exact([owned.pk], {})[owned.pk].gained_units == 0, "what was recalled is not lost"
     # What is on its way is nobody's to deal out.
     assert services.rebase_allocations(account_id=sub.pk, by=None, now=NOW, market_at=MARKET_AT).total == 180
     transfers.claim(asked.pk, now=NOW)

@@ -23,7 +23,7 @@ def book_with(*, stop: float, orders: int = 0) -> Record:
     books.set_terms(book, 1000, 1000, 50)
     quantity = round(0.05 * 1e8)
     books.set_position(book, numbers, 0, quantity, quantity, round(CLOSE * quantity), round(stop * 1e8), CLOSE)
-    books.set_money(book, 197_646_000_000, 180_000_000_000, 0)
+    books.set_money(book, 197_646_000_000, 180_000_000_000, 0, 0)
     for slot in range(orders):
         books.add_order(book, 0, slot, SELL if slot else BUY, OrderKind.LIMIT.value, round(CLOSE * 1e8), 10**6, 0)
     return book

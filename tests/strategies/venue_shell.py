@@ -99,7 +99,7 @@ class VenueShell:
         stop = max((order.stop_price for order in self.account.open_orders.values()), default=0)
         numbers = instrument_numbers(self.simulation.instrument)
         books.set_position(book, numbers, 0, base.free + base.locked, base.free, 0, stop, close)
-        books.set_money(book, units(ALLOCATION), quote.free, quote.locked)
+        books.set_money(book, units(ALLOCATION), quote.free, quote.locked, quote.free + quote.locked - units(ALLOCATION))
         for order in self.account.open_orders.values():
             kind, slot, _ = self.known[order.order_id]
             side = 1 if order.is_buy else -1

@@ -62,7 +62,7 @@ def _prepare(bot: AccountBot, *, begin: int, end: int, costs: Costs) -> Simulati
     if worlds[0].first_bar < needed:
         there = int(worlds[0].first_bar)
         raise PlanImpossible(f"{bot.key} needs {needed} candles before the beginning to warm up, not {there}")
-    worlds["allocation"] = worlds["cash"] = 0
+    worlds["allocation"] = worlds["cash"] = worlds["capital"] = 0
     worlds["asks"] = 1
     return simulation
 

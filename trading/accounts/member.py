@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from trading.accounts.plan import AccountBot
 from trading.bars import Floats, Times
-from trading.instruments import Instrument, amount
+from trading.instruments import Instrument, amount, whole_units
 from trading.kernels import asking
 from trading.kernels.backtest import Fill, Simulation, count_reasons, readable_fill
 from trading.kernels.panel_backtest import PanelSimulation
@@ -28,8 +28,8 @@ FLOAT_UNIT: Final = 1e-8
 # More lots than anybody owns: all of them.
 _ALL_LOTS: Final = 2**60
 _READ_OFTEN: Final = (
-    "asked", "passes", "status", "cursor", "allocation", "cash", "cash_locked", "base_owned", "base_locked", "order_count",
-    "fill_count",
+    "asked", "passes", "status", "cursor", "allocation", "cash", "cash_locked", "capital", "base_owned", "base_locked",
+    "order_count", "fill_count",
 )  # fmt: skip
 _TRADING: Final = (DecisionKind.ENTER, DecisionKind.EXIT, DecisionKind.PLACE)
 _NOTHING: Final = np.zeros(0, dtype=ORDER_DTYPE)
@@ -201,8 +201,7 @@ class Member:
     def put_in(self, units: int) -> None:
         """Add units of quote to the book, or take them out."""
         self.walked.now["cash"][0] += units
-        self._is_moved()
-        self.net_flows += amount(units)
+        self._count_capital(amount(units))
 
     def size_by(self, capital: Decimal) -> None:
         """Have its next orders sized by so much."""
@@ -224,10 +223,8 @@ class Member:
         mine.base_owned += its.base_owned
         mine.cost += int(value // UNIT)
         its.base_owned = its.cost = 0
-        giver.net_flows -= value
-        self.net_flows += value
-        giver._is_moved()
-        self._is_moved()
+        giver._count_capital(-value)
+        self._count_capital(value)
         own = self.stop_ticks(market) or stop_ticks
         if own > 0:
             self._do(DecisionKind.MOVE_STOP, market, stop_ticks=own, reason=Reason.STOP_PROTECTIVE)
@@ -396,6 +393,12 @@ class Member:
         if self.in_quote:
             return np.where(is_buy, -amounts, amounts) - fees, np.where(is_buy, coins, -coins)
         return np.where(is_buy, -amounts, amounts - fees), np.where(is_buy, coins - fees, -coins)
+
+    def _count_capital(self, moved: Decimal) -> None:
+        self.net_flows += moved
+        # Up, so that what was gained is rounded down, as it is live.
+        self.walked.now["capital"][0] = -whole_units(-self.net_flows)
+        self._is_moved()
 
     def _is_moved(self) -> None:
         self.worlds[0].is_told = 0

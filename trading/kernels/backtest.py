@@ -293,7 +293,7 @@ def new_world(instrument: Instrument, costs: Costs, allocation: Decimal, first_b
     w = world[0]
     w.first_bar = first_bar
     w.allocation = units(allocation)
-    w.cash = w.allocation
+    w.cash = w.capital = w.allocation
     w.taker_ppm = rate_ppm(costs.taker_fee)
     w.maker_ppm = rate_ppm(costs.maker_fee)
     w.half_spread_ppm = rate_ppm(costs.half_spread)

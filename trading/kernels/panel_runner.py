@@ -202,7 +202,8 @@ def _tell(worlds: Record, tape: PanelTape) -> None:
         books.set_position(book, tape.numbers, symbol, w.base_owned, free, w.cost, stop, w.last_close)
         tape.position[symbol, clock.bar] = book[0].quantity[symbol]
         _tell_orders(w, book, symbol)
-    books.set_money(book, clock.allocation, clock.cash, clock.cash_locked)
+    gained = clock.cash + clock.cash_locked - clock.capital
+    books.set_money(book, clock.allocation, clock.cash, clock.cash_locked, gained)
     if view != View.NOTHING.value:
         _tell_fills(worlds, tape)
     books.veil(book, tape.numbers, len(worlds), view)

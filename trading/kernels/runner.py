@@ -123,7 +123,8 @@ def _tell(w: Any, tape: Tape) -> None:
     bar = w.bar
     w.last_close = tape.panel[CLOSE, 0, bar]
     if w.is_told == 1 and w.bar_time > w.veiled_until:
-        books.mark_position(tape.book, 0, w.last_close, w.cash + w.cash_locked)
+        money = w.cash + w.cash_locked
+        books.mark_position(tape.book, 0, w.last_close, money, money - w.capital)
     else:
         _tell_all(w, tape)
     tape.equity[bar] = tape.book[0].equity
@@ -139,7 +140,7 @@ def _tell_all(w: Any, tape: Tape) -> None:
     free = w.base_owned - w.base_locked
     stop = stop_ticks(w) * w.price_units_per_tick
     books.set_position(book, tape.numbers, 0, w.base_owned, free, w.cost, stop, w.last_close)
-    books.set_money(book, w.allocation, w.cash, w.cash_locked)
+    books.set_money(book, w.allocation, w.cash, w.cash_locked, w.cash + w.cash_locked - w.capital)
     _tell_orders(w, tape)
     if view != View.NOTHING.value:
         _tell_fills(w, tape)

@@ -66,6 +66,8 @@ WORLD_DTYPE: Final = record_dtype(
         # Money.
         ("cash", "i8"),
         ("cash_locked", "i8"),
+        # What was put in and not taken out again, in whole units, rounded up.
+        ("capital", "i8"),
         ("base_owned", "i8"),
         ("base_locked", "i8"),
         ("cost", "i8"),
