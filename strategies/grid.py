@@ -92,7 +92,7 @@ STATE: Final = record_dtype(
         ("bars_above", "i8"),
         ("bars_outside", "i8"),
         ("rest", "i8"),
-        ("highest_equity", "f8"),
+        ("highest_gain", "f8"),
         ("is_paused", "i8"),
     ]
 )
@@ -167,7 +167,7 @@ def _build(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
     grid_orders.lay(me, low, high, gaps, p.spacing_kind, capital)
     me.bars_above = 0
     me.bars_outside = 0
-    me.highest_equity = money.equity
+    me.highest_gain = money.gain
     count = grid_orders.stock(me, money, close, p.share, p.start_flat, decisions)
     me.phase = grid_orders.RUNNING
     return grid_orders.place(me, money, p.inventory_cap, close, count, decisions)
@@ -176,7 +176,7 @@ def _build(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
 @compiled
 def _mind(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
     """Mind the range: leave it, move it, or keep its orders complete."""
-    me.highest_equity = max(me.highest_equity, money.equity)
+    me.highest_gain = max(me.highest_gain, money.gain)
     low, high = grid_orders.level(me, 0), grid_orders.level(me, me.gaps)
     reason = _reason_to_leave(me, money, p, close, low, high)
     if reason != Reason.NONE.value:
@@ -199,7 +199,9 @@ def _mind(me: Any, money: Any, p: Any, close: float, decisions: Record) -> int:
 def _reason_to_leave(me: Any, money: Any, p: Any, close: float, low: float, high: float) -> int:
     if p.hard_stop > 0.0 and close < low * (1.0 - p.hard_stop):
         return Reason.STOP_RANGE.value
-    lost = (me.highest_equity - money.equity) / me.capital
+    # By what it gained: capital that leaves the book is no loss. A share that was made smaller may have left more in the coin
+    # than the range was laid with, and then that is what the loss is a share of.
+    lost = (me.highest_gain - money.gain) / max(me.capital, money.quantity[0] * close)
     if p.drawdown_stop > 0.0 and lost >= p.drawdown_stop:
         return Reason.STOP_DRAWDOWN.value
     if p.take_profit > 0.0 and close > high * (1.0 + p.take_profit):

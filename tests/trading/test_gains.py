@@ -14,12 +14,12 @@ import pytest
 from tests.strategies.cases import ALLOCATION, simulation
 from tests.strategies.panels import panel_simulation
 from tests.trading.markets import ETH
-from tests.trading.test_accounts import BEGIN_AT, TIGHT, bot, changing, plan, rotation
+from tests.trading.test_accounts import BEGIN_AT, TIGHT, bot, changing, plan, rotation, shares
 from tests.trading.test_accounts_of_several_markets import several
 from trading import books
 from trading.accounts.member import Member
-from trading.accounts.plan import AccountPlan, Turns
-from trading.accounts.simulation import AccountSimulation
+from trading.accounts.plan import AccountPlan, Turns, Version
+from trading.accounts.simulation import AccountSimulation, simulate
 from trading.handover import Mode
 from trading.instruments import instrument_numbers, units, whole_units
 from trading.rotation_text import parse_rotation
@@ -134,3 +134,26 @@ def live_gain(member: Member, book: Any) -> float:
         books.set_position(again, numbers, market, units(member.quantity(market)), 0, 0, 0, float(book.close[market]))
     books.set_money(again, 0, 0, 0, whole_units(member.cash + member.cash_reserved - member.net_flows))
     return float(again[0].gain)
+
+
+def test_a_grid_that_leaves_its_slot_carries_on() -> None:
+    """It takes the capital that leaves for no loss, and minds its coins until its turn comes again."""
+    result = simulate(rotation("carry"))
+
+    (grid,) = (one for one in result.bots if one.key == "grid")
+    assert "STOP_DRAWDOWN" not in grid.reasons
+    assert {fill.kind for fill in grid.fills} == {"ENTRY", "LIMIT"}
+
+
+def test_a_grid_with_a_smaller_share_sells_no_coin_for_it() -> None:
+    """A share is of what is free: what the grid holds goes on being sold level by level."""
+    at = BEGIN_AT + timedelta(days=2)
+    smaller = Version(at=at, percents={"grid": Decimal(3)})
+
+    (grid,) = simulate(plan([bot("grid")], shares({"grid": Decimal(90)}, smaller))).bots
+
+    assert grid.net_flows < Decimal(1000)
+    assert "STOP_DRAWDOWN" not in grid.reasons
+    sold = [fill for fill in grid.fills if fill.side == "sell" and fill.time >= at.timestamp() * 1000]
+    assert sold
+    assert {fill.kind for fill in sold} == {"LIMIT"}
