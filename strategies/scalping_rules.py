@@ -13,7 +13,14 @@ VWAP_MOST: Final = 288
 SPREAD_BARS: Final = 96
 RETURNS: Final = 96
 
-ACCOUNT_FIELDS: Final = [("bars", "i8"), ("day_equity", "f8")]
+ACCOUNT_FIELDS: Final = [
+    ("bars", "i8"),
+    # What the day's loss is a share of, and the gain that the day began with.
+    ("day_capital", "f8"),
+    ("day_gain", "f8"),
+]
+# Less than a unit of money is the rounding of floats.
+_UNIT: Final = 1e-8
 
 COIN: Final = record_dtype(
     [
@@ -70,14 +77,25 @@ def take_in(me: Any, money: Any, symbol: int, p: Any) -> None:
         else:
             me.earned += fill.quantity * fill.price - fill.fee_quote
     lifecycle.take_in(me, money, symbol, p.cooldown)
-    if me.holding == 0 and me.earned > 0.0:
-        lost = me.earned < me.paid
-        me.losses = me.losses + 1 if lost else 0
-        if p.loss_row > 0 and me.losses >= p.loss_row:
-            me.rest = p.loss_rest
-            me.losses = 0
+    if me.holding == 1:
+        return
+    if me.earned > 0.0:
+        # What another bot handed on was not paid for: its sale is neither won nor lost.
+        if me.paid > 0.0:
+            _count_losses(me, p)
         me.paid = 0.0
         me.earned = 0.0
+    elif money.quantity[symbol] == 0.0 and not math.isnan(money.gain):
+        # Handed on to another bot: what was paid for it is not lost.
+        me.paid = 0.0
+
+
+@compiled
+def _count_losses(me: Any, p: Any) -> None:
+    me.losses = me.losses + 1 if me.earned < me.paid else 0
+    if p.loss_row > 0 and me.losses >= p.loss_row:
+        me.rest = p.loss_rest
+        me.losses = 0
 
 
 @compiled
@@ -92,16 +110,26 @@ def is_there(panel: Floats, symbols: int, i: int) -> bool:
 @compiled
 def count_day(all_of_it: Any, money: Any, bars_per_day: int, symbols: int) -> None:
     """Count the bar, and begin a new day after enough of them."""
-    if all_of_it.bars % bars_per_day == 0 or all_of_it.day_equity <= 0.0:
-        all_of_it.day_equity = money.equity
+    if all_of_it.bars % bars_per_day == 0 or all_of_it.day_capital <= 0.0:
+        all_of_it.day_capital = money.equity
+        all_of_it.day_gain = money.gain
         for symbol in range(symbols):
             all_of_it.coins[symbol].entries_today = 0
+    _count_capital(all_of_it, money)
     cell = all_of_it.bars % RETURNS
     for symbol in range(symbols):
         all_of_it.coins[symbol].returns[cell] = math.nan
         if all_of_it.coins[symbol].rest > 0:
             all_of_it.coins[symbol].rest -= 1
     all_of_it.bars += 1
+
+
+@compiled
+def _count_capital(all_of_it: Any, money: Any) -> None:
+    """Have the day begin with the most capital that there was in it: what comes counts, what is recalled goes on counting."""
+    began_with = money.equity - (money.gain - all_of_it.day_gain)
+    if began_with > all_of_it.day_capital + _UNIT:
+        all_of_it.day_capital = began_with
 
 
 @compiled
@@ -138,7 +166,7 @@ def refusal(all_of_it: Any, money: Any, symbol: int, p: Any, taken: int) -> int:
     me = all_of_it.coins[symbol]
     if me.cooldown > 0 or me.rest > 0:
         return Reason.COOLDOWN_ACTIVE.value
-    if p.day_loss > 0.0 and money.equity < all_of_it.day_equity * (1.0 - p.day_loss):
+    if p.day_loss > 0.0 and all_of_it.day_gain - money.gain > p.day_loss * all_of_it.day_capital:
         return Reason.RISK_DAILY_LOSS_CAP.value
     if me.entries_today >= p.day_trades:
         return Reason.RISK_TRADE_COUNT.value

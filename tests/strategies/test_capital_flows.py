@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from strategies import registry
+from strategies import registry, scalping_rules
 from tests.trading.markets import ETH, random_walk
 from trading import books, live_step
 from trading.bars import Candles, to_panel
 from trading.instruments import instrument_numbers
 from trading.live_step import Decision
 from trading.strategy import (
+    BUY,
+    SELL,
     DecisionKind,
+    OrderKind,
     Reason,
     Record,
     StrategyDefinition,
+    View,
     new_book,
     record_dtype,
 )
 
 CAPITAL = 1000.0
 GRID = {"share": 1.0, "recentre": "none", "hard_stop": 0.0, "half_width": 0.3, "pause_adx": 0}
+SCALPING = {"bars_per_hour": 1, "vwap_bars": 48, "cost_gate": 2, "target_atr": 2, "correlation_most": 1.0}
+BARS_PER_DAY = 24
+ENTERS, SHUT = Reason.SIGNAL_ENTRY_PULLBACK, Reason.RISK_DAILY_LOSS_CAP
 
 
 def book_of(close: float, *, equity: float = CAPITAL, gain: float = 0.0, held: float = 0.0) -> Record:
@@ -123,7 +131,134 @@ def smaller(book: Record) -> Record:
     return book
 
 
-@pytest.mark.parametrize(("name", "before", "now"), [("grid", "highest_equity", "highest_gain")])
+@cache
+def before_an_entry() -> tuple[bytes, int]:
+    """Return the state of a scalper with a thousand, and the bar at which it wants to enter, in the middle of a day."""
+    scalper = scalping()
+    while scalper.bar < len(scalper.candles):
+        state, bar = scalper.state, scalper.bar
+        if scalper.told().reason == ENTERS and bar % BARS_PER_DAY > 4:
+            return state, bar
+    raise AssertionError("The market tempted nobody")
+
+
+def scalping() -> Stepper:
+    return Stepper("scalping", SCALPING, random_walk(seed=11, bars=2000), 700)
+
+
+@pytest.mark.parametrize(
+    ("equity", "gain", "says"),
+    [
+        pytest.param(1000.0, 0.0, ENTERS, id="nothing happened"),
+        pytest.param(200.0, 0.0, ENTERS, id="capital was recalled"),
+        pytest.param(981.0, -19.0, ENTERS, id="less than the share was lost"),
+        pytest.param(979.0, -21.0, SHUT, id="more than the share was lost"),
+        pytest.param(181.0, -19.0, ENTERS, id="less was lost, and capital recalled"),
+        pytest.param(179.0, -21.0, SHUT, id="more was lost, and capital recalled"),
+        pytest.param(1979.0, -21.0, ENTERS, id="capital came, of which it is a smaller share"),
+        pytest.param(1959.0, -41.0, SHUT, id="capital came, and more was lost"),
+    ],
+)
+def test_a_scalper_is_shut_for_the_day_by_what_it_lost_alone(equity: float, gain: float, says: Reason) -> None:
+    scalper = scalping()
+    scalper.state, scalper.bar = before_an_entry()
+
+    assert scalper.told(equity=equity, gain=gain).reason == says
+
+
+def refused(*told: dict[str, float] | None) -> bool:
+    """Say whether the loss of a day with these bars refuses entries at its end; None is a bar at which nothing is shown."""
+    definition, params = registry.definition("scalping"), registry.make_params("scalping")
+    state, numbers = live_step.new_state(definition, params), instrument_numbers(ETH)
+    for figures in told:
+        book = book_of(3000.0, **figures or {"held": 500.0})
+        if figures is None:
+            books.veil(book, numbers, 1, View.NOTHING)
+        scalping_rules.count_day(state[0], book[0], BARS_PER_DAY, 1)
+    return scalping_rules.refusal(state[0], book[0], 0, params[0], 0) == Reason.RISK_DAILY_LOSS_CAP
+
+
+def test_capital_that_came_in_a_day_goes_on_counting_when_it_has_left_again() -> None:
+    day: list[dict[str, float]] = [{}, {"equity": 3000.0}, {"equity": 450.0, "gain": -50.0}]
+
+    assert not refused(*day)
+    assert refused(*day, {"equity": 439.0, "gain": -61.0})
+
+
+def test_a_day_that_begins_while_nothing_is_shown_begins_with_the_next_candle() -> None:
+    assert not refused(None, {"gain": -500.0})
+    assert refused(None, {"gain": -500.0}, {"equity": 979.0, "gain": -521.0})
+
+
+def test_a_candle_at_which_nothing_is_shown_leaves_the_day_as_it_was() -> None:
+    assert refused({}, None, {"equity": 979.0, "gain": -21.0})
+    assert not refused({}, None, {"equity": 981.0, "gain": -19.0})
+
+
+def test_a_day_begins_with_what_was_gained_until_then() -> None:
+    day = [{}, *[{"equity": 985.0, "gain": -15.0}] * BARS_PER_DAY]
+
+    assert not refused(*day, {"equity": 970.0, "gain": -30.0})
+    assert refused(*day, {"equity": 960.0, "gain": -40.0})
+
+
+class Coin:
+    """A scalper's memory of one coin, told of a buy, of a sale, or of nothing."""
+
+    def __init__(self) -> None:
+        self.params = registry.make_params("scalping")
+        self.state = live_step.new_state(registry.definition("scalping"), self.params)
+
+    def told(self, *, side: int = 0, price: float = 3000.0, held: float = 0.0, view: View = View.WHOLE) -> None:
+        book = book_of(price, held=held)
+        if side:
+            kind = OrderKind.LIMIT if side == BUY else OrderKind.EXIT
+            books.add_fill(book, 0, 0, side, kind.value, 0, round(100.0 / 3000.0 * 1e8), round(price * 1e8), 0)
+        books.veil(book, instrument_numbers(ETH), 1, view)
+        scalping_rules.take_in(self.state[0].coins[0], book[0], 0, self.params[0])
+
+    @property
+    def losses(self) -> int:
+        return int(self.state[0].coins[0].losses)
+
+
+def test_a_coin_that_is_handed_on_is_no_loss_in_a_row() -> None:
+    coin = Coin()
+    coin.told(side=BUY, held=100.0)
+    coin.told(view=View.NOTHING)
+    coin.told()
+
+    coin.told(side=BUY, held=100.0)
+    coin.told(side=SELL, price=3030.0)
+    assert coin.losses == 0
+
+    coin.told(side=BUY, held=100.0)
+    coin.told(side=SELL, price=2970.0)
+    assert coin.losses == 1
+
+
+def test_a_coin_that_was_taken_over_ends_no_row_of_losses() -> None:
+    coin = Coin()
+    coin.told(side=BUY, held=100.0)
+    coin.told(side=SELL, price=2970.0)
+    coin.told(held=100.0)
+    coin.told(side=SELL, price=2970.0)
+
+    assert coin.losses == 1
+
+
+def test_a_coin_that_was_sold_by_the_hand_over_is_counted_when_its_sale_is_told() -> None:
+    coin = Coin()
+    coin.told(side=BUY, held=100.0)
+    coin.told(view=View.NOTHING)
+    coin.told(side=SELL, price=2970.0)
+
+    assert coin.losses == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "now"), [("grid", "highest_equity", "highest_gain"), ("scalping", "day_equity", "day_gain")]
+)
 def test_a_memory_that_still_measures_by_worth_is_refused(name: str, before: str, now: str) -> None:
     """Its best would be a worth: the first gain beside it would look like the loss of everything."""
     definition = registry.definition(name)
