@@ -157,3 +157,23 @@ def test_a_grid_with_a_smaller_share_sells_no_coin_for_it() -> None:
     sold = [fill for fill in grid.fills if fill.side == "sell" and fill.time >= at.timestamp() * 1000]
     assert sold
     assert {fill.kind for fill in sold} == {"LIMIT"}
+
+
+def test_cash_that_waits_to_leave_is_shown_to_no_strategy_and_is_not_lost() -> None:
+    """Live a smaller share hides what it is still to take out as it comes free; so it does on a simulated account."""
+    at = BEGIN_AT + timedelta(days=2)
+    smaller = Version(at=at, percents={"grid": Decimal(0)})
+    simulation = AccountSimulation(plan([bot("grid")], shares({"grid": Decimal(90)}, smaller)))
+    simulation.run(at)
+    (member,) = simulation.members
+    gained = member.simulation.tape.book[0].gain
+    seen = set()
+    for bars in range(1, 200):
+        simulation.run(at + bars * timedelta(minutes=5))
+        (book,) = member.simulation.tape.book
+        seen.add(bool(member.cash > 0))
+        assert book.cash == 0.0
+        assert book.gain == pytest.approx(gained, abs=100.0)
+
+    assert member.pending < 0
+    assert seen == {False, True}, "cash came free and waited for its hour"

@@ -208,6 +208,12 @@ class Member:
         self.walked.now["allocation"][0] = int(max(capital, ZERO) // UNIT)
         self._is_moved()
 
+    def wait_for(self, missing: Decimal) -> None:
+        """Remember what a plan still moves into the book (above zero) or out of it (below), and show no cash that leaves."""
+        self.pending = missing
+        self.worlds[0].leaving = -whole_units(min(missing, ZERO))
+        self._is_moved()
+
     def show(self, view: View, at: int) -> None:
         """Show its strategy no more of the book than this at a bar that closes now."""
         if view == View.WHOLE:

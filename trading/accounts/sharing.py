@@ -81,7 +81,7 @@ class Sharing:
             member.target = share.target
             # Less than a unit cannot move, so nothing waits for it.
             missing = share.target - funded
-            member.pending = missing if abs(missing) >= UNIT else ZERO
+            member.wait_for(missing if abs(missing) >= UNIT else ZERO)
             member.size_by(min(share.target, funded))
 
     def _settle(self, at: int) -> None:
@@ -93,7 +93,7 @@ class Sharing:
             moved = self._purse.move(member, moves.get(member.number, ZERO), at)
             if moved:
                 left = member.pending - moved
-                member.pending = left if abs(left) >= UNIT else ZERO
+                member.wait_for(left if abs(left) >= UNIT else ZERO)
                 # What leaves was not counted on any more since the plan was set; what comes is.
                 member.size_by(member.allocation + max(moved, ZERO))
 

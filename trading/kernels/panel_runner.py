@@ -13,7 +13,7 @@ from trading.kernels.matching import AT_OPEN, continue_rest, execute, has_told, 
 from trading.kernels.panel_world import PanelTape, give_back, lend, sort_fills
 from trading.kernels.roughness import BEGIN, DETAIL_TIME, END, MEAN, SIGMA, meet_day
 from trading.kernels.runner import ASKED, ENTER, HOLD, JOURNAL_FULL, JOURNAL_MARGIN, MEETING, WALKED
-from trading.kernels.world import count_barren, learn_levels, stop_ticks
+from trading.kernels.world import count_barren, learn_levels, own_cash, stop_ticks
 from trading.sizing import size_decisions
 from trading.strategy import BUY, CLOSE, HIGH, LOW, OPEN, Reason, Record, View
 
@@ -203,7 +203,7 @@ def _tell(worlds: Record, tape: PanelTape) -> None:
         tape.position[symbol, clock.bar] = book[0].quantity[symbol]
         _tell_orders(w, book, symbol)
     gained = clock.cash + clock.cash_locked - clock.capital
-    books.set_money(book, clock.allocation, clock.cash, clock.cash_locked, gained)
+    books.set_money(book, clock.allocation, own_cash(clock), clock.cash_locked, gained)
     if view != View.NOTHING.value:
         _tell_fills(worlds, tape)
     books.veil(book, tape.numbers, len(worlds), view)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from trading import books
 from trading.compilation import compiled, spliced
 from trading.kernels.matching import AT_OPEN, execute, match_move, walk_candle
-from trading.kernels.world import Tape, learn_levels, stop_ticks
+from trading.kernels.world import Tape, learn_levels, own_cash, stop_ticks
 from trading.sizing import size_decisions
 from trading.strategy import CLOSE, DecisionKind, Reason, Record, View
 
@@ -123,8 +123,8 @@ def _tell(w: Any, tape: Tape) -> None:
     bar = w.bar
     w.last_close = tape.panel[CLOSE, 0, bar]
     if w.is_told == 1 and w.bar_time > w.veiled_until:
-        money = w.cash + w.cash_locked
-        books.mark_position(tape.book, 0, w.last_close, money, money - w.capital)
+        gained = w.cash + w.cash_locked - w.capital
+        books.mark_position(tape.book, 0, w.last_close, own_cash(w) + w.cash_locked, gained)
     else:
         _tell_all(w, tape)
     tape.equity[bar] = tape.book[0].equity
@@ -140,7 +140,7 @@ def _tell_all(w: Any, tape: Tape) -> None:
     free = w.base_owned - w.base_locked
     stop = stop_ticks(w) * w.price_units_per_tick
     books.set_position(book, tape.numbers, 0, w.base_owned, free, w.cost, stop, w.last_close)
-    books.set_money(book, w.allocation, w.cash, w.cash_locked, w.cash + w.cash_locked - w.capital)
+    books.set_money(book, w.allocation, own_cash(w), w.cash_locked, w.cash + w.cash_locked - w.capital)
     _tell_orders(w, tape)
     if view != View.NOTHING.value:
         _tell_fills(w, tape)

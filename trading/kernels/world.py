@@ -68,6 +68,8 @@ WORLD_DTYPE: Final = record_dtype(
         ("cash_locked", "i8"),
         # What was put in and not taken out again, in whole units, rounded up.
         ("capital", "i8"),
+        # What of the cash is on its way out of the book and not the strategy's to spend, in whole units, rounded up.
+        ("leaving", "i8"),
         ("base_owned", "i8"),
         ("base_locked", "i8"),
         ("cost", "i8"),
@@ -329,6 +331,12 @@ def buy_cost(w: Any, lots: int, ticks: int) -> int:
 def count_barren(w: Any, deny: int) -> None:
     """Count entries in a row that expired unfilled."""
     w.barren = w.barren + 1 if deny == Reason.ORDER_EXPIRED else 0
+
+
+@compiled
+def own_cash(w: Any) -> int:
+    """Answer the free cash less what is on its way out of the book."""
+    return int(max(w.cash - w.leaving, 0))
 
 
 @compiled
