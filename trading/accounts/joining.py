@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from trading.accounts.member import Member, Walk, cells_of, last_closes
+from trading.accounts.member import Member, Walk, cells_of
 from trading.accounts.plan import AccountBot, AccountPlan, PlanImpossible
 from trading.bars import Candles, Floats, Times
 from trading.kernels.backtest import Costs, Simulation, prepare_backtest
 from trading.kernels.panel_backtest import PanelSimulation, prepare_panel_backtest
 from trading.kernels.settling import BOOK_DTYPE, TERMS_DTYPE, Table
 from trading.kernels.world import WORLD_DTYPE
-from trading.strategy import Record
+from trading.strategy import CLOSE, Record
 
 
 def join(plan: AccountPlan, *, begin: int, end: int, times: Times) -> tuple[list[Member], Table]:
@@ -86,12 +86,19 @@ def _walk(simulation: Simulation | PanelSimulation, worlds: Record, shown: Recor
         simulation=simulation,
         worlds=worlds,
         shown=shown,
-        closes=last_closes(simulation),
+        closes=_last_closes(simulation),
         content=tuple(one.view(np.uint8) for one in changing),
         shown_content=shown.view(np.uint8),
         now=cells_of(worlds),
         back=cells_of(shown),
     )
+
+
+def _last_closes(simulation: Simulation | PanelSimulation) -> Times:
+    """Return, per market and base bar, the newest close in ticks; zero before the first."""
+    closes: Times = np.atleast_2d(simulation.tape.ticks[CLOSE])[:, : len(simulation.tape.times)]
+    last = np.maximum.accumulate(np.where(closes > 0, np.arange(closes.shape[1]), 0), axis=1)
+    return np.take_along_axis(closes, last, axis=1)
 
 
 def _table(members: Sequence[Member], worlds: Record, shown: Record, times: Times) -> Table:

@@ -22,7 +22,7 @@ from trading.kernels.roughness import DEEPER
 from trading.kernels.runner import JOURNAL_MARGIN, WALKED
 from trading.kernels.world import ORDER_DTYPE, buy_cost
 from trading.ledger import UNIT, ZERO
-from trading.strategy import BUY, CLOSE, MAX_DECISIONS, NO_SLOT, DecisionKind, OrderKind, Reason, Record, View
+from trading.strategy import BUY, MAX_DECISIONS, NO_SLOT, DecisionKind, OrderKind, Reason, Record, View
 
 FLOAT_UNIT: Final = 1e-8
 # More lots than anybody owns: all of them.
@@ -440,13 +440,6 @@ def _added(cash: Floats | float, held: list[Floats]) -> Floats:
 def _summed(changes: Times) -> Times:
     """Add changes up, with what there was before the first."""
     return np.concatenate(([0], np.cumsum(changes)))
-
-
-def last_closes(simulation: Simulation | PanelSimulation) -> Times:
-    """Return, per market and base bar, the newest close in ticks; zero before the first."""
-    closes: Times = np.atleast_2d(simulation.tape.ticks[CLOSE])[:, : len(simulation.tape.times)]
-    last = np.maximum.accumulate(np.where(closes > 0, np.arange(closes.shape[1]), 0), axis=1)
-    return np.take_along_axis(closes, last, axis=1)
 
 
 def cells_of(worlds: Record) -> Cells:
