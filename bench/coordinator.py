@@ -28,13 +28,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeapp.settings")
 
-from bench.venue_control import control, fund
+from bench.venue_control import begin_anew, control, fund
 
 CAPITAL = Decimal(500_000)
 BURST = 100
 BUYS = ("enter", "place")
 # Far above Binance's 6,000 and 100: what is measured is ours.
 LIMITS = {"weight": 600_000, "orders": 10_000}
+ENTRIES_PER_MINUTE = 10_000
 
 
 @dataclass(slots=True)
@@ -89,6 +90,8 @@ class Bench:
         self.control = addresses["VENUE_CONTROL_URL"]
         self.calls = 0
         self.limits = control(self.control, "/control/limits", LIMITS)
+        begin_anew(self.account)
+        self._raise_rate()
         fund(self.account, self.control, CAPITAL)
         self.account.refresh_from_db()
         self.books = self._open_books(books)
@@ -195,6 +198,15 @@ class Bench:
             config_hash="bench",
         )
 
+    def _raise_rate(self) -> None:
+        """Let the account have as many entries a minute as are asked for here; it is no proof of that limit."""
+        from django.utils import timezone
+
+        from portfolio.services.risk import set_limits
+
+        changes = {"orders_per_minute": ENTRIES_PER_MINUTE}
+        set_limits(account_id=self.account.pk, changes=changes, reason="bench", may_raise=True, by=None, now=timezone.now())
+
     def _open_books(self, count: int) -> list[Any]:
         from django.db import transaction
 
@@ -233,6 +245,7 @@ def _print_steady(desk: Bench, load: Load, began: float, arguments: argparse.Nam
         clock = json.load(answer)
     weight, orders = desk.limits["weight"], desk.limits["orders"]
     print(f"venue: {clock['label']}, speed {clock['speed']}; raised limits: weight {weight} a minute, {orders} orders in 10 s")
+    print(f"raised limit of the account: {ENTRIES_PER_MINUTE} entries a minute")
     print(
         f"{load.asked} intents in {arguments.seconds} s ({arguments.rate:g}/s) by {arguments.books} books, "
         f"{load.accepted} accepted, {load.late} begun over a second late, refused: {dict(load.refusals)}"

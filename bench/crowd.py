@@ -13,18 +13,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import sys
 import time
 from collections import Counter, defaultdict
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeapp.settings")
 
 from bench import latency, venue_control
+
+if TYPE_CHECKING:
+    from portfolio.models import Account
 
 CAPITAL = Decimal(500_000)
 CROWD_SYMBOL = "BTC/USDT"
@@ -57,7 +59,7 @@ def main() -> None:
     account = Account.objects.get(pk=places.account_id)
     limits = venue_control.control(places.control, "/control/limits", {"weight": 600_000, "orders": 10_000})
     print(f"limits of the venue: weight {limits['weight']} a minute, {limits['orders']} orders in 10 s")
-    _raise_stops(places)
+    _raise_stops(account, places.control)
     venue_control.fund(account, places.control, CAPITAL)
     _line_up(places.account_id, arguments.bots)
     began = time.time_ns() // 1_000_000
@@ -67,21 +69,11 @@ def main() -> None:
     _print(places, seen, began, crowd=arguments.bots - LONERS)
 
 
-def _raise_stops(places: latency.Places) -> None:
-    """Let the crowd have more than five stops in its market; the trader reads that when it begins, so it begins anew."""
-    from marketdata.models import Instrument
-    from portfolio.models import Heartbeat
-
+def _raise_stops(account: Account, control: str) -> None:
+    """Let the crowd have more than five stops in its market."""
     rule = {"id": "E41", "action": "filters", "with": {"symbol": CROWD_SYMBOL.replace("/", ""), "max_algo_orders": STOPS}}
-    venue_control.control(places.control, "/control/faults", rule)
-    facts = Heartbeat.objects.values_list("facts", flat=True).get(process=f"trader {places.account_id}")
-    os.kill(int(facts["pid"]), signal.SIGTERM)
-    raised = Instrument.objects.filter(symbol=CROWD_SYMBOL, filters__MAX_NUM_ALGO_ORDERS__maxNumAlgoOrders=STOPS)
-    deadline = time.monotonic() + 60
-    while not raised.exists():
-        if time.monotonic() > deadline:
-            sys.exit(f"Waited a minute for the trader to read that {CROWD_SYMBOL} may have {STOPS} stops.")
-        time.sleep(0.5)
+    venue_control.control(control, "/control/faults", rule)
+    venue_control.begin_anew(account)
     print(f"filters of the venue: {STOPS} stops in {CROWD_SYMBOL} instead of 5")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 import urllib.request
@@ -32,6 +34,19 @@ def control(address: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
     with urllib.request.urlopen(request, timeout=10) as answer:
         told: dict[str, Any] = json.load(answer)
     return told
+
+
+def begin_anew(account: Account) -> None:
+    """End the trader, which reads limits and filters when it begins; the supervisor starts another."""
+    from portfolio.models import Heartbeat
+
+    def pid() -> int:
+        facts = Heartbeat.objects.values_list("facts", flat=True).get(process=f"trader {account.pk}")
+        return int(facts["pid"])
+
+    before = pid()
+    os.kill(before, signal.SIGTERM)
+    _wait(account, lambda: pid() != before and account.state == "active", "another trader")
 
 
 def _wait(account: Account, is_so: Callable[[], bool], what: str) -> None:
