@@ -6,6 +6,8 @@ const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const WEEK_MS = 7 * 86400000;
 
 let waits = null;
+// A job that was asked for here may have ended before the first look at the list.
+let isAwaited = false;
 
 startForm();
 startRepairs();
@@ -55,6 +57,7 @@ function startRepairs() {
 
 async function request(what, body) {
   const job = await send("POST", `/api/v1/history/${what}`, body);
+  isAwaited = true;
   toast(`Job ${job.id} (${job.kind}) is queued.`);
   await refreshJobs();
 }
@@ -68,7 +71,7 @@ async function refreshJobs() {
 function poll() {
   waits ??= setTimeout(async () => {
     waits = null;
-    const was = underWay();
+    const was = isAwaited || underWay() > 0;
     await htmx.ajax("GET", "/parts/history_jobs/", { target: "#history-jobs", swap: "innerHTML" });
     if (underWay()) poll();
     else if (was) location.reload();

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from pytest_django.live_server_helper import LiveServer
 
 from marketdata.history import catalog, jobs
@@ -19,6 +19,7 @@ from marketdata.models import HistoryJob, SourceState
 from tests.history_fetcher.mirror import Mirror, drips, serving
 from tests.history_fetcher.rows import rows_of
 from tests.journeys.browser import administrator
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(300)]
 PATIENCE_MS = 60_000
@@ -126,10 +127,15 @@ def test_candles_of_freqtrade_come_in_and_go_out(page: Page, root: Path) -> None
     expect(page.locator("#import-form .error")).to_contain_text("notes.csv does not say whose candles it holds")
     page.locator('[value="notes.csv"]').uncheck()
     page.locator('[value="BTC_USDT-1h.json"]').check()
+    # The list is first looked at when the job has ended already.
+    page.route("**/parts/history_jobs/", once_done)
     page.get_by_role("button", name="Import").click()
     expect(page.locator(".history-job")).to_contain_text("720 rows, 0 refused", timeout=PATIENCE_MS)
 
+    # It is there once the page has loaded itself anew, and works once that is done.
     form = page.locator("#export-form")
+    expect(form).to_be_visible(timeout=PATIENCE_MS)
+    page.wait_for_load_state()
     form.locator('[name="symbol"]').fill("BTC/USDT")
     form.locator('[name="format"]').select_option("json")
     form.get_by_role("button", name="Export").click()
@@ -151,6 +157,12 @@ def test_a_source_is_switched_on_and_off(page: Page) -> None:
     page.locator("#confirm-yes").click()
     expect(page.locator("#on-fear-and-greed")).to_be_visible()
     assert not SourceState.objects.get(name="fear-and-greed").is_enabled
+
+
+def once_done(route: Route) -> None:
+    """Answer for the jobs when none is under way."""
+    wait_until(lambda: not HistoryJob.objects.exclude(state="done").exists())
+    route.continue_()
 
 
 def fill(page: Page, *, symbols: str, begin: str, end: str, mirror: str) -> None:
