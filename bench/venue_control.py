@@ -40,13 +40,14 @@ def begin_anew(account: Account) -> None:
     """End the trader, which reads limits and filters when it begins; the supervisor starts another."""
     from portfolio.models import Heartbeat
 
-    def pid() -> int:
-        facts = Heartbeat.objects.values_list("facts", flat=True).get(process=f"trader {account.pk}")
-        return int(facts["pid"])
+    def facts() -> dict[str, Any]:
+        told: dict[str, Any] = Heartbeat.objects.values_list("facts", flat=True).get(process=f"trader {account.pk}")
+        return told
 
-    before = pid()
-    os.kill(before, signal.SIGTERM)
-    _wait(account, lambda: pid() != before and account.state == "active", "another trader")
+    before = facts()["pid"]
+    os.kill(int(before), signal.SIGTERM)
+    _wait(account, lambda: facts()["pid"] != before and facts()["is_recovered"], "another trader")
+    account.refresh_from_db()
 
 
 def _wait(account: Account, is_so: Callable[[], bool], what: str) -> None:

@@ -41,7 +41,7 @@ def book(account: Account, recorded: Sequence[RecordedFlow], totals: Mapping[str
             account,
             asset=flow.asset,
             amount=flow.amount,
-            reference=f"history:{flow.number}",
+            reference=f"history:{flow.name}",
             market_at=flow.cleared_at or flow.began_at,
             now=now,
         )

@@ -79,7 +79,7 @@ def test_a_deposit_that_nobody_heard_of_is_the_operators(world: World) -> None:
         assert await opened.sandwich.compare("startup") == "exact"
 
     run(world, story)
-    assert booked(world) == [("deposit", "history:7")]
+    assert booked(world) == [("deposit", "history:deposit:7")]
     assert unallocated(world) == before + 500
     assert (account_of(world).state, selectors.account_overview(world.account_id).pnl) == (Account.State.ACTIVE, pnl)
     assert not LedgerTransaction.objects.filter(kind="suspense").exists()
@@ -98,8 +98,25 @@ def test_a_withdrawal_that_nobody_heard_of_is_the_operators(world: World) -> Non
         assert await opened.sandwich.compare("startup") == "exact"
 
     run(world, story)
-    assert booked(world)[-1] == ("withdrawal", "history:w")
+    assert booked(world)[-1] == ("withdrawal", "history:withdrawal:w")
     assert account_of(world).state == Account.State.ACTIVE
+    assert world.verify() == []
+
+
+def test_a_deposit_and_a_withdrawal_of_one_number_are_two(world: World) -> None:
+    """The exchange counts each on its own."""
+    came(world, "100")
+
+    async def story(opened: Bench) -> None:
+        opened.port.recorded.append(recorded("7", "100"))
+        assert await opened.sandwich.compare("startup") == "exact"
+        came(world, "-30")
+        opened.port.recorded.append(recorded("7", "-30", minutes=-4))
+        opened.port.elapsed += AGAIN_SECONDS + 1
+        assert await opened.sandwich.compare("cycle") == "exact"
+
+    run(world, story)
+    assert booked(world) == [("deposit", "history:deposit:7"), ("withdrawal", "history:withdrawal:7")]
     assert world.verify() == []
 
 
@@ -112,7 +129,7 @@ def test_a_withdrawal_beyond_the_operators_money_halts_entries_and_is_named(worl
         assert await opened.sandwich.compare("startup") == "residual"
 
     run(world, story)
-    assert booked(world) == [("withdrawal", "history:w")]
+    assert booked(world) == [("withdrawal", "history:withdrawal:w")]
     assert account_of(world).state_reason == accounts.RECONCILE_RESIDUAL
     assert world.verify() == []
 
@@ -161,7 +178,7 @@ def test_what_the_stream_tells_late_of_a_booked_flow_is_an_echo(world: World) ->
         assert await opened.sandwich.compare("cycle") == "exact"
 
     run(world, story)
-    assert booked(world) == [("deposit", "history:1"), ("deposit", "USDT:2:100")]
+    assert booked(world) == [("deposit", "history:deposit:1"), ("deposit", "USDT:2:100")]
     assert KnownFlow.objects.get(name="deposit:1").echo == "USDT:1:100"
     assert world.verify() == []
 
@@ -195,7 +212,7 @@ def test_a_flow_taken_for_an_echo_comes_back_by_its_number(world: World) -> None
         assert await opened.sandwich.compare("cycle") == "exact"
 
     run(world, story)
-    assert booked(world) == [("deposit", "history:1"), ("deposit", "history:2")]
+    assert booked(world) == [("deposit", "history:deposit:1"), ("deposit", "history:deposit:2")]
     assert world.verify() == []
 
 
@@ -214,7 +231,7 @@ def test_a_pending_deposit_is_not_booked_and_holds_the_cursor(world: World) -> N
         assert await opened.sandwich.compare("cycle") == "exact"
 
     run(world, story)
-    assert booked(world) == [("deposit", "history:1")]
+    assert booked(world) == [("deposit", "history:deposit:1")]
     assert FlowCursor.objects.get().through_at > pending.began_at
 
 
@@ -261,7 +278,7 @@ def test_what_has_just_moved_is_not_yet_known(world: World) -> None:
         assert await opened.sandwich.compare("cycle") == "exact"
 
     run(world, story)
-    assert booked(world) == [("deposit", "history:1")]
+    assert booked(world) == [("deposit", "history:deposit:1")]
 
 
 def test_a_difference_that_the_history_does_not_explain_stays_one(world: World) -> None:
@@ -383,7 +400,7 @@ def test_assets_are_explained_apart(world: World) -> None:
         assert await opened.sandwich.compare("startup") == "residual"
 
     run(world, story)
-    assert booked(world) == [("deposit", "history:1")]
+    assert booked(world) == [("deposit", "history:deposit:1")]
     assert selectors.residuals(world.account_id) == {"BNB": D("0.5")}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from trading.accounts.member import Member, Walk, cells_of
 from trading.accounts.plan import AccountBot, AccountPlan, PlanImpossible
+from trading.accounts.samples import closes_at
 from trading.bars import Candles, Floats, Times
 from trading.kernels.backtest import Costs, Simulation, prepare_backtest
 from trading.kernels.panel_backtest import PanelSimulation, prepare_panel_backtest
@@ -105,7 +106,7 @@ def _table(members: Sequence[Member], worlds: Record, shown: Record, times: Time
     symbols = [instrument.symbol for member in members for instrument in member.instruments]
     numbers = {symbol: number for number, symbol in enumerate(dict.fromkeys(symbols))}
     newest = {symbol: world for world, symbol in enumerate(symbols)}
-    closes: list[Floats] = [close for member in members for close in member.closes_at(times)]
+    closes: list[Floats] = [close for member in members for close in closes_at(member, times)]
     books = np.zeros(len(members), dtype=BOOK_DTYPE)
     books["count"] = [len(member.instruments) for member in members]
     books["first"] = np.cumsum(books["count"]) - books["count"]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading.accounts.plan import AccountBot
-from trading.bars import Floats, Times
+from trading.bars import Times
 from trading.instruments import Instrument, amount, whole_units
 from trading.kernels import asking
 from trading.kernels.backtest import Fill, Simulation, count_reasons, readable_fill
@@ -142,6 +142,11 @@ class Member:
     def fill_count(self) -> int:
         """Count its fills."""
         return int(self._cells["fill_count"][0])
+
+    @property
+    def filled_now(self) -> int:
+        """Count its fills as they are, whatever the others still see."""
+        return int(self.walked.now["fill_count"][0])
 
     @property
     def filled_at(self) -> int:
@@ -367,39 +372,6 @@ class Member:
         """Count what was denied, by code: by sizing and market, and by the coordinator."""
         return dict(sorted((Counter(count_reasons(self.simulation.tape.denials)) + self.refusals).items()))
 
-    def closes_at(self, moments: Times) -> list[Floats]:
-        """Return, for each market and moment, the close of the last base bar that had closed."""
-        last = np.maximum(np.searchsorted(self.simulation.tape.times, moments) - 1, 0)
-        return [
-            ticks[last] * float(instrument.tick_size)
-            for ticks, instrument in zip(self.walked.closes, self.instruments, strict=True)
-        ]
-
-    def worth_at(self, moments: Times, closes: Floats, before: Saved) -> tuple[list[Floats], Floats]:
-        """Return what its coins, by market, and all of the book was worth at moments since `before`; samples, never money."""
-        journal = self.simulation.tape.journal[before.fill_count : int(self.walked.now["fill_count"][0])]
-        if not len(journal):
-            held = [owned * FLOAT_UNIT * close for owned, close in zip(before.owned, closes, strict=True)]
-            return held, _added(before.cash * FLOAT_UNIT, held)
-        done = np.searchsorted(journal["time"], moments)
-        cash, coins = self._moved_by(journal)
-        held = []
-        for market, close in enumerate(closes):
-            own = coins if len(closes) == 1 else np.where(journal["symbol"] == market, coins, 0)
-            held.append((before.owned[market] + _summed(own))[done] * FLOAT_UNIT * close)
-        money: Floats = (before.cash + _summed(cash))[done].astype(np.float64) * FLOAT_UNIT
-        return held, _added(money, held)
-
-    def _moved_by(self, journal: Record) -> tuple[Times, Times]:
-        """Answer the units of quote and of base that fills brought."""
-        worlds, market = self.worlds, journal["symbol"]
-        amounts = journal["lots"] * journal["ticks"] * worlds["quote_units_per_tick_lot"][market]
-        coins = journal["lots"] * worlds["units_per_lot"][market]
-        is_buy, fees = journal["side"] == BUY, journal["fee"]
-        if self.in_quote:
-            return np.where(is_buy, -amounts, amounts) - fees, np.where(is_buy, coins, -coins)
-        return np.where(is_buy, -amounts, amounts - fees), np.where(is_buy, coins - fees, -coins)
-
     def _count_capital(self, moved: Decimal) -> None:
         self.net_flows += moved
         # Up, so that what was gained is rounded down, as it is live.
@@ -427,19 +399,6 @@ class Member:
         """Have room for all fills that decisions or a bar can bring."""
         if self.fill_count + JOURNAL_MARGIN * len(self.instruments) > len(self.simulation.tape.journal):
             self.simulation.lengthen_journal()
-
-
-def _added(cash: Floats | float, held: list[Floats]) -> Floats:
-    """Add cash and coins up, market by market."""
-    worth = cash + held[0]
-    for one in held[1:]:
-        worth = worth + one
-    return worth
-
-
-def _summed(changes: Times) -> Times:
-    """Add changes up, with what there was before the first."""
-    return np.concatenate(([0], np.cumsum(changes)))
 
 
 def cells_of(worlds: Record) -> Cells:

@@ -23,6 +23,7 @@ from trading.accounts.plan import AccountPlan, Shares
 from trading.accounts.purse import Purse
 from trading.accounts.referee import milliseconds, moment
 from trading.accounts.result import AccountResult, BotResult, Holding
+from trading.accounts.samples import worth_at
 from trading.accounts.sharing import Sharing
 from trading.accounts.turns import TurnTaking
 from trading.bars import Floats
@@ -258,7 +259,7 @@ class AccountSimulation:
         self._is_in_market[first:last] = False
         for k, (member, saved) in enumerate(zip(self.members, before, strict=True)):
             closes = self._table.closes[self._rows[k], first:last]
-            held, self._worths[k, first:last] = member.worth_at(moments, closes, saved)
+            held, self._worths[k, first:last] = worth_at(member, moments, closes, saved)
             for one, sale_min in zip(held, self._sale_mins[k], strict=True):
                 self._invested[first:last] += one
                 self._is_in_market[first:last] |= one >= sale_min
