@@ -40,10 +40,20 @@ class EventQueue(Generic[E]):
 
     async def get(self) -> E | StreamGap | StreamOpen:
         """Wait for the next event."""
+        await self._wait()
+        return self._events.popleft()
+
+    async def take(self) -> list[E | StreamGap | StreamOpen]:
+        """Wait for the next event, and answer all that are there by then."""
+        await self._wait()
+        taken = list(self._events)
+        self._events.clear()
+        return taken
+
+    async def _wait(self) -> None:
         while not self._events:
             self._arrived.clear()
             await self._arrived.wait()
-        return self._events.popleft()
 
 
 class LatestQueue(Generic[E]):

@@ -22,7 +22,8 @@ class Recorded:
     """What became of the candles that came in."""
 
     new: int
-    revised: int
+    # Those that say otherwise than what was stored.
+    revised: tuple[ClosedCandle, ...]
     refused: tuple[Refusal, ...]
 
 
@@ -54,15 +55,16 @@ def record_bars(
         log.error("candle.refused", market=market_id, candle=refusal.candle._asdict(), reason=refusal.reason)
     with transaction.atomic():
         changed = writers.upsert_candles(believed)
-        for mark in () if refused else synced:
-            writers.mark_synced(subscription_id=mark.subscription_id, from_at=mark.from_at, through_at=mark.through_at)
+        if not refused:
+            writers.mark_synced([(mark.subscription_id, mark.from_at, mark.through_at) for mark in synced])
         if believed:
             newest = max(candle.close_time for candle in believed)
             writers.advance_market_time(market_id=market_id, market_at=moment(newest))
-    revised = [row for row in changed if row[3] > 0]
-    for instrument_id, interval, open_at, revision in revised:
-        log.warning("candle.revised", instrument=instrument_id, interval=interval, open_at=open_at, revision=revision)
-    return Recorded(new=len(changed) - len(revised), revised=len(revised), refused=tuple(refused))
+    revisions = {(instrument_id, interval, open_at) for instrument_id, interval, open_at, revision in changed if revision > 0}
+    for instrument_id, interval, open_at in sorted(revisions):
+        log.warning("candle.revised", instrument=instrument_id, interval=interval, open_at=open_at)
+    revised = tuple(candle for candle in believed if (*candle[:2], moment(candle.open_time)) in revisions)
+    return Recorded(new=len(changed) - len(revised), revised=revised, refused=tuple(refused))
 
 
 @dataclass(frozen=True, slots=True)

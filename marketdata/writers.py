@@ -30,6 +30,14 @@ _UPSERT: Final = """
         IS DISTINCT FROM (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
     RETURNING instrument_id, interval, open_at, revision
 """
+# Of two moments, one of which may be unknown, GREATEST and LEAST answer the one that is known.
+_MARK_SYNCED: Final = """
+    UPDATE marketdata_subscription AS known
+    SET synced_from_at = LEAST(known.synced_from_at, mark.from_at),
+        synced_through_at = GREATEST(known.synced_through_at, mark.through_at)
+    FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS mark (id, from_at, through_at)
+    WHERE known.id = mark.id
+"""
 
 
 def upsert_market(*, exchange: str, epoch: str, facts: Mapping[str, Any], now: datetime) -> Market:
@@ -103,12 +111,11 @@ def upsert_candles(candles: Sequence[ClosedCandle]) -> list[tuple[int, str, date
         return list(cursor.fetchall())
 
 
-def mark_synced(*, subscription_id: int, from_at: datetime | None, through_at: datetime) -> None:
-    """Note that every candle up to a moment is stored or proven not to exist; it never moves back."""
-    row = Subscription.objects.filter(id=subscription_id)
-    row.filter(Q(synced_through_at=None) | Q(synced_through_at__lt=through_at)).update(synced_through_at=through_at)
-    if from_at is not None:
-        row.filter(Q(synced_from_at=None) | Q(synced_from_at__gt=from_at)).update(synced_from_at=from_at)
+def mark_synced(marks: Sequence[tuple[int, datetime | None, datetime]]) -> None:
+    """Note of (subscription, from, through) that every candle between is stored or proven not to exist; no end moves back."""
+    if marks:
+        with connection.cursor() as cursor:
+            cursor.execute(_MARK_SYNCED, [list(column) for column in zip(*marks, strict=True)])
 
 
 def advance_market_time(*, market_id: int, market_at: datetime) -> None:

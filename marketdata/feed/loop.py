@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from itertools import groupby
+from typing import Any, Final, TypeVar, cast
 
 import structlog
 
@@ -12,6 +13,7 @@ from exchange.errors import ExchangeTrouble
 from exchange.pacing import VenueUnreachable
 from exchange.ports import ClosedCandle as StreamedCandle
 from exchange.ports import MarketPort, StreamGap, StreamOpen, Unreadable
+from exchange.streams import EventQueue
 from marketdata import jobs
 from marketdata.candles import ClosedCandle, moment
 from marketdata.feed.market_clock import MarketClock
@@ -78,43 +80,79 @@ class Feed:
             await asyncio.wait(self._streams)
 
     async def _stream_candles(self, pairs: list[tuple[str, str]]) -> None:
-        async for event in self._port.watch_closed_candles(pairs):
-            if isinstance(event, StreamedCandle):
-                await self._take_in(event)
-            elif isinstance(event, StreamOpen):
-                await self._catch_up(await self._closed_through())
-            elif isinstance(event, Unreadable):
-                self._facts["unreadable"] += 1
-                self._quotes.doubt(event.symbol, event.reason)
-                log.warning("feed.unreadable", market=self._market.pk, symbol=event.symbol, reason=event.reason)
-            else:
-                self._note_gap(event)
+        heard: EventQueue[StreamedCandle | Unreadable] = EventQueue()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen(pairs, heard))
+            while True:
+                # Candles of many markets close in one moment: what has come by now is stored at once.
+                for is_candle, run in groupby(await heard.take(), key=lambda event: isinstance(event, StreamedCandle)):
+                    if is_candle:
+                        await self._take_in(cast("list[StreamedCandle]", list(run)))
+                    else:
+                        await self._heed(cast("Iterable[Unreadable | StreamGap | StreamOpen]", run))
 
-    async def _take_in(self, event: StreamedCandle) -> None:
-        candle = self._candle(event)
-        if candle is None or self._progress.is_distrusted(candle):
+    async def _listen(self, pairs: list[tuple[str, str]], heard: EventQueue[StreamedCandle | Unreadable]) -> None:
+        async for event in self._port.watch_closed_candles(pairs):
+            heard.put(event)
+
+    async def _heed(self, signs: Iterable[Unreadable | StreamGap | StreamOpen]) -> None:
+        for sign in signs:
+            if isinstance(sign, StreamOpen):
+                await self._catch_up(await self._closed_through())
+            elif isinstance(sign, Unreadable):
+                self._facts["unreadable"] += 1
+                self._quotes.doubt(sign.symbol, sign.reason)
+                log.warning("feed.unreadable", market=self._market.pk, symbol=sign.symbol, reason=sign.reason)
+            else:
+                self._note_gap(sign)
+
+    async def _take_in(self, events: Iterable[StreamedCandle]) -> None:
+        """Store candles in the order they came; only the next one of each subscription can be judged."""
+        rest = [candle for event in events if (candle := self._candle(event)) is not None]
+        while rest:
+            batch = {candle[:2]: candle for candle in reversed(rest)}.values()
+            rest = [candle for candle in rest if not any(candle is taken for taken in batch)]
             # Of a candle that was told as nonsense once, only an answer is believed.
-            return
+            trusted = [candle for candle in batch if not self._progress.is_distrusted(candle)]
+            if trusted:
+                await self._take_in_batch(trusted)
+
+    async def _take_in_batch(self, candles: Sequence[ClosedCandle]) -> None:
+        """Store one candle of each of several subscriptions."""
         # One at a time with the catching up: a stretch is complete before the candle after it is judged.
         async with self._catching_up:
-            track = self._progress.completed_by(candle)
-            synced = [jobs.Synced(track.subscription_id, moment(candle.close_time))] if track else []
-            recorded = await self._store.record([candle], synced, self._market_now)
-            if recorded.refused:
-                self._progress.distrust(candle)
-                self._quotes.doubt(event.symbol, recorded.refused[0].reason)
-            elif track:
-                self._progress.note(track.subscription_id, through=candle.close_time)
-        self._facts["candles"] += 1
-        if not recorded.refused:
-            self._note_close(candle.close_time)
-        if recorded.revised:
+            recorded = await self._record_streamed(candles)
+        self._facts["candles"] += len(candles)
+        for candle in recorded.revised:
             # The stream contradicts itself: what the exchange answers when asked stands (M03).
             await self._settle(candle)
-        if track is None and self._progress.is_ahead(candle):
+        if any(self._progress.is_ahead(candle) for candle in candles):
             # Something before it is missing: it is fetched before anybody sees this one (M02).
             await self._catch_up(await self._closed_through())
-        await self._ring_if_complete(candle.close_time)
+        for close in sorted({candle.close_time for candle in candles}):
+            await self._ring_if_complete(close)
+
+    async def _record_streamed(self, candles: Sequence[ClosedCandle]) -> jobs.Recorded:
+        tracks = [(candle, self._progress.completed_by(candle)) for candle in candles]
+        synced = [jobs.Synced(track.subscription_id, moment(candle.close_time)) for candle, track in tracks if track]
+        recorded = await self._store.record(list(candles), synced, self._market_now)
+        if recorded.refused:
+            for candle, reason in recorded.refused:
+                self._progress.distrust(candle)
+                self._quotes.doubt(self._symbol_of(candle), reason)
+            # With nonsense among them none is noted as complete: the others are told again without it.
+            believed = [candle for candle in candles if not self._progress.is_distrusted(candle)]
+            if believed:
+                await self._record_streamed(believed)
+            return recorded
+        for candle, track in tracks:
+            self._note_close(candle.close_time)
+            if track:
+                self._progress.note(track.subscription_id, through=candle.close_time)
+        return recorded
+
+    def _symbol_of(self, candle: ClosedCandle) -> str:
+        return next(symbol for symbol, instrument_id in self._ids.items() if instrument_id == candle.instrument_id)
 
     async def _settle(self, candle: ClosedCandle) -> None:
         self._facts["revised"] += 1
@@ -149,7 +187,7 @@ class Feed:
             assert end is not None
             revised = 0
             async for page in self._pages(track, track.audit_begin, end):
-                revised += (await self._store.record(page, [], self._market_now)).revised
+                revised += len((await self._store.record(page, [], self._market_now)).revised)
             track.audited_through = end
             if revised:
                 self._facts["disputed"] += revised

@@ -185,6 +185,8 @@ class Memory:
 
     candles: dict[tuple[int, int], StoredCandle] = field(default_factory=dict)
     rings: list[int] = field(default_factory=list)
+    # How many candles each transaction has stored.
+    batches: list[int] = field(default_factory=list)
     stepped: dict[int, list[StoredCandle]] = field(default_factory=lambda: {1: [], 2: []})
     newest: dict[int, Mark] = field(default_factory=dict)
     troubles: list[tuple[float, dict[int, str]]] = field(default_factory=list)
@@ -208,13 +210,12 @@ class Memory:
 
     async def record(self, candles: list[StoredCandle], synced: list[jobs.Synced], market_now: int) -> jobs.Recorded:
         await asyncio.sleep(0.001)
+        self.batches.append(len(candles))
         believed, refused = sift(candles, {}, market_now)
-        revised = 0
-        for candle in believed:
-            key = (candle.instrument_id, candle.open_time)
-            revised += key in self.candles and self.candles[key] != candle
-            self.candles[key] = candle
-        return jobs.Recorded(new=len(believed) - revised, revised=revised, refused=tuple(refused))
+        known = [self.candles.get((candle.instrument_id, candle.open_time)) for candle in believed]
+        revised = tuple(candle for candle, stored in zip(believed, known, strict=True) if stored not in (None, candle))
+        self.candles |= {(candle.instrument_id, candle.open_time): candle for candle in believed}
+        return jobs.Recorded(new=known.count(None), revised=revised, refused=tuple(refused))
 
     async def ring(self, market_ms: int) -> None:
         self.rings.append(market_ms)

@@ -76,6 +76,12 @@ def test_every_closed_bar_reaches_the_strategies_once_and_in_order(lies: Lies, s
         assert [tuple(bar[3:]) for bar in stored] == [(b.open, b.high, b.low, b.close, b.volume) for b in truth]
 
 
+def test_the_candles_that_close_together_are_stored_in_one_transaction() -> None:
+    _, memory = live_through(Lies(), seed=1, bars=10)
+
+    assert memory.batches.count(len(SYMBOLS)) == 10
+
+
 @pytest.mark.fault("M02")
 def test_a_lost_bar_is_fetched_before_the_next_one_is_told() -> None:
     street, memory = live_through(Lies(drops=0.5), seed=7, bars=40)

@@ -29,18 +29,19 @@ def test_recording_the_same_candles_twice_changes_nothing(market: Market, bitcoi
     first = jobs.record_bars(market_id=market.id, candles=story)
     second = jobs.record_bars(market_id=market.id, candles=story)
 
-    assert (first.new, first.revised) == (5, 0)
-    assert (second.new, second.revised) == (0, 0)
+    assert (first.new, first.revised) == (5, ())
+    assert (second.new, second.revised) == (0, ())
     assert Candle.objects.count() == 5
 
 
 def test_a_changed_candle_is_stored_as_a_revision(market: Market, bitcoin: Instrument) -> None:
     jobs.record_bars(market_id=market.id, candles=[candle(bitcoin, 0)])
 
-    recorded = jobs.record_bars(market_id=market.id, candles=[candle(bitcoin, 0, close=101.0)])
+    changed = candle(bitcoin, 0, close=101.0)
+    recorded = jobs.record_bars(market_id=market.id, candles=[changed])
 
     stored = Candle.objects.get()
-    assert recorded.revised == 1
+    assert recorded.revised == (changed,)
     assert (stored.close, stored.revision) == (101.0, 1)
 
 
