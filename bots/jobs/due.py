@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -19,8 +19,8 @@ from trading.instruments import instrument_numbers
 from trading.strategy import Record
 
 EQUITY_INTERVAL: Final = "5m"
-# What only a step reads.
-_MEMORY: Final = ("state__data",)
+# All that the question needs whether a bot is due; it is asked for every candle of every market that comes in.
+_QUESTION: Final = ("interval", "bar_closed_at", "anchor_at", "state__bar_closed_at")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,35 +65,26 @@ def find_due(account_id: int, through_at: datetime) -> list[DueBot]:
 
     A bot waits until every one of its instruments is known through the candle: the late ones go into the next batch.
     """
-    return _due_of(_waiting(account_id, through_at), through_at)
-
-
-def _due_of(waiting: Sequence[Bot], through_at: datetime) -> list[DueBot]:
+    waiting = _waiting(account_id, through_at)
     if not waiting:
         return []
     markets = selectors.instruments_of([bot.pk for bot in waiting])
-    known = _known({instrument.pk for found in markets.values() for instrument in found})
-    due = []
-    for bot in waiting:
-        instruments = tuple(markets[bot.pk])
-        state = getattr(bot, "state", None)
-        closes = _closes(bot, state, [known.get((instrument.pk, bot.interval)) for instrument in instruments], through_at)
-        if closes:
-            due.append(DueBot(bot, state, instruments, closes))
-    return due
+    ids = {bot_id: [instrument.pk for instrument in found] for bot_id, found in markets.items()}
+    closes = _closes_of(waiting, ids, through_at)
+    return [DueBot(bot, _state_of(bot), tuple(markets[bot.pk]), closes[bot.pk]) for bot in waiting if closes[bot.pk]]
 
 
 def has_work(account_id: int, through_at: datetime) -> bool:
     """Say whether advancing the account up to a market time would do anything now."""
-    waiting = _waiting(account_id, through_at, without=_MEMORY)
-    return bool(_due_of(waiting, through_at)) or equity_due_at(account_id, through_at) is not None
+    waiting = _waiting(account_id, through_at, only=_QUESTION)
+    return _count_due(waiting, through_at) > 0 or equity_due_at(account_id, through_at) is not None
 
 
 def is_ready(account_id: int, through_at: datetime) -> bool:
     """Say whether there is work, and no bot waits for a late candle: the moment to ring for all of them at once."""
-    waiting = _waiting(account_id, through_at, without=_MEMORY)
+    waiting = _waiting(account_id, through_at, only=_QUESTION)
     if waiting:
-        return len(_due_of(waiting, through_at)) == len(waiting)
+        return _count_due(waiting, through_at) == len(waiting)
     return equity_due_at(account_id, through_at) is not None
 
 
@@ -123,15 +114,36 @@ def interval_length(interval: str) -> timedelta:
     return timedelta(milliseconds=interval_milliseconds(interval))
 
 
-def _waiting(account_id: int, through_at: datetime, *, without: Sequence[str] = ()) -> list[Bot]:
+def _waiting(account_id: int, through_at: datetime, *, only: Sequence[str] = ()) -> list[Bot]:
     # A step asks nothing of the rows of book and account, which would be read anew for each of many bots.
     rows = selectors.bots(account_id).select_related(None).select_related("state").filter(status__in=selectors.ACTIVE)
-    active = rows.defer(*without)
     return [
         bot
-        for bot in active
+        for bot in (rows.only(*only) if only else rows)
         if bot.bar_closed_at is not None and bot.bar_closed_at < selectors.last_close(through_at, bot.interval)
     ]
+
+
+def _state_of(bot: Bot) -> BotState | None:
+    return getattr(bot, "state", None)
+
+
+def _count_due(waiting: Sequence[Bot], through_at: datetime) -> int:
+    if not waiting:
+        return 0
+    closes = _closes_of(waiting, selectors.instrument_ids_of([bot.pk for bot in waiting]), through_at)
+    return sum(bool(found) for found in closes.values())
+
+
+def _closes_of(
+    waiting: Sequence[Bot], markets: Mapping[int, Sequence[int]], through_at: datetime
+) -> dict[int, tuple[datetime, ...]]:
+    """Answer of each bot when the candles closed that it has to step."""
+    known = _known({instrument_id for found in markets.values() for instrument_id in found})
+    return {
+        bot.pk: _closes(bot, [known.get((instrument_id, bot.interval)) for instrument_id in markets[bot.pk]], through_at)
+        for bot in waiting
+    }
 
 
 def _known(instrument_ids: set[int]) -> dict[tuple[int, str], Subscription]:
@@ -139,14 +151,12 @@ def _known(instrument_ids: set[int]) -> dict[tuple[int, str], Subscription]:
     return {(subscription.instrument_id, subscription.interval): subscription for subscription in found}
 
 
-def _closes(
-    bot: Bot, state: BotState | None, subscriptions: list[Subscription | None], through_at: datetime
-) -> tuple[datetime, ...]:
+def _closes(bot: Bot, subscriptions: Sequence[Subscription | None], through_at: datetime) -> tuple[datetime, ...]:
     end = selectors.last_close(through_at, bot.interval)
     for subscription in subscriptions:
         if subscription is None or subscription.synced_through_at is None:
             return ()
-        if state is None and not _reaches_back(subscription, bot):
+        if _state_of(bot) is None and not _reaches_back(subscription, bot):
             return ()
         end = min(end, selectors.last_close(subscription.synced_through_at, bot.interval))
     assert bot.bar_closed_at is not None

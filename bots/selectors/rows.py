@@ -48,15 +48,21 @@ def bots(account_id: int | None = None) -> QuerySet[Bot]:
     return found.filter(book__account_id=account_id)
 
 
+def instrument_ids_of(bot_ids: Sequence[int]) -> dict[int, list[int]]:
+    """Answer the ids of each bot's instruments in the order they were given in, which is the order of its panel."""
+    links = Bot.instruments.through.objects.filter(bot_id__in=bot_ids).order_by("id").values_list("bot_id", "instrument_id")
+    found: dict[int, list[int]] = {bot_id: [] for bot_id in bot_ids}
+    for bot_id, instrument_id in links:
+        found[bot_id].append(instrument_id)
+    return found
+
+
 def instruments_of(bot_ids: Sequence[int]) -> dict[int, list[Instrument]]:
     """Answer the instruments of each bot in the order they were given in, which is the order of its panel."""
-    links = list(Bot.instruments.through.objects.filter(bot_id__in=bot_ids).order_by("id").values_list("bot_id", "instrument_id"))
+    ids = instrument_ids_of(bot_ids)
     # Many bots trade one market: its row, with all the exchange says of it, is read once.
-    known = Instrument.objects.in_bulk({instrument_id for _, instrument_id in links})
-    found: dict[int, list[Instrument]] = {bot_id: [] for bot_id in bot_ids}
-    for bot_id, instrument_id in links:
-        found[bot_id].append(known[instrument_id])
-    return found
+    known = Instrument.objects.in_bulk({instrument_id for found in ids.values() for instrument_id in found})
+    return {bot_id: [known[instrument_id] for instrument_id in found] for bot_id, found in ids.items()}
 
 
 def lines(account_id: int | None = None) -> list[Line]:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
+import zlib
 
+import numpy as np
+import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bots import jobs
 from bots.jobs.due import has_work, is_ready
-from bots.memory import unpack
+from bots.memory import pack, unpack
 from bots.models import Bot, BotState
 from bots.selectors import remembered
 from tests.bots.conftest import Desk, clock
 from tests.bots.test_advance import started
+from trading.live_step import StateSchemaChanged
 
 
 def test_a_state_of_an_earlier_release_is_read_and_packed_with_the_next_candle(desk: Desk) -> None:
@@ -31,6 +38,36 @@ def test_a_state_of_an_earlier_release_is_read_and_packed_with_the_next_candle(d
     assert seen is not None
     assert remembered(bot)["bars_seen"] == seen + 1
     assert len(bytes(BotState.objects.get().data)) < len(memory)
+
+
+def test_a_state_that_the_release_before_packed_is_read(desk: Desk) -> None:
+    (bot,) = started(desk, ("FIRST", "BTC/USDT"))
+    desk.close_bars([100.0])
+    jobs.advance_account(account_id=desk.account.pk, clock=clock)
+    seen = remembered(bot)
+    BotState.objects.update(data=b"packed\0" + zlib.compress(unpack(bytes(BotState.objects.get().data)), 1))
+
+    assert remembered(bot) == seen
+    desk.close_bars([100.1])
+    assert jobs.advance_account(account_id=desk.account.pk, clock=clock).bots_halted == 0
+
+
+@given(
+    st.binary(max_size=200)
+    | st.lists(st.sampled_from([0.0, -0.0, 1.5, math.nan, math.inf])).map(lambda row: np.array(row).tobytes())
+)
+def test_what_is_packed_is_read_as_it_was(memory: bytes) -> None:
+    assert unpack(pack(memory)) == memory
+
+
+@given(st.binary(min_size=1, max_size=200), st.data())
+def test_no_damage_is_read_as_a_state(memory: bytes, data: st.DataObject) -> None:
+    stored = bytearray(pack(memory))
+    at = data.draw(st.integers(len(b"sparse\0"), len(stored) - 1))
+    stored[at] ^= data.draw(st.integers(1, 255))
+
+    with pytest.raises(StateSchemaChanged, match="damaged"):
+        unpack(bytes(stored))
 
 
 def test_a_damaged_state_halts_its_bot_and_no_other(desk: Desk) -> None:
