@@ -43,9 +43,11 @@ class EventQueue(Generic[E]):
         await self._wait()
         return self._events.popleft()
 
-    async def take(self) -> list[E | StreamGap | StreamOpen]:
-        """Wait for the next event, and answer all that are there by then."""
-        await self._wait()
+    async def take(self, *, linger: float) -> list[E | StreamGap | StreamOpen]:
+        """Wait for the next event, and answer all that came by so many seconds after it."""
+        if not self._events:
+            await self._wait()
+            await asyncio.sleep(linger)
         taken = list(self._events)
         self._events.clear()
         return taken

@@ -62,12 +62,14 @@ def advance_when_synced(*, account_id: int, market_at: datetime) -> None:
 
 def bars_came(*, market_id: int, market_at: datetime) -> None:
     """Wake the traders of a market, and have bots advance where the account is synced already."""
-    accounts = Account.objects.filter(market_id=market_id, is_enabled=True)
-    for account_id, synced_at in accounts.values_list("id", "synced_through_at"):
-        wake_trader(account_id, "bars")
+    accounts = dict(Account.objects.filter(market_id=market_id, is_enabled=True).values_list("id", "synced_through_at"))
+    for account_id, synced_at in accounts.items():
         # Trader and feed both commit first and look second, so at least one of them sees the other.
         if synced_at is not None and synced_at >= market_at and _is_ready(account_id, synced_at):
             _ring(account_id, synced_at)
+    # A trader that is synced has nothing to do with the news but to look; the bots' orders come first.
+    for account_id in accounts:
+        wake_trader(account_id, "bars")
 
 
 def bots_are_done(*, account_id: int, market_at: datetime) -> bool:

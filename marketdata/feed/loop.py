@@ -29,6 +29,8 @@ PAGE: Final = 1000
 # A stream may be so much later than the market before REST is asked.
 GRACE_SECONDS: Final = 0.05
 LOOK_SECONDS: Final = 2.0
+# A transaction for each of many candles takes longer.
+_BURST_SECONDS: Final = 0.003
 BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 Answer = TypeVar("Answer")
@@ -84,8 +86,10 @@ class Feed:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen(pairs, heard))
             while True:
-                # Candles of many markets close in one moment: what has come by now is stored at once.
-                for is_candle, run in groupby(await heard.take(), key=lambda event: isinstance(event, StreamedCandle)):
+                # Candles of many markets close in one moment: what comes with the first one is stored with it.
+                for is_candle, run in groupby(
+                    await heard.take(linger=_BURST_SECONDS), key=lambda event: isinstance(event, StreamedCandle)
+                ):
                     if is_candle:
                         await self._take_in(cast("list[StreamedCandle]", list(run)))
                     else:

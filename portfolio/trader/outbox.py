@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 
 from exchange.errors import HALTING, AnswerNotOurs, ExchangeTrouble, Outcome
-from exchange.ports import OrderTicket
+from exchange.ports import OrderTicket, Submitted
 from portfolio.trader import metrics, records
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.intake import Intake
@@ -31,6 +31,8 @@ CANCELS_AT_ONCE: Final = 16
 _ANSWERS_AT_ONCE: Final = 32
 # An exchange that takes the cancel may lose the answer: after this long it is asked again.
 CANCEL_AGAIN_SECONDS: Final = 2.0
+# After these the exchange wants no order for a while.
+_SILENCING: Final = (Outcome.BACKOFF_ORDERS, Outcome.BACKOFF_WEIGHT, Outcome.BANNED, Outcome.BLOCKED)
 ENTRY_STALE: Final = "ENTRY_STALE"
 FUNDS_REFUSED: Final = "FUNDS_REFUSED"
 SYMBOL_BLOCKED: Final = "SYMBOL_BLOCKED"
@@ -60,7 +62,7 @@ class Outbox:
         # In the order of sending.
         self._sending: dict[asyncio.Task[None], None] = {}
         self._cancelling: dict[int, asyncio.Task[None]] = {}
-        self._cancels_on_wire = 0
+        self._sends_on_wire = self._cancels_on_wire = 0
         self._answered = asyncio.Event()
         self._waiting: deque[_Waiting] = deque()
         self._recording = asyncio.Lock()
@@ -89,9 +91,9 @@ class Outbox:
         while sendable:
             if self._session.is_stopping or self._is_silent():
                 break
-            room = SENDS_AT_ONCE - len(self._sending)
+            room = SENDS_AT_ONCE - self._sends_on_wire
             if room <= 0:
-                await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
+                await self._wait_for_room()
                 continue
             batch, sendable = sendable[:room], sendable[room:]
             claimed_any |= await self._claim(batch)
@@ -115,6 +117,7 @@ class Outbox:
         crash_point("after_sending")
         for outgoing in batch:
             if outgoing.order_id in ours:
+                self._sends_on_wire += 1
                 self._start(self._send(outgoing, claimed))
             else:
                 session.in_flight.discard(outgoing.ticket.client_order_id)
@@ -125,7 +128,7 @@ class Outbox:
         if outgoing.decided_at is not None:
             metrics.observe_bar_to_order(session.seconds_since_bar(outgoing.decided_at))
         try:
-            submitted = await session.port.submit(ticket, send_before_ms=session.send_before_ms(claimed))
+            submitted = await self._submit(ticket, claimed)
         except ExchangeTrouble as trouble:
             await self._record_trouble(outgoing, trouble)
         except AnswerNotOurs as error:
@@ -142,23 +145,39 @@ class Outbox:
         finally:
             session.in_flight.discard(ticket.client_order_id)
 
+    async def _submit(self, ticket: OrderTicket, claimed: float) -> Submitted:
+        try:
+            return await self._session.port.submit(ticket, send_before_ms=self._session.send_before_ms(claimed))
+        finally:
+            self._sends_on_wire -= 1
+            self._answered.set()
+
+    async def _wait_for_room(self) -> None:
+        """Wait for an answer; on its way into the books it takes no room on the wire, for a kill waits for no ledger."""
+        self._answered.clear()
+        await self._answered.wait()
+        if self._failed is not None:
+            raise self._failed
+
     async def _record_trouble(self, outgoing: Outgoing, trouble: ExchangeTrouble) -> None:
         session, code, symbol = self._session, str(trouble.outcome), outgoing.ticket.symbol
         log.warning("order.not_accepted", order=outgoing.ticket.client_order_id, outcome=code, message=trouble.message[:200])
         metrics.count_order(outgoing.ticket.side, code.lower())
+        # Before the ledger is told: what is claimed meanwhile must know of it.
+        if trouble.outcome == Outcome.REJECTED_FUNDS:
+            self._funds_missed[symbol] = session.monotonic()
+        elif trouble.outcome in _SILENCING:
+            self._silent_until = session.monotonic() + (trouble.retry_after_seconds or _ORDER_PAUSE_SECONDS)
         await self._record(
             Answer(outgoing.order_id, None, is_refused=trouble.is_proven_refusal, code=code, message=trouble.message)
         )
         crash_point("after_trouble")
         if trouble.outcome == Outcome.REJECTED_FUNDS:
-            self._funds_missed[symbol] = session.monotonic()
             session.is_reconcile_wanted = True
         elif trouble.outcome in (Outcome.REJECTED_FILTER, Outcome.REJECTED_MARKET):
             session.is_listing_wanted = True
         elif trouble.outcome == Outcome.REJECTED_TIME:
             session.time_refusals.append(session.monotonic())
-        elif trouble.outcome in (Outcome.BACKOFF_ORDERS, Outcome.BACKOFF_WEIGHT, Outcome.BANNED, Outcome.BLOCKED):
-            self._silent_until = session.monotonic() + (trouble.retry_after_seconds or _ORDER_PAUSE_SECONDS)
         elif trouble.outcome in HALTING:
             await session.bear(trouble, "sending an order")
 
@@ -167,9 +186,7 @@ class Outbox:
         while due:
             room = CANCELS_AT_ONCE - self._cancels_on_wire
             if room <= 0:
-                # An answer on its way into the books takes no room on the wire: a kill waits for no ledger.
-                self._answered.clear()
-                await self._answered.wait()
+                await self._wait_for_room()
                 continue
             batch, due = due[:room], due[room:]
             await self._claim_cancels(batch)

@@ -181,6 +181,7 @@ class Work:
             group.create_task(self._intake.follow_stream())
             group.create_task(self._intake.apply_stream())
             await self._recover()
+            group.create_task(self._look_at_orders())
             group.create_task(self._guard.run())
             group.create_task(self._pace.run())
             group.create_task(self._reconcile_from_time_to_time())
@@ -236,7 +237,7 @@ class Work:
         await identity.refuse_other_account(session)
 
     async def _work(self) -> None:
-        """Send, cancel and look, whenever something stirs and at least once a second."""
+        """Send and cancel, whenever something stirs and at least once a second."""
         session = self._session
         while True:
             try:
@@ -247,10 +248,19 @@ class Work:
                 if await self._outbox.send(agenda):
                     # An answer may have brought more: a stop to attach, an exit that waited.
                     continue
-                await self._resolver.look_when_due()
             except ExchangeTrouble as trouble:
                 await session.bear(trouble, "working the orders")
             await self._session.wait(self._ear, 1.0)
+
+    async def _look_at_orders(self) -> None:
+        """Look at what was sent, beside the sending: no new order waits for a list of the old ones."""
+        session, ear = self._session, self._session.ear()
+        while True:
+            try:
+                await self._resolver.look_when_due()
+            except ExchangeTrouble as trouble:
+                await session.bear(trouble, "looking at the orders")
+            await session.wait(ear, 1.0)
 
     async def _listen(self) -> None:
         async for _word in listen(f"trader_{self._session.account_id}"):
