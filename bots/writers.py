@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import psycopg
 from django.db import connection
 
 from bots.models import Bot, BotDrift, BotState
@@ -18,6 +19,13 @@ _CLAIM: Final = """
     WHERE bots_bot.id = bar.bot_id AND bots_bot.bar_closed_at IS NOT DISTINCT FROM bar.before_at
       AND bots_bot.status IN ('running', 'paused')
     RETURNING bots_bot.id, bots_bot.version
+"""
+_KEEP: Final = """
+    INSERT INTO bots_botstate (bot_id, bar_closed_at, schema_hash, last_fill_id, data)
+    SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::bigint[], %b::bytea[])
+    ON CONFLICT (bot_id) DO UPDATE
+    SET bar_closed_at = excluded.bar_closed_at, schema_hash = excluded.schema_hash,
+        last_fill_id = excluded.last_fill_id, data = excluded.data
 """
 
 
@@ -43,12 +51,12 @@ def claim_bars(claims: Sequence[Claim]) -> set[int]:
 
 def save_states(states: Sequence[BotState]) -> None:
     """Store what strategies remember, replacing what they remembered before."""
-    BotState.objects.bulk_create(
-        states,
-        update_conflicts=True,
-        unique_fields=["bot"],
-        update_fields=["bar_closed_at", "schema_hash", "last_fill_id", "data"],
-    )
+    rows = [(state.bot_id, state.bar_closed_at, state.schema_hash, state.last_fill_id, state.data) for state in states]
+    if rows:
+        # Django's own cursor writes bytes into the statement as text: three times the time for all that fifty bots remember.
+        connection.ensure_connection()
+        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+            cursor.execute(_KEEP, [list(column) for column in zip(*rows, strict=True)])
 
 
 def forget_state(bot: Bot) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -69,6 +70,8 @@ async def _feed(market: Market, clock: Callable[[], datetime], database: ThreadP
     port = market_port(exchange=market.exchange, rest_url=market.rest_url, stream_url=market.stream_url)
     market_clock: MarketClock = VenueClock(market.control_url) if market.control_url else WallClock(MINUTE_MS)
     try:
+        # A full collection of all that is loaded takes a tenth of a second, and every bot may be waiting for it.
+        gc.freeze()
         store = DatabaseStore(market_id=market.pk, clock=clock, database=database)
         await Feed(market=market, port=port, market_clock=market_clock, store=store).run()
     finally:

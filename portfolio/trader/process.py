@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -148,6 +149,8 @@ class Trader:
             tells_flows=terms.tells_flows and account.mode != Account.Mode.TESTNET,
         )
         session.keep_lease()
+        # A full collection of all that is loaded takes a tenth of a second, and an order may be waiting for it.
+        gc.freeze()
         return session
 
     async def _release(self, epoch: int) -> None:
