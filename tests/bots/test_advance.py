@@ -377,8 +377,19 @@ def test_the_sweep_finds_what_no_doorbell_rang_for(desk: Desk) -> None:
     started(desk, ("FIRST", "BTC/USDT"))
     desk.close_bars([100.0])
 
-    assert jobs.sweep(clock=clock) == [desk.account.pk]
-    assert jobs.sweep(clock=clock) == []
+    assert jobs.sweep(clock=clock, wait=lambda: None) == [desk.account.pk]
+    assert jobs.sweep(clock=clock, wait=lambda: None) == []
+
+
+def test_the_sweep_leaves_alone_what_somebody_is_at_already(desk: Desk) -> None:
+    started(desk, ("FIRST", "BTC/USDT"))
+    desk.close_bars([100.0])
+
+    def another_worker() -> None:
+        assert jobs.advance_account(account_id=desk.account.pk, clock=clock).bots_stepped == 1
+        desk.close_bars([100.1])
+
+    assert jobs.sweep(clock=clock, wait=another_worker) == []
 
 
 def test_a_disabled_account_is_left_alone(desk: Desk) -> None:
