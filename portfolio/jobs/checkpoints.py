@@ -37,23 +37,28 @@ class _Walk:
 def verify_new(account_id: int, *, now: datetime) -> list[Finding]:
     """Verify what was written since the last call against what was verified then; takes no lock and reads no more than that."""
     with _snapshot():
-        account = Account.objects.get(id=account_id)
-        checkpoint = LedgerCheckpoint.objects.filter(account=account).first()
-        checkpoint = checkpoint or LedgerCheckpoint(account=account, seq=0, checked_at=now)
-        walk = _Walk(checkpoint.seq, checkpoint.hash, _amounts(checkpoint.balances))
-        findings = _walk_on(account, walk, SLICE)
-        if walk.seq >= account.ledger_seq:
-            findings += _check_head(account, walk) + _check_balances(account, walk)
-            findings += check_holdings(account) + check_live_reservations(account)
-        fill_id, fill_count = _count_fills(account, checkpoint)
-        if walk.seq >= account.ledger_seq and fill_count != account.trades_posted:
-            findings.append(Finding("I-20", f"The account counts {account.trades_posted} trades, its fills are {fill_count}"))
-        findings += _look_again(account, checkpoint, news=walk.seq - checkpoint.seq, now=now)
-        if not findings:
-            checkpoint.seq, checkpoint.hash, checkpoint.balances = walk.seq, walk.hash, _texts(walk.balances)
-            checkpoint.fill_id, checkpoint.fill_count, checkpoint.checked_at = fill_id, fill_count, now
-            checkpoint.save()
-        return findings
+        checkpoint, findings = _verify_on(Account.objects.get(id=account_id), now=now)
+    if not findings:
+        # After the snapshot, which refuses to be written to where the account has moved on meanwhile.
+        checkpoint.save()
+    return findings
+
+
+def _verify_on(account: Account, *, now: datetime) -> tuple[LedgerCheckpoint, list[Finding]]:
+    checkpoint = LedgerCheckpoint.objects.filter(account=account).first()
+    checkpoint = checkpoint or LedgerCheckpoint(account=account, seq=0, checked_at=now)
+    walk = _Walk(checkpoint.seq, checkpoint.hash, _amounts(checkpoint.balances))
+    findings = _walk_on(account, walk, SLICE)
+    if walk.seq >= account.ledger_seq:
+        findings += _check_head(account, walk) + _check_balances(account, walk)
+        findings += check_holdings(account) + check_live_reservations(account)
+    fill_id, fill_count = _count_fills(account, checkpoint)
+    if walk.seq >= account.ledger_seq and fill_count != account.trades_posted:
+        findings.append(Finding("I-20", f"The account counts {account.trades_posted} trades, its fills are {fill_count}"))
+    findings += _look_again(account, checkpoint, news=walk.seq - checkpoint.seq, now=now)
+    checkpoint.seq, checkpoint.hash, checkpoint.balances = walk.seq, walk.hash, _texts(walk.balances)
+    checkpoint.fill_id, checkpoint.fill_count, checkpoint.checked_at = fill_id, fill_count, now
+    return checkpoint, findings
 
 
 @exactly

@@ -12,8 +12,9 @@ import pytest
 from django.db import connection, transaction
 
 from portfolio import selectors, services
+from portfolio.jobs import checkpoints
 from portfolio.jobs.coordinate import coordinate
-from portfolio.models import Account, Book, Fill, Order, RiskLimits
+from portfolio.models import Account, Book, Fill, LedgerCheckpoint, Order, RiskLimits
 from portfolio.services import UnableToAllocate
 from portfolio.writers import accounts, fills, orders
 from tests.portfolio.world import MARKET_AT, NOW, World, build
@@ -133,3 +134,25 @@ def test_an_order_is_claimed_by_one_of_many_senders(shared_world: World) -> None
     sent = sum(claim is True for claim in claims[:3])
     assert (sent, order.status) in ((1, "sending"), (0, "withdrawn"))
     assert world.verify() == []
+
+
+def raise_version(account_id: int) -> None:
+    """Do to the account's row what every posting does: lock it, then change it."""
+    with transaction.atomic():
+        accounts.changed(accounts.lock(account_id))
+
+
+def test_books_that_never_stand_still_are_verified_all_the_same(shared_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trader under load has no other moment for its first look; a look that failed would end its session."""
+    world = shared_world
+    count_fills = checkpoints._count_fills
+
+    def meanwhile(account: Account, checkpoint: LedgerCheckpoint) -> tuple[int, int]:
+        together(lambda: raise_version(account.pk))
+        return count_fills(account, checkpoint)
+
+    monkeypatch.setattr(checkpoints, "_count_fills", meanwhile)
+
+    for cycle in range(2):
+        assert checkpoints.verify_new(world.account_id, now=NOW + timedelta(minutes=cycle)) == []
+    assert LedgerCheckpoint.objects.get().seq == Account.objects.get().ledger_seq
