@@ -141,7 +141,7 @@ def assumptions(view: dict[str, Any]) -> list[tuple[str, str]]:
         ("Volume", f"{float(run['participation']):.1%} of a candle's for its orders; {_RESTS[_rest(run)]}"),
         ("Frictions", words.frictions(run["frictions"])),
         ("Inside a candle", _PATH),
-        ("Ambiguous candles", _ambiguous(found, run["detail_interval"])),
+        ("Ambiguous candles", _ambiguous(found, content["base_candles"], run["detail_interval"])),
         ("Capital", f"{words.amount(run['allocation'])}, no deposits or withdrawals; gaps in the candles stay gaps"),
         ("Filters", f"today's; {found.get('prices_off_grid', 0):,} candles had prices between two ticks and were rounded"),
         ("Denied", denied),
@@ -159,8 +159,9 @@ def _rest(run: dict[str, Any]) -> Rest:
     return read_frictions(run["frictions"]).rest
 
 
-def _ambiguous(found: dict[str, Any], detail_interval: str) -> str:
-    counted = f"{found.get('ambiguous_bars', 0):,}, in which both ends met an order"
+def _ambiguous(found: dict[str, Any], candles: int, detail_interval: str) -> str:
+    count = int(found.get("ambiguous_bars", 0))
+    counted = f"{count:,} ({count / max(candles, 1):.2%}), in which both ends met an order"
     if not detail_interval:
         return counted
     told = f"{found.get('resolved_bars', 0):,} told by their candles of {detail_interval}"

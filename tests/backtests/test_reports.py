@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from backtests import curves, jobs, services
 from backtests.models import BacktestReport, BacktestRun, Sweep
 from backtests.reports import document, layout, words
-from backtests.reports.view import report_view
+from backtests.reports.view import assumptions, report_view
 from backtests.selectors import reports
 from marketdata.models import Instrument
 from tests.backtests.documents import carried
@@ -104,6 +104,15 @@ def test_a_report_of_before_it_was_measured_says_so(run: BacktestRun) -> None:
     written = document.backtest_document(run, kept, now=NOW)
 
     assert written.count("not measured when this ran: run it again") == 2
+
+
+def test_candles_whose_order_was_a_guess_are_told_with_their_share(run: BacktestRun) -> None:
+    run.metrics["ambiguous_bars"] = 7
+    kept = BacktestReport.objects.get(run=run)
+
+    told = dict(assumptions(report_view(run, kept)))["Ambiguous candles"]
+
+    assert told == f"7 ({7 / kept.content['base_candles']:.2%}), in which both ends met an order"
 
 
 def test_a_trade_never_went_less_far_than_it_ended(run: BacktestRun) -> None:
