@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import time
@@ -149,8 +148,7 @@ class Trader:
             tells_flows=terms.tells_flows and account.mode != Account.Mode.TESTNET,
         )
         session.keep_lease()
-        # A full collection of all that is loaded takes a tenth of a second, and an order may be waiting for it.
-        gc.freeze()
+        life.settle_memory()
         return session
 
     async def _release(self, epoch: int) -> None:
