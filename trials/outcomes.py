@@ -37,7 +37,8 @@ def stored(outcome: TurnOutcome) -> dict[str, Any]:
         "starting_equity": float(outcome.starting_equity),
         "times": outcome.times[kept].tolist(),
         "equity": outcome.equity[kept].tolist(),
-        "deepest": max_drawdown(levels),
+        # Of a turn that nobody drew a point of, nothing is known to have fallen.
+        "deepest": max_drawdown(levels) if len(outcome.equity) else 0.0,
         "trips": [[trip.opened, trip.closed, str(trip.cost), str(trip.profit), trip.reason] for trip in outcome.trips],
         "exposure": outcome.exposure,
         "regime": outcome.regime,

@@ -38,7 +38,8 @@ def account_turn(leg: TrialLeg) -> TurnOutcome:
     seen = list(points.filter(market_at__gt=leg.begin_at, market_at__lte=leg.end_at).order_by("market_at"))
     gained_before, fees_before = (ZERO, ZERO) if before is None else (_gained(before), before.fees)
     gains = [_gained(point) - gained_before for point in seen]
-    starting = seen[0].equity - gains[0] if seen else ZERO
+    known = before.equity if before is not None else ZERO
+    starting = seen[0].equity - gains[0] if seen else known
     return TurnOutcome(
         starting_equity=starting,
         times=np.array([milliseconds(point.market_at) for point in seen], dtype=np.int64),
