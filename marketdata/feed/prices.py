@@ -146,10 +146,12 @@ class PriceWatch:
     def troubles(self, *, now: float) -> dict[str, Trouble]:
         """Return the doubts that have stood for longer than a moment."""
         for known in self._symbols.values():
-            # Counted from the last sign of life: the limit is a promise, whatever else was wrong.
+            # Counted from the last sign of life: the limit is a promise, whatever else was wrong, and since when.
             since = known.alive_at + self.limits.silent_seconds - self.limits.grace_seconds
             if known.trouble is None and now > since:
                 known.trouble = Trouble(Doubt.SILENT, f"nothing for {now - known.alive_at:.0f} s", since)
+            elif known.trouble is not None and now > since:
+                known.trouble = known.trouble._replace(since=min(known.trouble.since, since))
         standing = ((name, known.trouble) for name, known in self._symbols.items())
         return {name: trouble for name, trouble in standing if trouble and now - trouble.since >= self.limits.grace_seconds}
 

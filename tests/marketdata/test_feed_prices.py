@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exchange.ports import QuoteUpdate
@@ -179,6 +179,8 @@ EVENTS = st.lists(
 
 
 @given(EVENTS)
+# Nonsense in the moment before the limit is no sign of life.
+@example([("wait", Decimal(0), 10.0), ("hear", Decimal(0), 0.0), ("wait", Decimal(0), 0.5)])
 def test_whatever_comes_a_mark_is_a_price_and_silence_is_told_within_the_limit(events: list[tuple[str, Decimal, float]]) -> None:
     street = Street()
     limits = street.watch.limits
