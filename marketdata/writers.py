@@ -112,7 +112,10 @@ def upsert_candles(candles: Sequence[ClosedCandle]) -> list[tuple[int, str, date
 
 
 def mark_synced(marks: Sequence[tuple[int, datetime | None, datetime]]) -> None:
-    """Note of (subscription, from, through) that every candle between is stored or proven not to exist; no end moves back."""
+    """Note of (subscription, from, through) that every candle between is stored or proven not to exist; no end moves back.
+
+    Each subscription comes once: of two marks PostgreSQL would take either.
+    """
     if marks:
         with connection.cursor() as cursor:
             cursor.execute(_MARK_SYNCED, [list(column) for column in zip(*marks, strict=True)])

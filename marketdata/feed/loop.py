@@ -112,14 +112,15 @@ class Feed:
 
     async def _take_in(self, events: Iterable[StreamedCandle]) -> None:
         """Store candles in the order they came; only the next one of each subscription can be judged."""
-        rest = [candle for event in events if (candle := self._candle(event)) is not None]
-        while rest:
-            batch = {candle[:2]: candle for candle in reversed(rest)}.values()
-            rest = [candle for candle in rest if not any(candle is taken for taken in batch)]
+        waiting = [candle for event in events if (candle := self._candle(event)) is not None]
+        while waiting:
+            batch: dict[tuple[int, str], ClosedCandle] = {}
+            later = [candle for candle in waiting if batch.setdefault(candle[:2], candle) is not candle]
             # Of a candle that was told as nonsense once, only an answer is believed.
-            trusted = [candle for candle in batch if not self._progress.is_distrusted(candle)]
+            trusted = [candle for candle in batch.values() if not self._progress.is_distrusted(candle)]
             if trusted:
                 await self._take_in_batch(trusted)
+            waiting = later
 
     async def _take_in_batch(self, candles: Sequence[ClosedCandle]) -> None:
         """Store one candle of each of several subscriptions."""
@@ -143,7 +144,8 @@ class Feed:
         if recorded.refused:
             for candle, reason in recorded.refused:
                 self._progress.distrust(candle)
-                self._quotes.doubt(self._symbol_of(candle), reason)
+                if (followed := self._progress.track_of(candle)) is not None:
+                    self._quotes.doubt(followed.symbol, reason)
             # With nonsense among them none is noted as complete: the others are told again without it.
             believed = [candle for candle in candles if not self._progress.is_distrusted(candle)]
             if believed:
@@ -154,9 +156,6 @@ class Feed:
             if track:
                 self._progress.note(track.subscription_id, through=candle.close_time)
         return recorded
-
-    def _symbol_of(self, candle: ClosedCandle) -> str:
-        return next(symbol for symbol, instrument_id in self._ids.items() if instrument_id == candle.instrument_id)
 
     async def _settle(self, candle: ClosedCandle) -> None:
         self._facts["revised"] += 1

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 
 import pytest
+from django.db import connection, transaction
 
 from exchange.errors import ExchangeTrouble, Outcome
 from exchange.profiles import BINANCE
@@ -16,10 +18,13 @@ from portfolio import running, services
 from portfolio.models import Account, Heartbeat, Intent, Order, TraderStart
 from portfolio.running import CODE_DIFFERS
 from portfolio.trader import life
+from portfolio.trader.outbox import SENDS_AT_ONCE
 from portfolio.trader.session import AccountHalted
 from portfolio.trader.upkeep import CLOCK_OFF, LAG_CALM_SECONDS, LOOP_LAGS, Upkeep
+from portfolio.writers import accounts
 from tests.portfolio.trader.lagging import Bench, account_of, bench
 from tests.portfolio.world import NOW, World, build
+from tests.waiting import wait_until
 
 D = Decimal
 pytestmark = pytest.mark.timeout(120)
@@ -73,6 +78,37 @@ def test_orders_go_out_together_in_the_order_of_arbitration(world: World) -> Non
     assert [row.number for row in world.exchange.orders.values()] == ["1000", "1001", "1002", "1003", "1004"]
     assert list(world.exchange.orders) == [order.client_order_id for order in entries]
     assert {fate(order)[0] for order in entries} == {"open"}
+
+
+def test_orders_go_on_to_the_wire_while_their_answers_wait_for_the_ledger(world: World) -> None:
+    """More than may be on the wire at once, and an account that somebody else holds: no answer can be recorded."""
+    entries = [enter(world, book=book, symbol=symbol) for symbol in ("BTC/USDT", "ETH/USDT") for book in range(5)]
+    assert len(entries) > SENDS_AT_ONCE
+    is_held, is_over = Event(), Event()
+
+    def hold_the_account() -> None:
+        try:
+            with transaction.atomic():
+                accounts.lock(world.account_id)
+                is_held.set()
+                assert is_over.wait(60)
+        finally:
+            connection.close()
+
+    async def story(opened: Bench) -> None:
+        holding = asyncio.create_task(asyncio.to_thread(hold_the_account))
+        await asyncio.to_thread(is_held.wait, 60)
+        sending = asyncio.create_task(opened.send())
+        try:
+            await asyncio.to_thread(wait_until, lambda: len(world.exchange.orders) == len(entries))
+            assert not sending.done()
+        finally:
+            is_over.set()
+            await asyncio.gather(holding, sending)
+
+    run(world, story)
+    assert {fate(order)[0] for order in entries} == {"open"}
+    assert world.verify() == []
 
 
 @pytest.mark.fault("K01")
