@@ -303,6 +303,8 @@ class Price(NamedTuple):
     mark: Decimal | None
     # Empty when nothing is wrong.
     trouble: str
+    base: str
+    quote: str
 
 
 def prices(market_id: int, *, now: datetime) -> dict[int, Price]:
@@ -311,10 +313,10 @@ def prices(market_id: int, *, now: datetime) -> dict[int, Price]:
     An instrument that no feed has ever looked at is not judged: other rules want a price of it anyway.
     """
     rows = Instrument.objects.filter(Q(mark__isnull=False) | Q(price_health__isnull=False), market=market_id)
-    columns = ("id", "mark__price", "price_health__doubt", "price_health__detail", "price_health__looked_at")
+    columns = ("price_health__doubt", "price_health__detail", "price_health__looked_at", "id", "mark__price", "base", "quote")
     return {
-        number: Price(mark, _trouble(doubt, detail, looked_at, now))
-        for number, mark, doubt, detail, looked_at in rows.values_list(*columns)
+        number: Price(mark, _trouble(doubt, detail, looked_at, now), base, quote)
+        for doubt, detail, looked_at, number, mark, base, quote in rows.values_list(*columns)
     }
 
 

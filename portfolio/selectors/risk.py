@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.db import connection
 
-from marketdata.models import Candle, Mark
+from marketdata.models import Candle
 from portfolio.models import Account, Fill, RiskDay, RiskLatch, RiskLimits
 from trading.bars import interval_milliseconds
 from trading.ledger import CENT, ZERO
@@ -85,7 +85,7 @@ def values_of(row: RiskLimits) -> dict[str, Any]:
 def day_starts(account_id: int, market_date: date) -> dict[int | None, DayStart]:
     """Return with what account (None) and books began a day of market time."""
     rows = RiskDay.objects.filter(account=account_id, market_date=market_date)
-    return {row.book_id: DayStart(row.equity, row.net_flows) for row in rows}
+    return {book_id: DayStart(*day) for book_id, *day in rows.values_list("book_id", "equity", "net_flows")}
 
 
 def open_latches(account_id: int) -> list[RiskLatch]:
@@ -95,13 +95,8 @@ def open_latches(account_id: int) -> list[RiskLatch]:
 
 def latched_codes(account_id: int) -> dict[int | None, str]:
     """Return why account (None) or books are shut; of several reasons the oldest."""
-    return {row.book_id: row.code for row in reversed(open_latches(account_id))}
-
-
-def prices(account: Account) -> dict[str, Decimal]:
-    """Return the newest price of each asset in the account's quote."""
-    marks = Mark.objects.filter(instrument__market=account.market_id, instrument__quote=account.quote_asset)
-    return dict(marks.values_list("instrument__base", "price")) | {account.quote_asset: Decimal(1)}
+    rows = RiskLatch.objects.filter(account=account_id, released_at=None).order_by("-id")
+    return dict(rows.values_list("book_id", "code"))
 
 
 def closes(account: Account, market_at: datetime) -> dict[int, Decimal]:

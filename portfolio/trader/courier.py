@@ -18,6 +18,7 @@ from portfolio.trader.keys import UnableToTrade
 from portfolio.trader.lease import fenced
 from portfolio.trader.session import Session
 from portfolio.writers import transfers
+from portfolio.writers.transfers import WORD
 
 log = structlog.get_logger()
 State = AccountTransfer.State
@@ -30,12 +31,14 @@ class Courier:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        # Orders stir a trader a hundred times a second; none of them is a transfer.
+        self._ear = session.ear(WORD)
 
     async def run(self) -> None:
         """Carry the oldest transfer that is not ended, for ever."""
-        session, ear = self._session, self._session.ear()
+        session = self._session
         while True:
-            await session.wait(ear, _PAUSE_SECONDS)
+            await session.wait(self._ear, _PAUSE_SECONDS)
             if session.is_stopping or not session.is_recovered:
                 continue
             waiting = await session.database.run(_oldest, session.account_id)
@@ -140,6 +143,7 @@ class Courier:
             _complete, session.account_id, session.epoch, waiting.pk, exchange_id=number, now=session.now()
         )
         log.info("transfer.done", transfer=waiting.client_id, exchange_id=number)
+        session.stir(WORD)
 
     async def _give_back(self, waiting: AccountTransfer, state: str, outcome: str) -> None:
         session = self._session
@@ -147,6 +151,7 @@ class Courier:
             _give_back, session.account_id, session.epoch, waiting.pk, state=state, outcome=outcome, now=session.now()
         )
         log.error("transfer.failed", transfer=waiting.client_id, state=state, outcome=outcome[:200])
+        session.stir(WORD)
 
 
 def _oldest(master_id: int) -> AccountTransfer | None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import psutil
-from django.db import transaction
+from django.db import connection, transaction
 
 from portfolio.models import Account, Lease
 from portfolio.writers import accounts
@@ -60,7 +60,7 @@ def fenced(account_id: int, epoch: int) -> Iterator[Account]:
     """Open a money transaction that a trader with an old epoch cannot enter."""
     with transaction.atomic():
         account = accounts.lock(account_id)
-        if not Lease.objects.filter(name=_name(account_id), epoch=epoch).exists():
+        if not _is_mine(account_id, epoch):
             raise LeaseLost(f"Account {account_id} is traded by another process now.")
         yield account
 
@@ -85,6 +85,13 @@ def _is_dead(name: str) -> bool:
         return not is_same or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _is_mine(account_id: int, epoch: int) -> bool:
+    # A statement of its own, after the account's lock: together with it, it would see the lease as it was before the wait.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM portfolio_lease WHERE name = %s AND epoch = %s)", [_name(account_id), epoch])
+        return bool(cursor.fetchone()[0])
 
 
 def _name(account_id: int) -> str:

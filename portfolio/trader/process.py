@@ -264,8 +264,8 @@ class Work:
             await session.wait(ear, 1.0)
 
     async def _listen(self) -> None:
-        async for _word in listen(f"trader_{self._session.account_id}"):
-            self._session.stir()
+        async for word in listen(f"trader_{self._session.account_id}"):
+            self._session.stir(word)
 
     async def _keep_lease(self) -> None:
         session = self._session

@@ -11,14 +11,14 @@ from itertools import groupby
 from typing import Final, cast
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 
 from exchange.ports import FlowReport, OrderTicket
 from marketdata.models import Instrument
 from portfolio.models import Account, Fill, HistoryCursor, Intent, LedgerAccount, Order
 from portfolio.trader.crash_points import crash_point
 from portfolio.trader.lease import fenced
-from portfolio.writers import accounts, flow_history, flows, orders, releases, transfers
+from portfolio.writers import accounts, flow_history, flows, loading, orders, releases, transfers
 from portfolio.writers import answers as taking_in
 from portfolio.writers.answers import Told
 from portfolio.writers.ledger import EXTERNAL
@@ -102,11 +102,8 @@ class Posted:
 
 def agenda(account_id: int) -> Agenda:
     """Look once at everything that must go out: new orders in the order of arbitration, cancels, and a kill's."""
-    due = Q(status=order_status.READY) | Q(cancel_requested_at__isnull=False) | Q(account__is_killed=True)
-    rows = Order.objects.filter(due, account=account_id, status__in=order_status.LIVE)
     found = Agenda()
-    for row in rows.select_related("instrument", "intent", "account").order_by("intent__seq"):
-        killed_at = row.account.killed_at if row.account.is_killed else None
+    for row, killed_at in loading.due_orders(account_id):
         if killed_at is not None and row.cancel_requested_at is None and row.created_at <= killed_at:
             found.is_kill_pending |= row.intent.kind in ENTRIES
         if row.status == order_status.READY:
@@ -169,7 +166,7 @@ def absent_orders(account_id: int, *, since: datetime) -> list[Watched]:
 def mark_sending(order_ids: Sequence[int], *, epoch: int, now: datetime) -> set[int]:
     """T2: claim orders for sending, one commit for all; answer which are ours to send."""
     with transaction.atomic():
-        return {order_id for order_id in order_ids if orders.mark_sending(order_id, epoch=epoch, now=now)}
+        return orders.mark_sending_many(order_ids, epoch=epoch, now=now)
 
 
 def record_answer(

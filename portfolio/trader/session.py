@@ -85,7 +85,7 @@ class Session:
     is_stopping: bool = False
     lease_until: float = 0.0
     # In the order of asking, which a simulation repeats.
-    _waiting: dict[asyncio.Event, None] = field(default_factory=dict)
+    _waiting: dict[asyncio.Event, str] = field(default_factory=dict)
 
     def keep_lease(self) -> None:
         """Note that the lease was just renewed."""
@@ -127,15 +127,16 @@ class Session:
             pass
         event.clear()
 
-    def stir(self) -> None:
-        """Wake every part that waits: something has changed."""
-        for event in self._waiting:
-            event.set()
+    def stir(self, word: str = "") -> None:
+        """Wake every part that waits: something has changed. A word that has listeners of its own wakes those as well."""
+        for event, wanted in self._waiting.items():
+            if wanted in ("", word):
+                event.set()
 
-    def ear(self) -> asyncio.Event:
-        """Return an event of one's own that `stir` sets."""
+    def ear(self, word: str = "") -> asyncio.Event:
+        """Return an event of one's own that `stir` sets; with a word, only this word does."""
         event = asyncio.Event()
-        self._waiting[event] = None
+        self._waiting[event] = word
         return event
 
     async def halt(self, reason: str, *, is_complete: bool = False) -> None:

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 
 from portfolio.models import Account, LedgerAccount
 from portfolio.writers import alarms, audit
+from portfolio.writers.loading import locked_account
 from stream.publish import publish_on_commit
 
 RECONCILE_RESIDUAL = alarms.RECONCILE_RESIDUAL
@@ -22,7 +23,7 @@ def lock(account_id: int) -> Account:
 
     Use the returned object through the whole transaction: its sequences are counted in memory.
     """
-    return Account.objects.select_for_update(of=("self",)).select_related("market").get(id=account_id)
+    return locked_account(account_id)
 
 
 def changed(account: Account, *fields: str) -> None:

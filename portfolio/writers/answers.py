@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import cast
 
 from portfolio.models import Account, Fill, Order
-from portfolio.writers.store import claim_order, open_desk
+from portfolio.writers.claiming import claim_order
+from portfolio.writers.store import open_desk
 from trading.desk import answers, claims
 from trading.desk.answers import Answer
 from trading.desk.desk import Desk

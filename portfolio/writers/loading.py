@@ -5,19 +5,21 @@ The order path runs these statements for every trade; composing them anew by the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from django.db import DEFAULT_DB_ALIAS, connection
-from django.db.models import Model
+from django.db.models import JSONField, Model
 from django.db.models.base import ModelState
+from django.db.transaction import TransactionManagementError
 from psycopg.sql import SQL, Composable, Identifier, Literal
 
-from marketdata.models import Instrument
-from portfolio.models import Account, Intent, Order, Position, Reservation
-from trading.order_status import LIVE
+from marketdata.models import Instrument, Market
+from portfolio.models import Account, Book, Intent, Order, Position, Reservation
+from trading.order_status import LIVE, READY
 
 
 class Loaded(NamedTuple):
@@ -34,23 +36,45 @@ class _Part(NamedTuple):
     alias: str
     attributes: tuple[str, ...]
     columns: tuple[str, ...]
+    # A cursor of one's own gives JSON as its text.
+    texts: tuple[str, ...]
 
 
 def _part(model: type[Model], alias: str, *, without: Collection[str] = ()) -> _Part:
     fields = [field for field in model._meta.concrete_fields if field.name not in without]
-    return _Part(model, alias, tuple(field.attname for field in fields), tuple(str(field.column) for field in fields))
+    names, columns = tuple(field.attname for field in fields), tuple(str(field.column) for field in fields)
+    return _Part(model, alias, names, columns, tuple(row.attname for row in fields if isinstance(row, JSONField)))
 
 
+_ACCOUNT: Final = (_part(Account, "a"), _part(Market, "m"))
 # The exchange's own words about filters are long; who needs them asks for the instrument itself.
 _INSTRUMENT: Final = _part(Instrument, "n", without=("filters",))
 _ORDER: Final = (_part(Order, "o"), _part(Intent, "i"), _part(Reservation, "r"), _INSTRUMENT)
-# Every decision asks for all live orders, of which there may be hundreds: without what the rules never read.
+# Every decision asks for all live orders, of which there may be hundreds: without what is read of an order's own news alone.
 _LIVE_ORDER: Final = (
-    _part(Order, "o", without=("cancel_sent_at", "attempt", "epoch", "filters_version", "created_at", "sent_at")),
-    _part(Intent, "i", without=("parent", "market_at")),
+    _part(
+        Order,
+        "o",
+        without=(
+            "exchange_order_id", "reason", "message", "executed_quantity", "executed_quote", "filled_quote", "filled_fee",
+            "cancel_sent_at", "attempt", "epoch", "filters_version", "market_at", "created_at", "sent_at", "acknowledged_at",
+            "closed_at",
+        ),
+    ),
+    _part(Intent, "i", without=("parent", "limit_price", "reason", "drop_reason", "market_at")),
     _part(Reservation, "r"),
-)
+)  # fmt: skip
+# What may have to go out is looked at with every stir; the exchange's words about self-trades go with an order.
+_DUE_ORDER: Final = (_part(Order, "o"), _part(Intent, "i", without=("parent",)), _part(Instrument, "n"))
 _POSITION: Final = _part(Position, "p")
+_BOOK: Final = _part(Book, "b")
+_ACCOUNT_OF: Final[Any] = Order._meta.get_field("account")
+_INTENT_OF: Final[Any] = Order._meta.get_field("intent")
+_INSTRUMENT_OF: Final[Any] = Order._meta.get_field("instrument")
+_RESERVATION_OF: Final[Any] = Order._meta.get_field("reservation")
+_ORDER_OF: Final[Any] = Intent._meta.get_field("order")
+_HELD_FOR: Final[Any] = Reservation._meta.get_field("order")
+_WAITING: Final = (_part(Intent, "i"), _part(Instrument, "n"))
 
 _FROM: Final = SQL("""
 FROM portfolio_order AS o
@@ -74,16 +98,64 @@ newest.traded_at, newest.trade_id, ARRAY(
 """)
 
 
+def locked_account(account_id: int) -> Account:
+    """Return an account with its market, its row locked; raise Account.DoesNotExist."""
+    if not connection.in_atomic_block:
+        raise TransactionManagementError("An account is locked within a transaction.")
+    rows = _rows(_account(), [account_id])
+    if not rows:
+        raise Account.DoesNotExist(f"There is no account {account_id}")
+    account, market = _models(rows[0], _ACCOUNT)
+    account.market = market
+    return cast("Account", account)
+
+
 def live_orders(account: Account) -> list[Order]:
-    """Return the live orders of an account; their rows are not locked, and orders in one pair share its row."""
-    orders, pairs = [], dict[int, Instrument]()
-    for row in _rows(_live(), [account.pk]):
-        order = _joined(account, *_models(row, _LIVE_ORDER))
-        if order.instrument_id not in pairs:
-            (pairs[order.instrument_id],) = _models(row[-len(_INSTRUMENT.columns) :], (_INSTRUMENT,))
-        order.instrument = pairs[order.instrument_id]
-        orders.append(order)
+    """Return the live orders of an account; their rows are not locked, and orders in one pair share its row.
+
+    A reservation comes with an order that may still be withdrawn. What is not loaded is read from the database when it is asked
+    for; it changes under the account's lock alone.
+    """
+    orders = [_joined(account, *_models(row, _LIVE_ORDER)) for row in _rows(_live(), [account.pk])]
+    if orders:
+        rows = _rows(_pairs(), [list({order.instrument_id for order in orders})])
+        pairs = {pair.pk: pair for pair in (_models(row, (_INSTRUMENT,))[0] for row in rows)}
+        for order in orders:
+            _INSTRUMENT_OF.set_cached_value(order, pairs[order.instrument_id])
     return orders
+
+
+def books(account: Account) -> list[Book]:
+    """Return all books of an account."""
+    return [_models(row, (_BOOK,))[0] for row in _rows(_books(), [account.pk])]
+
+
+def positions(account: Account) -> list[Position]:
+    """Return all positions of an account's books."""
+    return [_models(row, (_POSITION,))[0] for row in _rows(_positions(), [account.pk])]
+
+
+def waiting_intents(account: Account) -> list[Intent]:
+    """Return the intents of an account that wait for cancels, with their pairs."""
+    found = []
+    for row in _rows(_waiting(), [account.pk]):
+        intent, instrument = _models(row, _WAITING)
+        intent.instrument = instrument
+        found.append(intent)
+    return found
+
+
+def due_orders(account_id: int) -> list[tuple[Order, datetime | None]]:
+    """Return, in the order of arbitration, what waits to be sent or cancelled, with the time at which its account was killed.
+
+    Of a killed account that is every live order. No row is locked.
+    """
+    found = []
+    for row in _rows(_due(), [account_id]):
+        order, intent, instrument = _models(row, _DUE_ORDER)
+        order.intent, order.instrument = intent, instrument
+        found.append((order, row[-1]))
+    return found
 
 
 def locked_order(account: Account, order_id: int) -> Order:
@@ -112,11 +184,57 @@ def orders_of_trades(
 
 
 @cache
+def _account() -> str:
+    joined = SQL("FROM portfolio_account AS a JOIN marketdata_market AS m ON m.id = a.market_id WHERE a.id = %s FOR UPDATE OF a")
+    return _text(SQL("SELECT {} ").format(_columns(_ACCOUNT)) + joined)
+
+
+@cache
+def _books() -> str:
+    return _text(SQL("SELECT {} FROM portfolio_book AS b WHERE b.account_id = %s ORDER BY b.id").format(_columns((_BOOK,))))
+
+
+@cache
+def _positions() -> str:
+    of_account = SQL("JOIN portfolio_book AS b ON b.id = p.book_id WHERE b.account_id = %s ORDER BY p.id")
+    return _text(SQL("SELECT {} FROM portfolio_position AS p ").format(_columns((_POSITION,))) + of_account)
+
+
+@cache
+def _waiting() -> str:
+    return _text(
+        SQL("SELECT {} FROM portfolio_intent AS i JOIN portfolio_book AS b ON b.id = i.book_id ").format(_columns(_WAITING))
+        + SQL("JOIN marketdata_instrument AS n ON n.id = i.instrument_id WHERE b.account_id = %s AND i.state = {}").format(
+            Literal(Intent.State.WAITING)
+        )
+    )
+
+
+@cache
 def _live() -> str:
     # Written out, so that the planner recognises the partial index.
     statuses = SQL(", ").join(Literal(status) for status in sorted(LIVE))
-    where = SQL(" WHERE o.account_id = %s AND o.status IN ({})").format(statuses)
-    return _text(SQL("SELECT {}").format(_columns((*_LIVE_ORDER, _INSTRUMENT))) + _FROM + where)
+    return _text(
+        SQL("SELECT {} FROM portfolio_order AS o JOIN portfolio_intent AS i ON i.id = o.intent_id ").format(_columns(_LIVE_ORDER))
+        + SQL("LEFT JOIN portfolio_reservation AS r ON r.order_id = o.id AND o.status = {} ").format(Literal(READY))
+        + SQL("WHERE o.account_id = %s AND o.status IN ({})").format(statuses)
+    )
+
+
+@cache
+def _pairs() -> str:
+    return _text(SQL("SELECT {} FROM marketdata_instrument AS n WHERE n.id = ANY(%s)").format(_columns((_INSTRUMENT,))))
+
+
+@cache
+def _due() -> str:
+    statuses = SQL(", ").join(Literal(status) for status in sorted(LIVE))
+    return _text(
+        SQL("SELECT {}, CASE WHEN a.is_killed THEN a.killed_at END").format(_columns(_DUE_ORDER))
+        + _FROM
+        + SQL("JOIN portfolio_account AS a ON a.id = o.account_id WHERE o.account_id = %s AND o.status IN ({})").format(statuses)
+        + SQL("AND (o.status = {} OR o.cancel_requested_at IS NOT NULL OR a.is_killed) ORDER BY i.seq").format(Literal(READY))
+    )
 
 
 @cache
@@ -159,9 +277,13 @@ def _order(account: Account, row: Sequence[Any]) -> Order:
 
 
 def _joined(account: Account, order: Order, intent: Intent, reservation: Reservation | None) -> Order:
-    order.account, order.intent = account, intent
+    # As assigning them would do, which asks the router and the fields every time.
+    _ACCOUNT_OF.set_cached_value(order, account)
+    _INTENT_OF.set_cached_value(order, intent)
+    _ORDER_OF.set_cached_value(intent, order)
     if reservation is not None:
-        reservation.order = order
+        _RESERVATION_OF.set_cached_value(order, reservation)
+        _HELD_FOR.set_cached_value(reservation, order)
     return order
 
 
@@ -190,6 +312,8 @@ def _model(part: _Part, values: Sequence[Any]) -> Model:
     """
     made = part.model.__new__(part.model)
     made.__dict__.update(zip(part.attributes, values, strict=True))
+    for name in part.texts:
+        made.__dict__[name] = json.loads(made.__dict__[name])
     made._state = ModelState()
     made._state.adding, made._state.db = False, DEFAULT_DB_ALIAS
     return made

@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import cast
 
 from portfolio.models import Account, Order
-from portfolio.writers.store import claim_order, claim_orders, open_desk
+from portfolio.writers.claiming import claim_order, claim_orders
+from portfolio.writers.store import open_desk
 from trading.desk import claims, reports
 from trading.desk.rows import ORDER_ADOPTED
 from trading.orders import OrderReport
 
 __all__ = [
     "ORDER_ADOPTED", "apply_report", "mark_absent", "mark_canceling", "mark_canceling_many", "mark_open", "mark_rejected",
-    "mark_sending", "mark_unknown", "request_cancels", "withdraw",
+    "mark_sending", "mark_sending_many", "mark_unknown", "request_cancels", "withdraw",
 ]  # fmt: skip
 
 
@@ -25,6 +26,11 @@ def mark_sending(order_id: int, *, epoch: int, now: datetime) -> bool:
     killed account by the flag.
     """
     return claim_order(order_id, claims.sending(epoch=epoch, now=now))
+
+
+def mark_sending_many(order_ids: Collection[int], *, epoch: int, now: datetime) -> set[int]:
+    """Claim READY orders for sending (T2); answer which are ours to send. Runs inside the caller's transaction."""
+    return claim_orders(order_ids, claims.sending(epoch=epoch, now=now))
 
 
 def mark_unknown(order_id: int, code: str, message: str, *, now: datetime) -> bool:  # noqa: ARG001 - T3 is told the time, whatever it says.

@@ -8,18 +8,18 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, cast
 
-from django.db.models import CharField, Count, Exists, OuterRef, Q, QuerySet, Value
-from django.db.models.functions import Cast, Concat
+from django.db.models import Count, Q
 
 from marketdata.models import Instrument, Mark
 from marketdata.selectors import Price, prices
-from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Lease, Order, Position, Reservation
+from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Order, Position, Reservation
 from portfolio.selectors import risk as reading
 from portfolio.selectors.modes import stance_of
 from portfolio.selectors.passings import last_passing
 from portfolio.writers import changes as writing
 from portfolio.writers import loading, risk
 from portfolio.writers.accounts import RESTORED
+from portfolio.writers.claiming import claim_order
 from portfolio.writers.ledger import Pockets
 from portfolio.writers.loading import Loaded
 from trading.desk.claims import Claim
@@ -70,10 +70,14 @@ class PostgresStore:
     def _prices(self) -> dict[int, Price]:
         return prices(self.account.market_id, now=self.now)
 
+    def _prices_in(self, quote: str) -> dict[str, Decimal]:
+        found = {row.base: row.mark for row in self._prices.values() if row.mark is not None and row.quote == quote}
+        return found | {quote: Decimal(1)}
+
     def books(self) -> Iterable[BookRow]:
         """Return all books of the account."""
         if self._books is None:
-            self._books = list(Book.objects.filter(account=self.account))
+            self._books = loading.books(self.account)
         return cast("list[BookRow]", self._books)
 
     def pockets(self, book_ids: Collection[int] | None) -> Mapping[Pocket, Decimal]:
@@ -86,12 +90,11 @@ class PostgresStore:
 
     def waiting_intents(self) -> Iterable[IntentRow]:
         """Return the intents of the account that wait for cancels."""
-        rows = Intent.objects.filter(book__account=self.account, state=Intent.State.WAITING).select_related("instrument")
-        return cast("list[IntentRow]", list(rows))
+        return cast("list[IntentRow]", loading.waiting_intents(self.account))
 
     def positions(self) -> Iterable[PositionRow]:
         """Return all positions of the account's books."""
-        return cast("list[PositionRow]", list(Position.objects.filter(book__account=self.account)))
+        return cast("list[PositionRow]", loading.positions(self.account))
 
     def instruments(self, instrument_ids: Collection[int]) -> Iterable[InstrumentRow]:
         """Return these instruments."""
@@ -143,7 +146,7 @@ class PostgresStore:
             starts=starts,
             is_day_open=is_day_open,
             net_flows={None: account.net_flows} | {book.pk: book.net_flows for book in books},
-            prices=reading.prices(account),
+            prices=self._prices_in(account.quote_asset),
             closes=reading.closes(account, self.market_at),
             volumes=reading.volumes_wanted(account, self.market_at, (limits, *book_limits.values())),
             latches=latches if limits is not None else {None: LIMITS_MISSING},
@@ -283,40 +286,6 @@ class PostgresStore:
             newest=None if newest is None else (newest.traded_at, newest.trade_id),
             heir_id=book.pk,
         )
-
-
-def claim_order(order_id: int, claim: Claim) -> bool:
-    """Make a claim's guard the WHERE of one UPDATE; it takes no lock but the order's own."""
-    return bool(_claimable([order_id], claim).update(**claim.values))
-
-
-def claim_orders(order_ids: Collection[int], claim: Claim) -> set[int]:
-    """Claim several orders in two statements, however many; answer which. Runs inside the caller's transaction.
-
-    The first locks the rows that the guard lets pass, in the order of their numbers, so the second finds them as they were.
-    """
-    passed = list(_claimable(order_ids, claim).order_by("id").select_for_update(of=("self",)).values_list("id", flat=True))
-    if passed:
-        Order.objects.filter(id__in=passed).update(**claim.values)
-    return set(passed)
-
-
-def _claimable(order_ids: Collection[int], claim: Claim) -> QuerySet[Order]:
-    """Return the orders that a claim's guard lets pass at this very moment."""
-    rows = Order.objects.filter(id__in=order_ids, status__in=claim.statuses)
-    if claim.is_first_attempt:
-        rows = rows.filter(attempt=0)
-    if claim.is_cancel_requested:
-        rows = rows.filter(cancel_requested_at__isnull=False)
-    guarded = Order.objects.filter(id__in=order_ids)
-    if claim.epoch is not None:
-        name = Concat(Value("trader:"), Cast(OuterRef("account_id"), CharField()))
-        guarded = guarded.filter(Exists(Lease.objects.filter(name=name, epoch=claim.epoch)))
-    if claim.spares_killed_entries:
-        guarded = guarded.exclude(Q(account__is_killed=True, intent__kind__in=ENTRIES))
-    if claim.epoch is not None or claim.spares_killed_entries:
-        rows = rows.filter(id__in=guarded.values("id"))
-    return rows
 
 
 def _asking(trade: TradeReport) -> tuple[str | None, str, int]:

@@ -19,6 +19,8 @@ from trading.ledger import ZERO, Leg, Pocket, exactly, plain
 from trading.settlement import IN_TRANSIT, UNALLOCATED
 
 State = AccountTransfer.State
+# Wakes the courier of the master's trader.
+WORD: Final = "transfer"
 # So long after its end the streams may still tell of a transfer.
 ECHO_TIME: Final = timedelta(hours=1)
 # A cut may have been read so long before the clock of another process says it was.
@@ -40,7 +42,7 @@ def record(transfer: AccountTransfer, *, now: datetime) -> None:
     _move_capital(transfer, -transfer.recalled, now=now)
     _post(sender, transfer, "begin", {UNALLOCATED: -transfer.amount, IN_TRANSIT: transfer.amount}, now=now)
     accounts.changed(sender)
-    accounts.wake_trader(transfer.master_id, "transfer")
+    accounts.wake_trader(transfer.master_id, WORD)
 
 
 def claim(transfer_id: int, *, now: datetime) -> bool:

@@ -12,7 +12,8 @@ from django.db import transaction
 
 from marketdata.models import Market
 from portfolio.models import Account, Book, Fill, Intent, LedgerAccount, Order, Position
-from portfolio.writers.store import PostgresStore, claim_order, open_desk
+from portfolio.writers.claiming import claim_order
+from portfolio.writers.store import PostgresStore, open_desk
 from tests.portfolio.exchange import Exchange, Resting
 from tests.portfolio.world import BAR, NOW, World, build
 from trading.desk import answers, claims, coordination, fills, plain, reports

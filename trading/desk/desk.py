@@ -57,6 +57,7 @@ class Desk:
         # One object for each row: rules compare and change what they find here.
         self._orders: dict[str, OrderRow] = {}
         self._positions: dict[tuple[int, int], PositionRow] = {}
+        self._sorted: list[PositionRow] = []
         self._instruments: dict[int, InstrumentRow] = {}
         self._marks: Mapping[int, Decimal] | None = None
         self._entries_new: dict[int, int] = {}
@@ -157,9 +158,16 @@ class Desk:
             self.know_position(self.store.make_position(book_id=book_id, instrument_id=instrument_id))
         return known[book_id, instrument_id]
 
+    @property
+    def positions(self) -> list[PositionRow]:
+        """Return all positions of the account, book by book."""
+        if len(self._sorted) != len(self._all_positions):
+            self._sorted = [row for _, row in sorted(self._all_positions.items())]
+        return self._sorted
+
     def positions_of(self, book_id: int) -> list[PositionRow]:
         """Return all positions of a book."""
-        return [row for (holder, _), row in sorted(self._all_positions.items()) if holder == book_id]
+        return [row for row in self.positions if row.book_id == book_id]
 
     def mark(self, instrument_id: int) -> Decimal | None:
         """Return the newest price of an instrument, if there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ from trading import risk
 from trading.desk.desk import Desk, is_stop, others
 from trading.desk.dust import loss_floor
 from trading.desk.refusals import Refusal
-from trading.desk.rows import IntentRow
+from trading.desk.rows import IntentRow, OrderRow
 from trading.ledger import ZERO, Pocket, plain
 from trading.risk import Exposure, Limits, RiskRoom, Standing, exchange_caps, worst_case, worst_of
 from trading.settlement import EXTERNAL_FEE, EXTERNAL_FLOW, EXTERNAL_TRADE, SUSPENSE
@@ -64,19 +65,21 @@ def standings(desk: Desk, room: RiskRoom, keys: Collection[int | None] | None = 
 
 def exposures(desk: Desk) -> list[Exposure]:
     """List what may lose: holdings at their marks, each part to its live stop, and buys on their way at their limits."""
+    stops: defaultdict[tuple[int, int], list[OrderRow]] = defaultdict(list)
+    for order in desk.live:
+        if is_stop(order) and order.cancel_requested_at is None:
+            stops[order.book_id, order.instrument_id].append(order)
     found = []
-    for book_id in desk.books:
-        for position in desk.positions_of(book_id):
-            mark = desk.mark(position.instrument_id)
-            if position.quantity <= ZERO or mark is None:
-                continue
-            left = position.quantity
-            for order in desk.live_of(book_id, position.instrument_id):
-                if is_stop(order) and order.cancel_requested_at is None:
-                    covered = min(left, order.quantity - order.filled_quantity)
-                    found.append(Exposure(book_id, position.instrument_id, covered, mark, order.stop_price))
-                    left -= covered
-            found.append(Exposure(book_id, position.instrument_id, left, mark))
+    for position in desk.positions:
+        book_id, mark = position.book_id, desk.mark(position.instrument_id)
+        if position.quantity <= ZERO or mark is None:
+            continue
+        left = position.quantity
+        for order in stops[book_id, position.instrument_id]:
+            covered = min(left, order.quantity - order.filled_quantity)
+            found.append(Exposure(book_id, position.instrument_id, covered, mark, order.stop_price))
+            left -= covered
+        found.append(Exposure(book_id, position.instrument_id, left, mark))
     for order in desk.live:
         if order.side == "buy" and order.price is not None:
             left = order.quantity - order.filled_quantity
