@@ -15,6 +15,7 @@ from django.db.models.functions import Concat
 
 from marketdata.candles import milliseconds, moment
 from marketdata.models import Candle, HistoryJob, Instrument, InstrumentFilters, Mark, Market, Subscription
+from marketdata.sql import rows
 from trading.bars import Floats, Times, interval_milliseconds
 from trading.instruments import Instrument as Filters
 from trading.strategy import FIELDS
@@ -47,6 +48,11 @@ _COPY: Final = """
     COPY (SELECT instrument_id, open_at, open, high, low, close, volume FROM marketdata_candle
           WHERE instrument_id = ANY(%s) AND interval = %s AND open_at >= %s AND open_at < %s)
     TO STDOUT (FORMAT binary)
+"""
+_PRICES: Final = """
+    SELECT i.id, i.base, i.quote, m.price, h.doubt, h.detail, h.looked_at FROM marketdata_instrument AS i
+    LEFT JOIN marketdata_mark AS m ON m.instrument_id = i.id LEFT JOIN marketdata_pricehealth AS h ON h.instrument_id = i.id
+    WHERE i.market_id = %s AND (m.price IS NOT NULL OR h.looked_at IS NOT NULL)
 """
 _GAPS: Final = """
     SELECT open_at + %(length)s, next_at FROM (
@@ -312,11 +318,9 @@ def prices(market_id: int, *, now: datetime) -> dict[int, Price]:
 
     An instrument that no feed has ever looked at is not judged: other rules want a price of it anyway.
     """
-    rows = Instrument.objects.filter(Q(mark__isnull=False) | Q(price_health__isnull=False), market=market_id)
-    columns = ("price_health__doubt", "price_health__detail", "price_health__looked_at", "id", "mark__price", "base", "quote")
     return {
         number: Price(mark, _trouble(doubt, detail, looked_at, now), base, quote)
-        for doubt, detail, looked_at, number, mark, base, quote in rows.values_list(*columns)
+        for number, base, quote, mark, doubt, detail, looked_at in rows(_PRICES, market_id)
     }
 
 

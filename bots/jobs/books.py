@@ -58,7 +58,7 @@ def book_for_step(
     books.set_money(book, exact.allocation_units, exact.free_units, exact.locked_units, exact.gained_units)
     _add_orders(book, exact, symbols)
     _add_fills(book, fills, symbols)
-    books.veil(book, numbers, len(symbols), view)
+    books.veil(book, numbers, len(symbols), view.value)
     return book
 
 

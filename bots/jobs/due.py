@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Final
+from functools import cache, lru_cache
+from typing import Final, NamedTuple
+
+from psycopg.sql import SQL
 
 from bots import selectors
 from bots.identity import config_hash
 from bots.models import Bot, BotState
-from marketdata.models import Instrument, Subscription
+from marketdata import sql
+from marketdata.models import Instrument
 from marketdata.selectors import filters_of
 from portfolio.models import EquityPoint
 from trading.bars import interval_milliseconds
@@ -19,8 +22,35 @@ from trading.instruments import instrument_numbers
 from trading.strategy import Record
 
 EQUITY_INTERVAL: Final = "5m"
-# All that the question needs whether a bot is due; it is asked for every candle of every market that comes in.
-_QUESTION: Final = ("interval", "bar_closed_at", "anchor_at", "state__bar_closed_at")
+_OF_ACCOUNT: Final = """
+  FROM bots_bot AS bot JOIN portfolio_book AS book ON book.id = bot.book_id
+  LEFT JOIN bots_botstate AS state ON state.bot_id = bot.id
+ WHERE book.account_id = %s AND bot.status = ANY(%s)
+ ORDER BY bot.rank, bot.id
+"""
+# All that it takes to know whether a bot is due; it is asked for every candle of every market that comes in.
+_QUESTION: Final = "SELECT bot.id, bot.interval, bot.bar_closed_at, bot.anchor_at, state.id IS NOT NULL" + _OF_ACCOUNT
+_KNOWN: Final = """
+SELECT instrument_id, interval, synced_from_at, synced_through_at FROM marketdata_subscription WHERE instrument_id = ANY(%s)
+"""
+_STEPPED: Final = (sql.part(Bot, "bot"), sql.part(BotState, "state"))
+
+
+class _Asked(NamedTuple):
+    """What it takes to know whether a bot is due."""
+
+    pk: int
+    interval: str
+    bar_closed_at: datetime | None
+    anchor_at: datetime | None
+    has_state: bool
+
+
+class _Known(NamedTuple):
+    """From when to when a market's candles are stored."""
+
+    synced_from_at: datetime | None
+    synced_through_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,24 +95,27 @@ def find_due(account_id: int, through_at: datetime) -> list[DueBot]:
 
     A bot waits until every one of its instruments is known through the candle: the late ones go into the next batch.
     """
-    waiting = _waiting(account_id, through_at)
+    found = [sql.models(row, _STEPPED) for row in sql.rows(_step(), account_id, _active())]
+    loaded = {bot.pk: (bot, state) for bot, state in found}
+    asked = [_Asked(bot.pk, bot.interval, bot.bar_closed_at, bot.anchor_at, state is not None) for bot, state in found]
+    waiting = _behind(asked, through_at)
     if not waiting:
         return []
     markets = selectors.instruments_of([bot.pk for bot in waiting])
     ids = {bot_id: [instrument.pk for instrument in found] for bot_id, found in markets.items()}
     closes = _closes_of(waiting, ids, through_at)
-    return [DueBot(bot, _state_of(bot), tuple(markets[bot.pk]), closes[bot.pk]) for bot in waiting if closes[bot.pk]]
+    return [DueBot(*loaded[bot.pk], tuple(markets[bot.pk]), closes[bot.pk]) for bot in waiting if closes[bot.pk]]
 
 
 def has_work(account_id: int, through_at: datetime) -> bool:
     """Say whether advancing the account up to a market time would do anything now."""
-    waiting = _waiting(account_id, through_at, only=_QUESTION)
+    waiting = _waiting(account_id, through_at)
     return _count_due(waiting, through_at) > 0 or equity_due_at(account_id, through_at) is not None
 
 
 def is_ready(account_id: int, through_at: datetime) -> bool:
     """Say whether there is work, and no bot waits for a late candle: the moment to ring for all of them at once."""
-    waiting = _waiting(account_id, through_at, only=_QUESTION)
+    waiting = _waiting(account_id, through_at)
     if waiting:
         return _count_due(waiting, through_at) == len(waiting)
     return equity_due_at(account_id, through_at) is not None
@@ -114,21 +147,29 @@ def interval_length(interval: str) -> timedelta:
     return timedelta(milliseconds=interval_milliseconds(interval))
 
 
-def _waiting(account_id: int, through_at: datetime, *, only: Sequence[str] = ()) -> list[Bot]:
-    # A step asks nothing of the rows of book and account, which would be read anew for each of many bots.
-    rows = selectors.bots(account_id).select_related(None).select_related("state").filter(status__in=selectors.ACTIVE)
+def _waiting(account_id: int, through_at: datetime) -> list[_Asked]:
+    return _behind(map(_Asked._make, sql.rows(_QUESTION, account_id, _active())), through_at)
+
+
+def _behind(bots: Iterable[_Asked], through_at: datetime) -> list[_Asked]:
     return [
         bot
-        for bot in (rows.only(*only) if only else rows)
+        for bot in bots
         if bot.bar_closed_at is not None and bot.bar_closed_at < selectors.last_close(through_at, bot.interval)
     ]
 
 
-def _state_of(bot: Bot) -> BotState | None:
-    return getattr(bot, "state", None)
+def _active() -> list[str]:
+    return [str(status) for status in selectors.ACTIVE]
 
 
-def _count_due(waiting: Sequence[Bot], through_at: datetime) -> int:
+@cache
+def _step() -> str:
+    # Of book and account a step asks nothing.
+    return SQL("SELECT {} {}").format(sql.names(_STEPPED), SQL(_OF_ACCOUNT)).as_string(None)
+
+
+def _count_due(waiting: Sequence[_Asked], through_at: datetime) -> int:
     if not waiting:
         return 0
     closes = _closes_of(waiting, selectors.instrument_ids_of([bot.pk for bot in waiting]), through_at)
@@ -136,7 +177,7 @@ def _count_due(waiting: Sequence[Bot], through_at: datetime) -> int:
 
 
 def _closes_of(
-    waiting: Sequence[Bot], markets: Mapping[int, Sequence[int]], through_at: datetime
+    waiting: Sequence[_Asked], markets: Mapping[int, Sequence[int]], through_at: datetime
 ) -> dict[int, tuple[datetime, ...]]:
     """Answer of each bot when the candles closed that it has to step."""
     known = _known({instrument_id for found in markets.values() for instrument_id in found})
@@ -146,17 +187,17 @@ def _closes_of(
     }
 
 
-def _known(instrument_ids: set[int]) -> dict[tuple[int, str], Subscription]:
-    found = Subscription.objects.filter(instrument_id__in=instrument_ids)
-    return {(subscription.instrument_id, subscription.interval): subscription for subscription in found}
+def _known(instrument_ids: set[int]) -> dict[tuple[int, str], _Known]:
+    found = sql.rows(_KNOWN, list(instrument_ids))
+    return {(instrument_id, interval): _Known(*span) for instrument_id, interval, *span in found}
 
 
-def _closes(bot: Bot, subscriptions: Sequence[Subscription | None], through_at: datetime) -> tuple[datetime, ...]:
+def _closes(bot: _Asked, subscriptions: Sequence[_Known | None], through_at: datetime) -> tuple[datetime, ...]:
     end = selectors.last_close(through_at, bot.interval)
     for subscription in subscriptions:
         if subscription is None or subscription.synced_through_at is None:
             return ()
-        if _state_of(bot) is None and not _reaches_back(subscription, bot):
+        if not bot.has_state and not _reaches_back(subscription, bot):
             return ()
         end = min(end, selectors.last_close(subscription.synced_through_at, bot.interval))
     assert bot.bar_closed_at is not None
@@ -165,7 +206,7 @@ def _closes(bot: Bot, subscriptions: Sequence[Subscription | None], through_at: 
     return tuple(bot.bar_closed_at + length * (number + 1) for number in range(count))
 
 
-def _reaches_back(subscription: Subscription, bot: Bot) -> bool:
+def _reaches_back(subscription: _Known, bot: _Asked) -> bool:
     """Say whether the history is there that warms the bot up."""
     if bot.anchor_at is None or subscription.synced_from_at is None:
         return False

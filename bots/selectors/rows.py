@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from django.db.models import QuerySet
 
 from bots.models import Bot
+from marketdata import sql
 from marketdata.candles import floor_to_interval, milliseconds, moment
 from marketdata.models import Instrument
 from marketdata.selectors import candle_panel
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from trading.strategy import Plot
 
 ACTIVE = (Bot.Status.RUNNING, Bot.Status.PAUSED)
+_MARKETS = "SELECT bot_id, instrument_id FROM bots_bot_instruments WHERE bot_id = ANY(%s) ORDER BY id"
+_CLAIMED = """
+SELECT bot.interval, bot.bar_closed_at FROM bots_bot AS bot JOIN portfolio_book AS book ON book.id = bot.book_id
+ WHERE book.account_id = %s AND bot.status = ANY(%s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +56,8 @@ def bots(account_id: int | None = None) -> QuerySet[Bot]:
 
 def instrument_ids_of(bot_ids: Sequence[int]) -> dict[int, list[int]]:
     """Answer the ids of each bot's instruments in the order they were given in, which is the order of its panel."""
-    links = Bot.instruments.through.objects.filter(bot_id__in=bot_ids).order_by("id").values_list("bot_id", "instrument_id")
     found: dict[int, list[int]] = {bot_id: [] for bot_id in bot_ids}
-    for bot_id, instrument_id in links:
+    for bot_id, instrument_id in sql.rows(_MARKETS, list(bot_ids)):
         found[bot_id].append(instrument_id)
     return found
 
@@ -102,9 +107,7 @@ def only_account() -> int:
 
 def due_bots_done(account_id: int, market_at: datetime) -> bool:
     """Say whether every bot that works has stepped each of its candles up to a market time."""
-    for interval, bar_closed_at in Bot.objects.filter(book__account_id=account_id, status__in=ACTIVE).values_list(
-        "interval", "bar_closed_at"
-    ):
+    for interval, bar_closed_at in sql.rows(_CLAIMED, account_id, [str(status) for status in ACTIVE]):
         if bar_closed_at is None or bar_closed_at < last_close(market_at, interval):
             return False
     return True

@@ -9,19 +9,77 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from django.db.models import F
-
-from portfolio.models import Account, Book, Fill, Intent, LedgerAccount, Order, Position
+from marketdata import sql
+from portfolio.models import Account, Intent, LedgerAccount
 from trading.instruments import whole_units
 from trading.ledger import UNIT, ZERO, exactly, spendable
 from trading.strategy import MAX_ORDERS
 
 Kind = LedgerAccount.Kind
 RESTORED = "RESTORED"
-_OF_ORDERS: Final = (
-    *("book_id", "instrument_id", "slot", "side", "price", "stop_price", "quantity", "filled_quantity"),
-    *("cancel_requested_at", "intent__kind"),
-)
+_BOOKS: Final = """
+SELECT b.id, b.account_id, b.base_equity, b.net_flows, b.pending FROM portfolio_book AS b WHERE b.id = ANY(%s)
+"""
+_BALANCES: Final = "SELECT book_id, kind, asset, balance FROM portfolio_ledgeraccount WHERE book_id = ANY(%s) AND kind = ANY(%s)"
+_ORDERS: Final = """
+SELECT o.book_id, o.instrument_id, o.slot, o.side, o.price, o.stop_price, o.quantity, o.filled_quantity, o.cancel_requested_at,
+       i.kind
+  FROM portfolio_order AS o JOIN portfolio_intent AS i ON i.id = o.intent_id
+ WHERE o.book_id = ANY(%s) AND o.status IN ('ready', 'sending', 'unknown', 'open', 'partial', 'cancelling')
+ ORDER BY i.seq
+"""
+_FILLS: Final = """
+SELECT f.id, f.account_id, f.book_id, f.instrument_id, f.side, f.quantity, f.price, f.fee, f.fee_asset, f.fee_quote, f.traded_at,
+       f.trade_id, i.slot, i.kind, i.reason, n.base
+  FROM portfolio_fill AS f JOIN marketdata_instrument AS n ON n.id = f.instrument_id
+  LEFT JOIN portfolio_order AS o ON o.id = f.order_id LEFT JOIN portfolio_intent AS i ON i.id = o.intent_id
+ WHERE f.book_id = ANY(%s) AND f.id > %s
+"""
+_POSITIONS: Final = """
+SELECT p.book_id, p.instrument_id, p.quantity, p.cost, n.base
+  FROM portfolio_position AS p JOIN marketdata_instrument AS n ON n.id = p.instrument_id WHERE p.book_id = ANY(%s)
+"""
+_OWN: Final = [str(kind) for kind in (Kind.AVAILABLE, Kind.RESERVED, Kind.DEFICIT)]
+
+
+class _Book(NamedTuple):
+    pk: int
+    account_id: int
+    base_equity: Decimal
+    net_flows: Decimal
+    pending: Decimal
+
+
+class _Order(NamedTuple):
+    book_id: int
+    instrument_id: int
+    slot: int
+    side: str
+    price: Decimal | None
+    stop_price: Decimal | None
+    quantity: Decimal
+    filled_quantity: Decimal
+    cancel_requested_at: datetime | None
+    intent_kind: str
+
+
+class _Fill(NamedTuple):
+    pk: int
+    account_id: int
+    book_id: int
+    instrument_id: int
+    side: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_asset: str
+    fee_quote: Decimal
+    traded_at: datetime
+    trade_id: int
+    slot: int | None
+    intent_kind: str | None
+    reason: str | None
+    base: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +145,8 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
     `since` is the highest fill id each book's last step has seen. Ids are given under the account's lock, so
     none can appear below a cursor later; market time could not tell a fill of the opening tick from one after it.
     """
-    books = Book.objects.only("account_id", "base_equity", "net_flows", "pending").in_bulk(book_ids)
+    book_ids = list(book_ids)
+    books = {book.pk: book for book in map(_Book._make, sql.rows(_BOOKS, book_ids))}
     owners = {book.account_id for book in books.values()}
     accounts = Account.objects.select_related("market").in_bulk(owners)
     balances = _balances(book_ids)
@@ -118,7 +177,7 @@ class _Money(NamedTuple):
     total: Decimal
 
 
-def _money(book: Book, account: Account, balances: Mapping[tuple[int, str, str], Decimal]) -> _Money:
+def _money(book: _Book, account: Account, balances: Mapping[tuple[int, str, str], Decimal]) -> _Money:
     """Split a book's quote into what its strategy may spend, and what else it is worth."""
     free, reserved, deficit = (
         balances[book.pk, kind, account.quote_asset] for kind in (Kind.AVAILABLE, Kind.RESERVED, Kind.DEFICIT)
@@ -131,18 +190,15 @@ def _money(book: Book, account: Account, balances: Mapping[tuple[int, str, str],
 
 
 def _balances(book_ids: Collection[int]) -> dict[tuple[int, str, str], Decimal]:
-    rows = LedgerAccount.objects.filter(book__in=book_ids, kind__in=(Kind.AVAILABLE, Kind.RESERVED, Kind.DEFICIT))
     found: dict[tuple[int, str, str], Decimal] = defaultdict(lambda: ZERO)
-    for book_id, kind, asset, balance in rows.values_list("book_id", "kind", "asset", "balance"):
-        if book_id is not None:
-            found[book_id, kind, asset] = balance
+    for book_id, kind, asset, balance in sql.rows(_BALANCES, book_ids, _OWN):
+        found[book_id, kind, asset] = balance
     return found
 
 
-def _orders(book_ids: Collection[int]) -> dict[int, list[Order]]:
-    rows = Order.objects.filter(book__in=book_ids, status__in=Order.LIVE).select_related("intent").only(*_OF_ORDERS)
-    found: dict[int, list[Order]] = defaultdict(list)
-    for order in rows.order_by("intent__seq"):
+def _orders(book_ids: Collection[int]) -> dict[int, list[_Order]]:
+    found: dict[int, list[_Order]] = defaultdict(list)
+    for order in map(_Order._make, sql.rows(_ORDERS, book_ids)):
         found[order.book_id].append(order)
     return found
 
@@ -150,16 +206,9 @@ def _orders(book_ids: Collection[int]) -> dict[int, list[Order]]:
 def _fills(book_ids: Collection[int], since: Mapping[int, int]) -> tuple[dict[int, list[FillExact]], dict[int, int]]:
     """Read the fills that each book has not seen, and the newest id of each account among them."""
     oldest = min((since.get(book_id, 0) for book_id in book_ids), default=0)
-    rows = Fill.objects.filter(book__in=book_ids, id__gt=oldest).annotate(
-        slot=F("order__intent__slot"),
-        intent_kind=F("order__intent__kind"),
-        reason=F("order__intent__reason"),
-        base=F("instrument__base"),
-    )
     found: dict[int, list[FillExact]] = defaultdict(list)
     newest: dict[int, int] = defaultdict(int)
-    for row in rows:
-        assert row.book_id is not None
+    for row in map(_Fill._make, sql.rows(_FILLS, book_ids, oldest)):
         newest[row.account_id] = max(newest[row.account_id], row.pk)
         if row.pk <= since.get(row.book_id, 0):
             continue
@@ -188,33 +237,33 @@ def _fills(book_ids: Collection[int], since: Mapping[int, int]) -> tuple[dict[in
 def _positions(
     book_ids: Collection[int],
     balances: Mapping[tuple[int, str, str], Decimal],
-    orders: Mapping[int, list[Order]],
+    orders: Mapping[int, list[_Order]],
 ) -> dict[int, dict[int, PositionExact]]:
     found: dict[int, dict[int, PositionExact]] = {book_id: {} for book_id in book_ids}
-    for row in Position.objects.filter(book__in=book_ids).annotate(base=F("instrument__base")):
+    for book_id, instrument_id, quantity, cost, base in sql.rows(_POSITIONS, book_ids):
         stops = [
             order.stop_price
-            for order in orders[row.book_id]
-            if order.instrument_id == row.instrument_id
-            and order.intent.kind == Intent.Kind.STOP
+            for order in orders[book_id]
+            if order.instrument_id == instrument_id
+            and order.intent_kind == Intent.Kind.STOP
             and order.cancel_requested_at is None
         ]
-        available = balances.get((row.book_id, Kind.AVAILABLE, row.base), ZERO)
-        found[row.book_id][row.instrument_id] = PositionExact(
-            base_units=_units(max(row.quantity, ZERO)),
-            available_units=_units(min(available, max(row.quantity, ZERO))),
-            cost_units=_units(row.cost),
+        available = balances.get((book_id, Kind.AVAILABLE, base), ZERO)
+        found[book_id][instrument_id] = PositionExact(
+            base_units=_units(max(quantity, ZERO)),
+            available_units=_units(min(available, max(quantity, ZERO))),
+            cost_units=_units(cost),
             stop_price_units=_units(stops[-1] or ZERO) if stops else 0,
         )
     return found
 
 
-def _order(order: Order) -> OrderExact:
+def _order(order: _Order) -> OrderExact:
     return OrderExact(
         instrument_id=order.instrument_id,
         slot=order.slot,
         side=order.side,
-        intent_kind=order.intent.kind,
+        intent_kind=order.intent_kind,
         price_units=_units(order.stop_price or order.price or ZERO),
         remaining_units=_units(order.quantity - order.filled_quantity),
         filled_units=_units(order.filled_quantity),

@@ -7,10 +7,8 @@ from datetime import date, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 
-from django.db import connection
-
-from marketdata.models import Candle
-from portfolio.models import Account, Fill, RiskDay, RiskLatch, RiskLimits
+from marketdata.sql import rows
+from portfolio.models import Account, Fill, RiskLatch, RiskLimits
 from trading.bars import interval_milliseconds
 from trading.ledger import CENT, ZERO
 from trading.risk import REPEATED_EXECUTION, DayStart, Limits, overlay
@@ -27,6 +25,18 @@ SELECT c.instrument_id, c.interval, sum(c.volume * c.close)
   FROM marketdata_candle c JOIN marketdata_instrument i ON i.id = c.instrument_id
  WHERE i.market_id = %s AND c.open_at >= %s AND c.open_at < %s
  GROUP BY c.instrument_id, c.interval
+"""
+_LIMITS: Final = f"""
+SELECT DISTINCT ON (book_id) book_id, {", ".join(LIMIT_NAMES)}
+  FROM portfolio_risklimits WHERE account_id = %s ORDER BY book_id, version DESC
+"""  # noqa: S608 - the names are ours.
+_DAY: Final = "SELECT book_id, equity, net_flows FROM portfolio_riskday WHERE account_id = %s AND market_date = %s"
+_LATCHES: Final = "SELECT book_id, code FROM portfolio_risklatch WHERE account_id = %s AND released_at IS NULL ORDER BY id DESC"
+_CLOSES: Final = """
+SELECT DISTINCT ON (c.instrument_id) c.instrument_id, c.close
+  FROM marketdata_candle c JOIN marketdata_instrument i ON i.id = c.instrument_id
+ WHERE i.market_id = %s AND c.interval = %s AND c.open_at >= %s AND c.open_at < %s
+ ORDER BY c.instrument_id, c.open_at DESC
 """
 _SOLD_LATELY: Final = timedelta(seconds=60)
 # Of each book the newest entries that have ended. A taker that gave nothing is barren; a buy that rests is often cancelled
@@ -62,19 +72,19 @@ SELECT book_id, instrument_id, count(*)
 
 def limits_in_force(account_id: int) -> tuple[Limits | None, dict[int, Limits]]:
     """Return the account's limits, and those of the books that have some of their own."""
-    rows = {row.book_id: row for row in newest_limits(account_id)}
-    own = rows.pop(None, None)
+    found = {book_id: dict(zip(LIMIT_NAMES, values, strict=True)) for book_id, *values in rows(_LIMITS, account_id)}
+    own = found.pop(None, None)
     if own is None:
         return None, {}
     # A limit that is younger than the row is what it is by default.
-    limits = overlay(Limits(order_value_max=own.order_value_max or ZERO), values_of(own))
-    return limits, {book_id: overlay(limits, values_of(row)) for book_id, row in rows.items() if book_id is not None}
+    limits = overlay(Limits(order_value_max=own["order_value_max"] or ZERO), own)
+    return limits, {book_id: overlay(limits, values) for book_id, values in found.items()}
 
 
 def newest_limits(account_id: int) -> list[RiskLimits]:
     """Return the newest version of the account's limits and of each book's."""
-    rows = RiskLimits.objects.filter(account=account_id).select_related("set_by")
-    return list(rows.order_by("book", "-version").distinct("book"))
+    found = RiskLimits.objects.filter(account=account_id).select_related("set_by")
+    return list(found.order_by("book", "-version").distinct("book"))
 
 
 def values_of(row: RiskLimits) -> dict[str, Any]:
@@ -84,8 +94,7 @@ def values_of(row: RiskLimits) -> dict[str, Any]:
 
 def day_starts(account_id: int, market_date: date) -> dict[int | None, DayStart]:
     """Return with what account (None) and books began a day of market time."""
-    rows = RiskDay.objects.filter(account=account_id, market_date=market_date)
-    return {book_id: DayStart(*day) for book_id, *day in rows.values_list("book_id", "equity", "net_flows")}
+    return {book_id: DayStart(*day) for book_id, *day in rows(_DAY, account_id, market_date)}
 
 
 def open_latches(account_id: int) -> list[RiskLatch]:
@@ -95,21 +104,14 @@ def open_latches(account_id: int) -> list[RiskLatch]:
 
 def latched_codes(account_id: int) -> dict[int | None, str]:
     """Return why account (None) or books are shut; of several reasons the oldest."""
-    rows = RiskLatch.objects.filter(account=account_id, released_at=None).order_by("-id")
-    return dict(rows.values_list("book_id", "code"))
+    return dict(rows(_LATCHES, account_id))
 
 
 def closes(account: Account, market_at: datetime) -> dict[int, Decimal]:
     """Return the close of each instrument's last candle, none older than an hour."""
-    rows = Candle.objects.filter(
-        instrument__market=account.market_id,
-        interval=_CLOSES_INTERVAL,
-        open_at__gte=market_at - _CLOSES_AGE_MAX,
-        open_at__lt=market_at,
-    )
-    newest = rows.order_by("instrument", "-open_at").distinct("instrument")
+    newest = rows(_CLOSES, account.market_id, _CLOSES_INTERVAL, market_at - _CLOSES_AGE_MAX, market_at)
     # A candle is a float; its shortest text is the price that was traded.
-    return {instrument_id: Decimal(repr(close)) for instrument_id, close in newest.values_list("instrument_id", "close")}
+    return {instrument_id: Decimal(repr(close)) for instrument_id, close in newest}
 
 
 def volumes_wanted(account: Account, market_at: datetime, limits: Iterable[Limits | None]) -> dict[int, Decimal]:
@@ -123,26 +125,22 @@ def day_volumes(account: Account, market_at: datetime) -> dict[int, Decimal]:
 
     What no candle of this time tells is not known. Hours that are missing count as nothing.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_VOLUMES, [account.market_id, market_at - _VOLUME_DAY, market_at])
-        found: dict[int, dict[str, float]] = {}
-        for instrument_id, interval, volume in cursor.fetchall():
-            found.setdefault(instrument_id, {})[interval] = volume
+    found: dict[int, dict[str, float]] = {}
+    for instrument_id, interval, volume in rows(_VOLUMES, account.market_id, market_at - _VOLUME_DAY, market_at):
+        found.setdefault(instrument_id, {})[interval] = volume
     finest = {pk: volumes[min(volumes, key=interval_milliseconds)] for pk, volumes in found.items()}
     return {pk: Decimal(repr(volume)).quantize(CENT, ROUND_FLOOR) for pk, volume in finest.items()}
 
 
 def sold_lately(account_id: int, market_at: datetime) -> frozenset[tuple[int, int]]:
     """Return which books sold which instruments in the last minute of market time."""
-    rows = Fill.objects.filter(account=account_id, side="sell", traded_at__gt=market_at - _SOLD_LATELY, book__isnull=False)
-    return frozenset(rows.values_list("book_id", "instrument_id"))
+    found = Fill.objects.filter(account=account_id, side="sell", traded_at__gt=market_at - _SOLD_LATELY, book__isnull=False)
+    return frozenset(found.values_list("book_id", "instrument_id"))
 
 
 def barren_entries(account_id: int) -> dict[tuple[int, int], int]:
     """Count by book and instrument the newest entries in a row that gave no position since a person last let go (S06)."""
-    with connection.cursor() as cursor:
-        cursor.execute(_BARREN, [account_id, REPEATED_EXECUTION])
-        return {(book_id, instrument_id): count for book_id, instrument_id, count in cursor.fetchall()}
+    return {(book_id, instrument_id): count for book_id, instrument_id, count in rows(_BARREN, account_id, REPEATED_EXECUTION)}
 
 
 def history(account_id: int, *, limit: int) -> Mapping[str, list[Any]]:

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import psutil
-from django.db import connection, transaction
+from django.db import transaction
 
+from marketdata.sql import rows
 from portfolio.models import Account, Lease
 from portfolio.writers import accounts
 
@@ -89,9 +90,7 @@ def _is_dead(name: str) -> bool:
 
 def _is_mine(account_id: int, epoch: int) -> bool:
     # A statement of its own, after the account's lock: together with it, it would see the lease as it was before the wait.
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT 1 FROM portfolio_lease WHERE name = %s AND epoch = %s)", [_name(account_id), epoch])
-        return bool(cursor.fetchone()[0])
+    return bool(rows("SELECT 1 FROM portfolio_lease WHERE name = %s AND epoch = %s", _name(account_id), epoch))
 
 
 def _name(account_id: int) -> str:

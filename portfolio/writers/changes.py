@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
-from typing import cast
+from typing import Final, cast
 
-from django.db.models import F
+from django.db import DEFAULT_DB_ALIAS
 
+from marketdata import sql
 from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Order, Position, Reservation
 from portfolio.writers import accounts, alarms, audit
 from portfolio.writers.alarms import Cause, Source
@@ -14,6 +16,21 @@ from portfolio.writers.ledger import Pockets
 from portfolio.writers.statements import Updates
 from stream.publish import publish_on_commit
 from trading.desk.store import INTENT_FIELDS, ORDER_FIELDS, POSITION_FIELDS, RESERVATION_FIELDS, Changes
+
+_TOUCH: Final = "UPDATE portfolio_book SET version = version + 1 WHERE id = ANY(%s)"
+_DECIDED: Final = (
+    "book_id", "bar_closed_at", "leg", "instrument_id", "action", "reason", "outcome", "denial", "strategy_hash", "config_hash",
+    "recorded_at",
+)  # fmt: skip
+_DECIDE: Final = """
+INSERT INTO portfolio_decisionrecord
+    (book_id, bar_closed_at, leg, instrument_id, action, reason, outcome, denial, strategy_hash, config_hash, recorded_at, facts)
+SELECT * FROM unnest(
+    %s::bigint[], %s::timestamptz[], %s::smallint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+    %s::text[], %s::timestamptz[], %s::jsonb[]
+)
+RETURNING id
+"""
 
 
 def write(account: Account, pockets: Pockets, changes: Changes, *, now: datetime) -> None:
@@ -24,7 +41,7 @@ def write(account: Account, pockets: Pockets, changes: Changes, *, now: datetime
     Position.objects.bulk_create(positions_new)
     _write_moved(changes, [row for row in positions if row not in positions_new])
     if changes.books_touched:
-        Book.objects.filter(id__in=changes.books_touched).update(version=F("version") + 1)
+        sql.run(_TOUCH, list(changes.books_touched))
     for note in changes.audits:
         audit.record(action=note.action, subject=note.subject, before=note.before, after=note.after, now=now)
     for word in changes.wakes:
@@ -42,7 +59,7 @@ def write(account: Account, pockets: Pockets, changes: Changes, *, now: datetime
 
 def _write_new(pockets: Pockets, changes: Changes) -> None:
     orders = cast("list[Order]", changes.orders)
-    DecisionRecord.objects.bulk_create(cast("list[DecisionRecord]", changes.decisions))
+    _write_decisions(cast("list[DecisionRecord]", changes.decisions))
     Intent.objects.bulk_create(cast("list[Intent]", changes.intents))
     Order.objects.bulk_create(orders)
     Reservation.objects.bulk_create([order.reservation for order in orders])
@@ -53,6 +70,16 @@ def _write_new(pockets: Pockets, changes: Changes) -> None:
         fill.ledger_transaction_id = headers[movement.seq]
         fills.append(fill)
     Fill.objects.bulk_create(fills)
+
+
+def _write_decisions(decisions: list[DecisionRecord]) -> None:
+    """Write what bots decided, of which there are many in one candle, and number the rows."""
+    if not decisions:
+        return
+    values = [[*(getattr(row, name) for name in _DECIDED), json.dumps(row.facts)] for row in decisions]
+    # In the order given, which is that of the numbers.
+    for row, (number,) in zip(decisions, sql.rows(_DECIDE, *sql.columns(values)), strict=True):
+        row.pk, row._state.adding, row._state.db = number, False, DEFAULT_DB_ALIAS
 
 
 def _write_moved(changes: Changes, positions: list[Position]) -> None:

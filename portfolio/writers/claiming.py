@@ -6,9 +6,9 @@ from collections.abc import Collection
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from django.db import connection
 from psycopg.sql import SQL, Composable, Identifier
 
+from marketdata import sql
 from trading.desk.claims import Claim
 from trading.desk.rows import ENTRIES
 
@@ -27,9 +27,7 @@ class _Shape(NamedTuple):
 
 def claim_order(order_id: int, claim: Claim) -> bool:
     """Make a claim's guard the WHERE of one UPDATE; answer whether the order is ours."""
-    with connection.cursor() as cursor:
-        cursor.execute(_update(_shape(claim)), [*_values(claim), *_guard_values([order_id], claim)])
-        return bool(cursor.rowcount)
+    return bool(sql.run(_update(_shape(claim)), *_values(claim), *_guard_values([order_id], claim)))
 
 
 def claim_orders(order_ids: Collection[int], claim: Claim) -> set[int]:
@@ -40,11 +38,9 @@ def claim_orders(order_ids: Collection[int], claim: Claim) -> set[int]:
     if len(order_ids) == 1:
         return {order_id for order_id in order_ids if claim_order(order_id, claim)}
     shape = _shape(claim)
-    with connection.cursor() as cursor:
-        cursor.execute(_lock(shape), _guard_values(order_ids, claim))
-        passed = [order_id for (order_id,) in cursor.fetchall()]
-        if passed:
-            cursor.execute(_set(shape.columns), [*_values(claim), passed])
+    passed = [order_id for (order_id,) in sql.rows(_lock(shape), *_guard_values(order_ids, claim))]
+    if passed:
+        sql.run(_set(shape.columns), *_values(claim), passed)
     return set(passed)
 
 

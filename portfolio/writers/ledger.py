@@ -7,10 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, cast
 
-from django.db import connection
-from django.db.models import Q
 from psycopg.types.json import Jsonb
 
+from marketdata import sql
 from portfolio.models import Account, LedgerAccount, LedgerTransaction
 from trading.desk import journal
 from trading.desk.journal import EXTERNAL, InsufficientBalance
@@ -20,6 +19,8 @@ from trading.ledger import Leg, Pocket, exactly, stored, transaction_hash
 
 __all__ = ["EXTERNAL", "InsufficientBalance", "Journal", "Pockets", "hash_of", "post"]
 
+_LOAD: Final = "SELECT id, kind, book_id, asset, balance FROM portfolio_ledgeraccount WHERE account_id = %s"
+_OF_BOOKS: Final = " AND (book_id IS NULL OR book_id = ANY(%s))"
 # Entries are numbered in the order of their legs, which is the order that the hash covers. Balances move by the difference,
 # not to the result: a balance written behind our back would not be hidden.
 _WRITE: Final = """
@@ -53,11 +54,9 @@ class Pockets:
 
     def load(self, book_ids: Collection[int] | None) -> dict[Pocket, Decimal]:
         """Return the balances of the pools and of these books, or of all."""
-        rows = LedgerAccount.objects.filter(account=self._account)
-        if book_ids is not None:
-            rows = rows.filter(Q(book__isnull=True) | Q(book__in=book_ids))
+        of_books = [] if book_ids is None else [list(book_ids)]
         balances = {}
-        for pk, kind, book_id, asset, balance in rows.values_list("id", "kind", "book_id", "asset", "balance"):
+        for pk, kind, book_id, asset, balance in sql.rows(_LOAD + _OF_BOOKS * len(of_books), self._account.pk, *of_books):
             pocket = Pocket(kind, book_id, asset)
             self._ids[pocket] = pk
             balances[pocket] = balance
@@ -77,9 +76,7 @@ class Pockets:
             *_columns(legs),
             *(_columns(balances) or [[], []]),
         ]  # fmt: skip
-        with connection.cursor() as cursor:
-            cursor.execute(_WRITE, values)
-            return dict(cursor.fetchall())
+        return dict(sql.rows(_WRITE, *values))
 
     def _create_missing(self, pockets: set[Pocket]) -> None:
         missing = sorted(pockets - self._ids.keys(), key=lambda pocket: (pocket.kind, pocket.book_id or 0, pocket.asset))

@@ -5,18 +5,16 @@ The order path runs these statements for every trade; composing them anew by the
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, Final, NamedTuple, cast
 
-from django.db import DEFAULT_DB_ALIAS, connection
-from django.db.models import JSONField, Model
-from django.db.models.base import ModelState
+from django.db import connection
 from django.db.transaction import TransactionManagementError
 from psycopg.sql import SQL, Composable, Identifier, Literal
 
+from marketdata import sql
 from marketdata.models import Instrument, Market
 from portfolio.models import Account, Book, Intent, Order, Position, Reservation
 from trading.order_status import LIVE, READY
@@ -31,28 +29,13 @@ class Loaded(NamedTuple):
     posted: frozenset[int]
 
 
-class _Part(NamedTuple):
-    model: type[Model]
-    alias: str
-    attributes: tuple[str, ...]
-    columns: tuple[str, ...]
-    # A cursor of one's own gives JSON as its text.
-    texts: tuple[str, ...]
-
-
-def _part(model: type[Model], alias: str, *, without: Collection[str] = ()) -> _Part:
-    fields = [field for field in model._meta.concrete_fields if field.name not in without]
-    names, columns = tuple(field.attname for field in fields), tuple(str(field.column) for field in fields)
-    return _Part(model, alias, names, columns, tuple(row.attname for row in fields if isinstance(row, JSONField)))
-
-
-_ACCOUNT: Final = (_part(Account, "a"), _part(Market, "m"))
+_ACCOUNT: Final = (sql.part(Account, "a"), sql.part(Market, "m"))
 # The exchange's own words about filters are long; who needs them asks for the instrument itself.
-_INSTRUMENT: Final = _part(Instrument, "n", without=("filters",))
-_ORDER: Final = (_part(Order, "o"), _part(Intent, "i"), _part(Reservation, "r"), _INSTRUMENT)
+_INSTRUMENT: Final = sql.part(Instrument, "n", without=("filters",))
+_ORDER: Final = (sql.part(Order, "o"), sql.part(Intent, "i"), sql.part(Reservation, "r"), _INSTRUMENT)
 # Every decision asks for all live orders, of which there may be hundreds: without what is read of an order's own news alone.
 _LIVE_ORDER: Final = (
-    _part(
+    sql.part(
         Order,
         "o",
         without=(
@@ -61,20 +44,20 @@ _LIVE_ORDER: Final = (
             "closed_at",
         ),
     ),
-    _part(Intent, "i", without=("parent", "limit_price", "reason", "drop_reason", "market_at")),
-    _part(Reservation, "r"),
+    sql.part(Intent, "i", without=("parent", "limit_price", "reason", "drop_reason", "market_at")),
+    sql.part(Reservation, "r"),
 )  # fmt: skip
 # What may have to go out is looked at with every stir; the exchange's words about self-trades go with an order.
-_DUE_ORDER: Final = (_part(Order, "o"), _part(Intent, "i", without=("parent",)), _part(Instrument, "n"))
-_POSITION: Final = _part(Position, "p")
-_BOOK: Final = _part(Book, "b")
+_DUE_ORDER: Final = (sql.part(Order, "o"), sql.part(Intent, "i", without=("parent",)), sql.part(Instrument, "n"))
+_POSITION: Final = sql.part(Position, "p")
+_BOOK: Final = sql.part(Book, "b")
 _ACCOUNT_OF: Final[Any] = Order._meta.get_field("account")
 _INTENT_OF: Final[Any] = Order._meta.get_field("intent")
 _INSTRUMENT_OF: Final[Any] = Order._meta.get_field("instrument")
 _RESERVATION_OF: Final[Any] = Order._meta.get_field("reservation")
 _ORDER_OF: Final[Any] = Intent._meta.get_field("order")
 _HELD_FOR: Final[Any] = Reservation._meta.get_field("order")
-_WAITING: Final = (_part(Intent, "i"), _part(Instrument, "n"))
+_WAITING: Final = (sql.part(Intent, "i"), sql.part(Instrument, "n"))
 
 _FROM: Final = SQL("""
 FROM portfolio_order AS o
@@ -102,10 +85,10 @@ def locked_account(account_id: int) -> Account:
     """Return an account with its market, its row locked; raise Account.DoesNotExist."""
     if not connection.in_atomic_block:
         raise TransactionManagementError("An account is locked within a transaction.")
-    rows = _rows(_account(), [account_id])
+    rows = sql.rows(_account(), account_id)
     if not rows:
         raise Account.DoesNotExist(f"There is no account {account_id}")
-    account, market = _models(rows[0], _ACCOUNT)
+    account, market = sql.models(rows[0], _ACCOUNT)
     account.market = market
     return cast("Account", account)
 
@@ -116,10 +99,10 @@ def live_orders(account: Account) -> list[Order]:
     A reservation comes with an order that may still be withdrawn. What is not loaded is read from the database when it is asked
     for; it changes under the account's lock alone.
     """
-    orders = [_joined(account, *_models(row, _LIVE_ORDER)) for row in _rows(_live(), [account.pk])]
+    orders = [_joined(account, *sql.models(row, _LIVE_ORDER)) for row in sql.rows(_live(), account.pk)]
     if orders:
-        rows = _rows(_pairs(), [list({order.instrument_id for order in orders})])
-        pairs = {pair.pk: pair for pair in (_models(row, (_INSTRUMENT,))[0] for row in rows)}
+        rows = sql.rows(_pairs(), list({order.instrument_id for order in orders}))
+        pairs = {pair.pk: pair for pair in (sql.models(row, (_INSTRUMENT,))[0] for row in rows)}
         for order in orders:
             _INSTRUMENT_OF.set_cached_value(order, pairs[order.instrument_id])
     return orders
@@ -127,19 +110,19 @@ def live_orders(account: Account) -> list[Order]:
 
 def books(account: Account) -> list[Book]:
     """Return all books of an account."""
-    return [_models(row, (_BOOK,))[0] for row in _rows(_books(), [account.pk])]
+    return [sql.models(row, (_BOOK,))[0] for row in sql.rows(_books(), account.pk)]
 
 
 def positions(account: Account) -> list[Position]:
     """Return all positions of an account's books."""
-    return [_models(row, (_POSITION,))[0] for row in _rows(_positions(), [account.pk])]
+    return [sql.models(row, (_POSITION,))[0] for row in sql.rows(_positions(), account.pk)]
 
 
 def waiting_intents(account: Account) -> list[Intent]:
     """Return the intents of an account that wait for cancels, with their pairs."""
     found = []
-    for row in _rows(_waiting(), [account.pk]):
-        intent, instrument = _models(row, _WAITING)
+    for row in sql.rows(_waiting(), account.pk):
+        intent, instrument = sql.models(row, _WAITING)
         intent.instrument = instrument
         found.append(intent)
     return found
@@ -151,8 +134,8 @@ def due_orders(account_id: int) -> list[tuple[Order, datetime | None]]:
     Of a killed account that is every live order. No row is locked.
     """
     found = []
-    for row in _rows(_due(), [account_id]):
-        order, intent, instrument = _models(row, _DUE_ORDER)
+    for row in sql.rows(_due(), account_id):
+        order, intent, instrument = sql.models(row, _DUE_ORDER)
         order.intent, order.instrument = intent, instrument
         found.append((order, row[-1]))
     return found
@@ -160,7 +143,7 @@ def due_orders(account_id: int) -> list[tuple[Order, datetime | None]]:
 
 def locked_order(account: Account, order_id: int) -> Order:
     """Return an order, its row locked; raise Order.DoesNotExist."""
-    rows = _rows(_locked(), [account.pk, order_id])
+    rows = sql.rows(_locked(), account.pk, order_id)
     if not rows:
         raise Order.DoesNotExist(f"Account {account.pk} has no order {order_id}")
     return _order(account, rows[0])
@@ -170,7 +153,7 @@ def locked_orders(account: Account, order_ids: Collection[int], names: Collectio
     """Return the orders of these numbers and of these client order ids, their rows locked in one order."""
     if not order_ids and not names:
         return []
-    return [_order(account, row) for row in _rows(_locked_many(), [account.pk, list(order_ids), list(names)])]
+    return [_order(account, row) for row in sql.rows(_locked_many(), account.pk, list(order_ids), list(names))]
 
 
 def orders_of_trades(
@@ -178,32 +161,32 @@ def orders_of_trades(
 ) -> list[Loaded]:
     """Return the orders of these client order ids and of these numbers of the exchange, their rows locked."""
     asked = list(trade_ids)
-    rows = _rows(_of_trades("client_order_id"), [asked, account.pk, list(names)]) if names else []
-    rows += _rows(_of_trades("exchange_order_id"), [asked, account.pk, list(numbers)]) if numbers else []
+    rows = sql.rows(_of_trades("client_order_id"), asked, account.pk, list(names)) if names else []
+    rows += sql.rows(_of_trades("exchange_order_id"), asked, account.pk, list(numbers)) if numbers else []
     return [_loaded(account, row) for row in rows]
 
 
 @cache
 def _account() -> str:
     joined = SQL("FROM portfolio_account AS a JOIN marketdata_market AS m ON m.id = a.market_id WHERE a.id = %s FOR UPDATE OF a")
-    return _text(SQL("SELECT {} ").format(_columns(_ACCOUNT)) + joined)
+    return _text(SQL("SELECT {} ").format(sql.names(_ACCOUNT)) + joined)
 
 
 @cache
 def _books() -> str:
-    return _text(SQL("SELECT {} FROM portfolio_book AS b WHERE b.account_id = %s ORDER BY b.id").format(_columns((_BOOK,))))
+    return _text(SQL("SELECT {} FROM portfolio_book AS b WHERE b.account_id = %s ORDER BY b.id").format(sql.names((_BOOK,))))
 
 
 @cache
 def _positions() -> str:
     of_account = SQL("JOIN portfolio_book AS b ON b.id = p.book_id WHERE b.account_id = %s ORDER BY p.id")
-    return _text(SQL("SELECT {} FROM portfolio_position AS p ").format(_columns((_POSITION,))) + of_account)
+    return _text(SQL("SELECT {} FROM portfolio_position AS p ").format(sql.names((_POSITION,))) + of_account)
 
 
 @cache
 def _waiting() -> str:
     return _text(
-        SQL("SELECT {} FROM portfolio_intent AS i JOIN portfolio_book AS b ON b.id = i.book_id ").format(_columns(_WAITING))
+        SQL("SELECT {} FROM portfolio_intent AS i JOIN portfolio_book AS b ON b.id = i.book_id ").format(sql.names(_WAITING))
         + SQL("JOIN marketdata_instrument AS n ON n.id = i.instrument_id WHERE b.account_id = %s AND i.state = {}").format(
             Literal(Intent.State.WAITING)
         )
@@ -215,7 +198,9 @@ def _live() -> str:
     # Written out, so that the planner recognises the partial index.
     statuses = SQL(", ").join(Literal(status) for status in sorted(LIVE))
     return _text(
-        SQL("SELECT {} FROM portfolio_order AS o JOIN portfolio_intent AS i ON i.id = o.intent_id ").format(_columns(_LIVE_ORDER))
+        SQL("SELECT {} FROM portfolio_order AS o JOIN portfolio_intent AS i ON i.id = o.intent_id ").format(
+            sql.names(_LIVE_ORDER)
+        )
         + SQL("LEFT JOIN portfolio_reservation AS r ON r.order_id = o.id AND o.status = {} ").format(Literal(READY))
         + SQL("WHERE o.account_id = %s AND o.status IN ({})").format(statuses)
     )
@@ -223,14 +208,14 @@ def _live() -> str:
 
 @cache
 def _pairs() -> str:
-    return _text(SQL("SELECT {} FROM marketdata_instrument AS n WHERE n.id = ANY(%s)").format(_columns((_INSTRUMENT,))))
+    return _text(SQL("SELECT {} FROM marketdata_instrument AS n WHERE n.id = ANY(%s)").format(sql.names((_INSTRUMENT,))))
 
 
 @cache
 def _due() -> str:
     statuses = SQL(", ").join(Literal(status) for status in sorted(LIVE))
     return _text(
-        SQL("SELECT {}, CASE WHEN a.is_killed THEN a.killed_at END").format(_columns(_DUE_ORDER))
+        SQL("SELECT {}, CASE WHEN a.is_killed THEN a.killed_at END").format(sql.names(_DUE_ORDER))
         + _FROM
         + SQL("JOIN portfolio_account AS a ON a.id = o.account_id WHERE o.account_id = %s AND o.status IN ({})").format(statuses)
         + SQL("AND (o.status = {} OR o.cancel_requested_at IS NOT NULL OR a.is_killed) ORDER BY i.seq").format(Literal(READY))
@@ -240,38 +225,28 @@ def _due() -> str:
 @cache
 def _locked() -> str:
     where = SQL(" WHERE o.account_id = %s AND o.id = %s FOR UPDATE OF o")
-    return _text(SQL("SELECT {}").format(_columns(_ORDER)) + _FROM + where)
+    return _text(SQL("SELECT {}").format(sql.names(_ORDER)) + _FROM + where)
 
 
 @cache
 def _locked_many() -> str:
     where = SQL(" WHERE o.account_id = %s AND (o.id = ANY(%s) OR o.client_order_id = ANY(%s)) ORDER BY o.id FOR UPDATE OF o")
-    return _text(SQL("SELECT {}").format(_columns(_ORDER)) + _FROM + where)
+    return _text(SQL("SELECT {}").format(sql.names(_ORDER)) + _FROM + where)
 
 
 @cache
 def _of_trades(column: str) -> str:
     where = SQL(" WHERE o.account_id = %s AND o.{} = ANY(%s) FOR UPDATE OF o").format(Identifier(column))
-    select = SQL("SELECT {}, {}").format(_columns((*_ORDER, _POSITION)), _POSTED)
+    select = SQL("SELECT {}, {}").format(sql.names((*_ORDER, _POSITION)), _POSTED)
     return _text(select + _FROM + _BESIDE + where)
-
-
-def _columns(parts: Iterable[_Part]) -> Composable:
-    return SQL(", ").join(Identifier(part.alias, column) for part in parts for column in part.columns)
 
 
 def _text(statement: Composable) -> str:
     return statement.as_string(None)
 
 
-def _rows(statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return list(cursor.fetchall())
-
-
 def _order(account: Account, row: Sequence[Any]) -> Order:
-    order, intent, reservation, instrument = _models(row, _ORDER)
+    order, intent, reservation, instrument = sql.models(row, _ORDER)
     order.instrument = instrument
     return _joined(account, order, intent, reservation)
 
@@ -290,30 +265,6 @@ def _joined(account: Account, order: Order, intent: Intent, reservation: Reserva
 def _loaded(account: Account, row: Sequence[Any]) -> Loaded:
     order = _order(account, row)
     first = sum(len(part.columns) for part in _ORDER)
-    (position,) = _models(row[first:], (_POSITION,))
+    (position,) = sql.models(row[first:], (_POSITION,))
     traded_at, trade_id, posted = row[-3:]
     return Loaded(order, position, None if traded_at is None else (traded_at, trade_id), frozenset(posted))
-
-
-def _models(row: Sequence[Any], parts: Iterable[_Part]) -> list[Any]:
-    found, at = [], 0
-    for part in parts:
-        values = row[at : at + len(part.columns)]
-        at += len(part.columns)
-        # The number comes first; an outer join that found nothing has none.
-        found.append(None if values[0] is None else _model(part, values))
-    return found
-
-
-def _model(part: _Part, values: Sequence[Any]) -> Model:
-    """Make a stored model, as `Model.from_db` does with a fifth of the time: no field is asked, no signal is sent.
-
-    What is not among the values Django reads when it is asked for.
-    """
-    made = part.model.__new__(part.model)
-    made.__dict__.update(zip(part.attributes, values, strict=True))
-    for name in part.texts:
-        made.__dict__[name] = json.loads(made.__dict__[name])
-    made._state = ModelState()
-    made._state.adding, made._state.db = False, DEFAULT_DB_ALIAS
-    return made

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from django.db.models import Count, Q
+from django.db.models import Q
 
+from marketdata import sql
 from marketdata.models import Instrument, Mark
 from marketdata.selectors import Price, prices
 from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Order, Position, Reservation
@@ -40,6 +41,13 @@ from trading.handover import Stance
 from trading.ledger import ZERO, Pocket
 from trading.orders import ClientOrderId, TradeReport, generation, parse_client_order_id, same_family
 from trading.risk import LIMITS_MISSING, REFUSE, RiskRoom, opening_limits
+
+_ENTRIES_AFTER: Final = """
+SELECT o.book_id, count(*)
+  FROM portfolio_order o JOIN portfolio_intent i ON i.id = o.intent_id JOIN portfolio_book b ON b.id = o.book_id
+ WHERE b.account_id = %s AND o.market_at > %s AND i.kind = ANY(%s)
+ GROUP BY o.book_id
+"""
 
 
 def open_desk(account: Account, *, now: datetime, market_at: datetime | None = None, is_locked: bool = True) -> Desk:
@@ -116,8 +124,7 @@ class PostgresStore:
 
     def entry_counts(self, *, after: datetime) -> Mapping[int, int]:
         """Count the entries ordered after a market time, by book."""
-        rows = Order.objects.filter(book__account=self.account, market_at__gt=after, intent__kind__in=ENTRIES)
-        return dict(rows.order_by().values_list("book_id").annotate(Count("id")))
+        return dict(sql.rows(_ENTRIES_AFTER, self.account.pk, after, sorted(ENTRIES)))
 
     def has_had_stop(self, book_id: int, instrument_id: int) -> bool:
         """Say whether a book ever asked for a stop in an instrument."""
