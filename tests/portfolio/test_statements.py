@@ -8,7 +8,8 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from portfolio.jobs import coordinate
-from portfolio.models import Order
+from portfolio.models import Account, Order
+from portfolio.trader import records
 from portfolio.writers import answers, fills, loading, orders
 from tests.portfolio.world import NOW, World
 from trading.desk.answers import Answer
@@ -190,3 +191,19 @@ def test_all_live_orders_come_with_what_decisions_read_in_two_statements(world: 
         # The rest is there for whoever asks after all.
         assert all(hasattr(order, name) for order in live for name in ORDER_FIELDS)
         assert all(order.reservation.remaining > 0 for order in live)
+
+
+def test_what_must_go_out_is_looked_at_in_one_statement(world: World) -> None:
+    """The trader looks with every stir: at what waits to be sent, at wanted cancels, and at a kill."""
+    resting = entered(world)
+    world.decide(world.propose("place", 1, side="buy", lots=20, limit_price=D(45000)))
+    Order.objects.filter(pk=resting.pk).update(cancel_requested_at=NOW)
+    with CaptureQueriesContext(connection) as seen:
+        agenda = records.agenda(world.account_id)
+    assert len(seen) == 1
+    (outgoing,) = agenda.ready
+    assert (outgoing.ticket.symbol, outgoing.ticket.quantity, outgoing.is_entry) == ("BTCUSDT", D("0.0002"), True)
+    assert [(order.order_id, sent_at) for order, sent_at in agenda.cancels] == [(resting.pk, None)]
+    assert not agenda.is_kill_pending
+    Account.objects.update(is_killed=True, killed_at=NOW)
+    assert records.agenda(world.account_id).is_kill_pending
