@@ -10,9 +10,10 @@ from ninja import Schema
 from pydantic import Field
 
 from backtests.friction_schemas import FrictionsIn, Participation, Rate
-from backtests.schemas import FILLED_SHOWN, NO_PROMISE, FillRatioOut, RiskFiguresOut, Word
+from backtests.schemas import NO_PROMISE, Word
 from backtests.spec import USUAL_PARTICIPATION, BacktestSpec
 from marketdata.schemas import Amount, AmountIn, Moment, Payload, shown
+from portfolio.schemas.results import OrdersOut, RiskFiguresOut
 
 Value = Annotated[str, Field(max_length=64)] | bool | int | float
 
@@ -112,24 +113,6 @@ class LuckOut(Schema):
     deflated: float
     trials: int
     note: str
-
-
-class KindFilledOut(FillRatioOut):
-    """The same of one kind of order: ENTRY and EXIT take what is there, LIMIT rests."""
-
-    model_config = shown({"kind": "LIMIT", **FILLED_SHOWN})
-
-    kind: str
-
-
-class OrdersOut(FillRatioOut):
-    """How much of what was ordered was filled; stops are counted apart, each level that one was moved to."""
-
-    model_config = shown({**FILLED_SHOWN, "kinds": [{"kind": "LIMIT", **FILLED_SHOWN}], "stops": 64, "stops_filled": 21})
-
-    kinds: list[KindFilledOut]
-    stops: int
-    stops_filled: int
 
 
 class BacktestReportOut(Schema):

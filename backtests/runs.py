@@ -13,7 +13,7 @@ import numpy as np
 from backtests.spec import BacktestSpec, milliseconds
 from strategies import registry
 from trading.bars import Candles, Floats, interval_milliseconds
-from trading.fill_ratios import RATED, STOP, fill_ratio
+from trading.fill_ratios import order_figures
 from trading.instruments import Instrument
 from trading.kernels.backtest import BacktestResult, Costs, Simulation, prepare_backtest
 from trading.kernels.panel_backtest import PanelResult, PanelSimulation, prepare_panel_backtest
@@ -126,7 +126,7 @@ def _figures(
     else:
         figures["open_quantity"] = str(result.base)
     figures |= asdict(risk_figures(trips))
-    figures["orders"] = _order_figures(result, instruments)
+    figures["orders"] = order_figures(result.tallies, last_prices(result, instruments))
     figures["fills"] = len(result.fills)
     figures["denials"] = result.denials
     figures["prices_off_grid"] = result.prices_off_grid
@@ -138,16 +138,10 @@ def _figures(
     return figures
 
 
-def _order_figures(result: BacktestResult | PanelResult, instruments: Sequence[Instrument]) -> dict[str, Any]:
+def last_prices(result: BacktestResult | PanelResult, instruments: Sequence[Instrument]) -> dict[str, Decimal]:
+    """Answer what one of each market's coins was worth in the end."""
     last = result.last_prices if isinstance(result, PanelResult) else (result.last_price,)
-    prices = {instrument.symbol: price for instrument, price in zip(instruments, last, strict=True)}
-    kinds = [kind for kind in RATED if any(tally.kind == kind for tally in result.tallies)]
-    return {
-        **asdict(fill_ratio(result.tallies, prices)),
-        "kinds": [{"kind": kind, **asdict(fill_ratio(result.tallies, prices, (kind,)))} for kind in kinds],
-        "stops": sum(tally.orders for tally in result.tallies if tally.kind == STOP),
-        "stops_filled": sum(tally.filled for tally in result.tallies if tally.kind == STOP),
-    }
+    return {instrument.symbol: price for instrument, price in zip(instruments, last, strict=True)}
 
 
 def fees_in_quote(result: BacktestResult | PanelResult) -> Decimal:

@@ -14,6 +14,7 @@ from backtests.friction_schemas import FrictionsIn, Participation, Rate
 from backtests.spec import USUAL_PARTICIPATION
 from backtests.sweep_spec import SweepSpec, parse_grid
 from marketdata.schemas import Amount, AmountIn, Moment, Payload, shown
+from portfolio.schemas.results import FillRatioOut, InR
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
 GridText = Annotated[str, StringConstraints(min_length=3, max_length=2_000, strip_whitespace=True)]
@@ -40,24 +41,6 @@ SHOWN_PLAN: dict[str, Any] = {
             "position_cap_percent": "50",
         },
     ],
-}
-RISK_SHOWN: dict[str, Any] = {
-    "r_trades": 118,
-    "r_less": 2,
-    "r_expectancy": 0.21,
-    "r_expectancy_low": -0.04,
-    "r_expectancy_high": 0.46,
-    "r_best": 4.8,
-    "r_worst": -1.3,
-    "sqn": 1.52,
-}
-FILLED_SHOWN: dict[str, Any] = {
-    "orders": 412,
-    "filled": 371,
-    "by_count": 0.9004854368932039,
-    "by_count_low": 0.867777230206106,
-    "by_count_high": 0.9257944375536787,
-    "by_quantity": 0.9127,
 }
 NO_PROMISE = "The best of many trials looks good by luck alone: it is a candidate to test, not a promise."
 
@@ -238,39 +221,7 @@ class HardStopOut(Schema):
     of: str
 
 
-class _InR(Schema):
-    r_trades: int = 0
-    # Trades without a multiple: an entry came without a stop.
-    r_less: int = 0
-    r_expectancy: float | None = None
-    r_expectancy_low: float | None = None
-    r_expectancy_high: float | None = None
-    r_best: float | None = None
-    r_worst: float | None = None
-    # The root of the trades, at most 100, times mean over deviation of R.
-    sqn: float | None = None
-
-
-class RiskFiguresOut(_InR):
-    """Results in R, multiples of what entries risked down to the stops they came with; null where too few trades had one."""
-
-    model_config = shown(RISK_SHOWN)
-
-
-class FillRatioOut(Schema):
-    """Orders placed and over against those of them that were filled whole, with its 95 % interval, and by quantity."""
-
-    model_config = shown(FILLED_SHOWN)
-
-    orders: int
-    filled: int
-    by_count: float | None
-    by_count_low: float | None
-    by_count_high: float | None
-    by_quantity: float | None
-
-
-class PlanReportOut(_InR):
+class PlanReportOut(InR):
     """What came of a plan; null where too little data cannot tell."""
 
     final_equity: Amount

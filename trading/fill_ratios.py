@@ -1,9 +1,9 @@
 """How much of what was ordered was filled: by the count of orders, and by their quantity."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from trading.metrics import wilson_interval
 from trading.round_trips import ZERO
@@ -35,7 +35,7 @@ class FillRatio:
     by_count: float | None
     by_count_low: float | None
     by_count_high: float | None
-    # Quantities of several markets are added up at the last price of each.
+    # Quantities of several markets are added up at the last price of each; None where one has no price.
     by_quantity: float | None
 
 
@@ -44,8 +44,9 @@ def fill_ratio(tallies: Sequence[OrderTally], prices: Mapping[str, Decimal], kin
     rated = [tally for tally in tallies if tally.kind in kinds]
     orders, filled = sum(tally.orders for tally in rated), sum(tally.filled for tally in rated)
     low, high = wilson_interval(filled, orders)
-    ordered = sum((tally.quantity * prices[tally.symbol] for tally in rated), ZERO)
-    got = sum((tally.quantity_filled * prices[tally.symbol] for tally in rated), ZERO)
+    is_priced = all(tally.symbol in prices for tally in rated)
+    ordered = sum((tally.quantity * prices[tally.symbol] for tally in rated), ZERO) if is_priced else ZERO
+    got = sum((tally.quantity_filled * prices[tally.symbol] for tally in rated), ZERO) if is_priced else ZERO
     return FillRatio(
         orders=orders,
         filled=filled,
@@ -54,3 +55,14 @@ def fill_ratio(tallies: Sequence[OrderTally], prices: Mapping[str, Decimal], kin
         by_count_high=high,
         by_quantity=float(got / ordered) if ordered else None,
     )
+
+
+def order_figures(tallies: Sequence[OrderTally], prices: Mapping[str, Decimal]) -> dict[str, Any]:
+    """Measure all orders and those of each kind that was placed, and count the stops beside them; JSON values."""
+    kinds = [kind for kind in RATED if any(tally.kind == kind for tally in tallies)]
+    return {
+        **asdict(fill_ratio(tallies, prices)),
+        "kinds": [{"kind": kind, **asdict(fill_ratio(tallies, prices, (kind,)))} for kind in kinds],
+        "stops": sum(tally.orders for tally in tallies if tally.kind == STOP),
+        "stops_filled": sum(tally.filled for tally in tallies if tally.kind == STOP),
+    }

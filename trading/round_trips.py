@@ -101,10 +101,10 @@ class _Lot(NamedTuple):
     quantity: Decimal
 
 
-def round_trips(fills: Iterable[FillLike], lot_size: Decimal) -> list[RoundTrip]:
-    """Follow one position from flat to flat; flat means less than a lot."""
+def round_trips(fills: Iterable[FillLike], lot_size: Decimal, held: Decimal = ZERO) -> list[RoundTrip]:
+    """Follow one position from flat to flat; flat means less than a lot, as what is `held` before the first fill must be."""
     trips: list[RoundTrip] = []
-    owned = spent = earned = bought = ZERO
+    owned, spent, earned, bought = held, ZERO, ZERO, ZERO
     risks: list[Decimal | None] = []
     opened: int | None = None
     for fill in fills:
@@ -154,12 +154,15 @@ def matched_pairs(fills: Iterable[FillLike]) -> list[RoundTrip]:
     return trips
 
 
-def closed_trips(fills: Sequence[FillLike], lot_sizes: Mapping[str, Decimal], *, is_grid: bool) -> list[RoundTrip]:
-    """Count the closed trades of every market, in the order in which they closed."""
+def closed_trips(
+    fills: Sequence[FillLike], lot_sizes: Mapping[str, Decimal], *, is_grid: bool, held: Mapping[str, Decimal] | None = None
+) -> list[RoundTrip]:
+    """Count the closed trades of every market, in the order in which they closed; `held` is the dust of each before its fills."""
+    dust = held or {}
     trips: list[RoundTrip] = []
     for symbol, lot_size in lot_sizes.items():
         own = [fill for fill in fills if fill.symbol == symbol]
-        closed = matched_pairs(own) if is_grid else round_trips(own, lot_size)
+        closed = matched_pairs(own) if is_grid else round_trips(own, lot_size, dust.get(symbol, ZERO))
         trips += [trip._replace(symbol=symbol) for trip in closed]
     return sorted(trips, key=lambda trip: trip.closed)
 

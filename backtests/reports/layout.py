@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 from backtests.reports import words
+from backtests.reports.rows import Json, Row, in_r, joined, orders_filled
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-Json = Mapping[str, Any]
-_OLDER: Final = "not measured when this ran: run it again"
-_KINDS: Final = {"ENTRY": "entries at the market", "LIMIT": "resting at a limit", "EXIT": "sales at the market"}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A figure: what it is called, what it says, what holding the market says, and what to read beside it."""
-
-    label: str
-    text: str
-    note: str = ""
-    tone: str = ""
-    held: str = ""
 
 
 def tiles(content: Json) -> list[Row]:
     """Lay out the figures that stand first."""
     returns, trades, falls, held = content["returns"], content["trades"], content["falls"], content["held"]
     holding = f"holding {words.change(held['total'])}"
-    win_note = _joined(words.interval(trades["win_rate_low"], trades["win_rate_high"], words.share), _even(trades))
+    win_note = joined(words.interval(trades["win_rate_low"], trades["win_rate_high"], words.share), _even(trades))
     return [
         Row("Return", words.change(returns["total"]), holding, words.tone(returns["total"])),
         Row("Deepest fall", words.share(falls["deepest"]), f"holding {words.share(held['deepest'])}"),
@@ -148,13 +134,13 @@ def _trades(found: Json) -> list[Row]:
     mean = words.interval(found["expectancy_low"], found["expectancy_high"], words.gain)
     return [
         Row("Closed trades", f"{found['trades']:,}", f"{found['wins']:,} won; nothing earned counts as lost"),
-        Row("Win rate", words.share(found["win_rate"]), _joined(rate, _even(found))),
+        Row("Win rate", words.share(found["win_rate"]), joined(rate, _even(found))),
         Row("Profit factor", words.figure(found["profit_factor"]), "break-even 1"),
         Row("Mean win, mean loss", f"{words.amount(found['mean_win'])}, {words.amount(found['mean_loss'])}"),
         Row("Payoff", words.figure(found["payoff"]), f"break-even {words.figure(found['payoff_break_even'])} at this win rate"),
-        Row("Mean of a trade", words.gain(found["expectancy"]), _joined(mean, "break-even 0")),
+        Row("Mean of a trade", words.gain(found["expectancy"]), joined(mean, "break-even 0")),
         Row("… as a part of what was paid", words.change(found["mean_part"], 3), "break-even 0"),
-        *_in_r(found),
+        *in_r(found),
         Row("Best, worst", f"{words.gain(found['best'])}, {words.gain(found['worst'])}"),
         Row("Most losses in a row", f"{found['losses_in_a_row']:,}"),
         Row(
@@ -171,35 +157,6 @@ def _trades(found: Json) -> list[Row]:
     ]
 
 
-def _in_r(found: Json) -> list[Row]:
-    """Lay out results as multiples of the initial risk; a report of before they were measured says so."""
-    if "r_trades" not in found:
-        return [Row("Mean of a trade in R", words.NONE, _OLDER)]
-    mean = words.interval(found["r_expectancy_low"], found["r_expectancy_high"], words.multiple)
-    return [
-        Row("Mean of a trade in R", words.multiple(found["r_expectancy"]), _joined(mean, "break-even 0", _with_stop(found))),
-        Row(
-            "Best, worst in R", f"{words.multiple(found['r_best'])}, {words.multiple(found['r_worst'])}", "R is the initial risk"
-        ),
-        Row("System quality (SQN)", words.figure(found["sqn"]), _quality_note(found)),
-    ]
-
-
-def _with_stop(found: Json) -> str:
-    if not found["trades"]:
-        return ""
-    if not found["r_trades"]:
-        return "no stop, no R: no entry came with one"
-    less = f"; {found['r_less']:,} without a stop have no R" if found["r_less"] else ""
-    return f"{found['r_trades']:,} trades with a stop{less}"
-
-
-def _quality_note(found: Json) -> str:
-    if found["sqn"] is None:
-        return "it takes 5 trades with a stop that differ in R"
-    return "break-even 0; mean over deviation of R, times the root of the trades, of 100 at most"
-
-
 def _beside(content: Json) -> list[Row]:
     beside, held = content["beside"], content["held"]
     name = f"of {', '.join(held['symbols'])}"
@@ -210,8 +167,8 @@ def _beside(content: Json) -> list[Row]:
         beta = words.interval(beside["beta_low"], beside["beta_high"], words.figure)
     return [
         Row("Beyond holding", words.change(content["returns"]["total"] - held["total"], 2), "break-even 0"),
-        Row("Alpha a year", words.change(beside["alpha"]), _joined(alpha, "break-even 0")),
-        Row("Beta", words.figure(beside["beta"]), _joined(beta, name)),
+        Row("Alpha a year", words.change(beside["alpha"]), joined(alpha, "break-even 0")),
+        Row("Beta", words.figure(beside["beta"]), joined(beta, name)),
         Row("Information ratio", words.figure(beside["information_ratio"]), "break-even 0"),
         Row("Part of rising days", words.share(beside["capture_up"]), "mean return over the market's"),
         Row("Part of falling days", words.share(beside["capture_down"]), "less is better"),
@@ -225,7 +182,7 @@ def _costs(content: Json) -> list[Row]:
         Row("Invested", words.share(exposure["gross"]), f"mean share of equity; at most {words.share(exposure['most'])}"),
         Row("Turned over a year", words.figure(costs["turnover"]), "times the mean equity, one way"),
         Row("Traded", words.amount(costs["traded"]), f"{costs['fills']:,} fills"),
-        *_orders(content.get("orders")),
+        *orders_filled(content.get("orders")),
         Row("Fees", words.amount(costs["fees"]), f"{words.share(costs['fee_share'])} of what winning trades earned"),
         Row(
             "Paid beyond the last close",
@@ -235,27 +192,10 @@ def _costs(content: Json) -> list[Row]:
     ]
 
 
-def _orders(found: Json | None) -> list[Row]:
-    """Lay out how much of what was ordered was filled."""
-    if found is None:
-        return [Row("Orders filled", words.NONE, _OLDER)]
-    rows = [_filled("Orders filled", found)]
-    if len(found["kinds"]) > 1:
-        rows += [_filled(f"… {_KINDS[one['kind']]}", one) for one in found["kinds"]]
-    stops = Row("Stops that sold", f"{found['stops_filled']:,} of {found['stops']:,}", "each level it was moved to; in no ratio")
-    return [*rows, stops]
-
-
-def _filled(label: str, found: Json) -> Row:
-    counted = f"{found['filled']:,} of {found['orders']:,} whole"
-    rate = words.interval(found["by_count_low"], found["by_count_high"], words.share)
-    return Row(label, words.share(found["by_count"]), _joined(rate, counted, f"by quantity {words.share(found['by_quantity'])}"))
-
-
 def _sharpe_note(returns: Json) -> str:
     if returns["sharpe"] is None:
         return f"{returns['days']} days; it takes 30"
-    return _joined(words.interval(returns["sharpe_low"], returns["sharpe_high"], words.figure), "break-even 0")
+    return joined(words.interval(returns["sharpe_low"], returns["sharpe_high"], words.figure), "break-even 0")
 
 
 def _annual(returns: Json) -> str:
@@ -264,10 +204,6 @@ def _annual(returns: Json) -> str:
 
 def _even(found: Json) -> str:
     return f"break-even {words.share(found['break_even_win_rate'])}" if found["break_even_win_rate"] is not None else ""
-
-
-def _joined(*parts: str) -> str:
-    return "; ".join(part for part in parts if part)
 
 
 def _month(value: float | None) -> str:

@@ -24,7 +24,7 @@ from trading.kernels.panel_backtest import PanelResult
 from trading.kernels.tallies import read_tallies
 from trading.kernels.world import JOURNAL_DTYPE
 from trading.metrics import wilson_interval
-from trading.round_trips import RoundTrip, round_trips
+from trading.round_trips import RoundTrip, closed_trips, round_trips
 from trading.strategy import BUY, DecisionKind, OrderKind, Reason
 from trading.trade_figures import risk_figures, system_quality
 
@@ -216,3 +216,26 @@ def test_only_entries_tell_a_stop_and_each_lies_below_its_price() -> None:
     assert {one.kind for one in told} == {"ENTRY"}
     # A stop above its fill sells at once.
     assert sum(one.stop_price < one.price for one in told if one.stop_price is not None) > 0.99 * len(told) > 100
+
+
+def test_a_market_without_a_price_leaves_quantities_apart() -> None:
+    tallies = [
+        OrderTally("A/USDT", "ENTRY", 2, 1, Decimal(8), Decimal(5)),
+        OrderTally("B/USDT", "ENTRY", 1, 1, Decimal(1), Decimal(1)),
+    ]
+
+    found = fill_ratio(tallies, {"A/USDT": Decimal(1)})
+
+    assert (found.by_count, found.by_quantity) == (2 / 3, None)
+
+
+def test_dust_that_was_there_before_is_held_with_what_is_bought() -> None:
+    """Half a lot of it and half a lot that a fee left behind are one that can be sold: the trade ends with that."""
+    fills = [entry(1, "1.005", "100", "90"), fill(2, "sell", "1", "110"), fill(3, "sell", "0.01", "110")]
+
+    (short,), (whole,) = round_trips(fills, LOT), round_trips(fills, LOT, Decimal("0.009"))
+
+    assert (short.closed, whole.closed) == (2, 3)
+    assert closed_trips(fills, {"ETH/USDT": LOT}, is_grid=False, held={"ETH/USDT": Decimal("0.009")}) == [
+        whole._replace(symbol="ETH/USDT")
+    ]
