@@ -12,6 +12,7 @@ from django.db.models import F
 
 from portfolio.models import Book, BookTransfer, DeficitCover, Fill, Position
 from trading.desk.covering import DEFICIT_COVERED
+from trading.desk.fills import fact_of
 from trading.desk.mode_rules import HANDED_OVER
 from trading.ledger import ZERO, exactly
 
@@ -120,20 +121,19 @@ def _held_before(fills: Sequence[Fill]) -> dict[_Place, Decimal]:
     for fill in fills:
         place = (fill.book_id, fill.instrument_id)
         if place in held:
-            held[place] -= _moved(fill)
+            held[place] -= moved(fill)
     return held
 
 
-def _moved(fill: Fill) -> Decimal:
+def moved(fill: Fill) -> Decimal:
     """Return what a fill brought into its position, or took out of it."""
-    fee = fill.fee if fill.fee_asset == fill.instrument.base else ZERO
-    moved: Decimal = fill.quantity - fee if fill.side == "buy" else -fill.quantity - fee
-    return moved
+    base = fact_of(fill).base
+    return base if fill.side == "buy" else -base
 
 
 def _add(trade: _Open, fill: Fill) -> None:
     trade.last = fill
-    trade.held += _moved(fill)
+    trade.held += moved(fill)
     if fill.side == "buy":
         trade.bought += fill.quantity
         trade.cost += fill.quote_quantity

@@ -6,8 +6,10 @@ from decimal import Decimal
 
 import pytest
 
+from portfolio import services
 from portfolio.selectors.trades import trades
-from tests.portfolio.world import World
+from tests.portfolio.deficit import deposit
+from tests.portfolio.world import NOW, World
 
 D = Decimal
 
@@ -44,3 +46,20 @@ def _enter(world: World, price: str) -> None:
     buy = world.send(world.order(kind="enter"))
     for quantity in ("0.001", "0.002"):
         world.fill(buy, quantity, price)
+
+
+def test_a_fee_that_the_pool_pays_in_the_coin_of_the_market_takes_nothing_out_of_a_trade(world: World) -> None:
+    """A sale of BNB has the pool pay its fee: what is held is what was not sold, and the trade ends with the last of it."""
+    deposit(world, "BNB", "1")
+    services.fund_fee_pool(account_id=world.account_id, asset="BNB", amount=D(1), by=None, now=NOW)
+    world.decide(world.propose("enter", symbol="BNB/USDT", lots=400, limit_price=D(405)))
+    world.fill(world.send(world.order(kind="enter")), "0.4", "400")
+    world.decide(world.propose("exit", symbol="BNB/USDT"))
+    sell = world.send(world.order(kind="exit"))
+    world.fill(sell, "0.399", "410", fee="0.0005", fee_asset="BNB")
+
+    (told,) = trades(account_id=world.account_id)
+    assert told.closed_at is None
+    world.fill(sell, "0.001", "410")
+    (told,) = trades(account_id=world.account_id)
+    assert told.closed_at is not None
