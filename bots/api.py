@@ -14,7 +14,8 @@ from bots import selectors, services
 from bots.drift_view import drift_view
 from bots.gates import Checklist, checklists
 from bots.models import Bot
-from bots.schemas import BotDetailOut, BotOut, ChecklistOut, DriftOut, IndicatorsOut, StrategyOut
+from bots.results_view import results_view
+from bots.schemas import BotDetailOut, BotOut, BotResultsOut, ChecklistOut, DriftOut, IndicatorsOut, StrategyOut
 from marketdata.schemas import Cursor, Limit, Moment, Nothing, RowId
 from portfolio.coordinator_view import gate_views
 from portfolio.schemas import DecisionOut, EquityOut, PageOut
@@ -97,6 +98,12 @@ def equity(
 def drift(request: HttpRequest, bot_id: RowId, limit: Limit = 100) -> dict[str, Any]:
     """Compare a bot's newest orders with what its backtest assumes of them: each, day by day, and whether that is alarming."""
     return drift_view(_bot(bot_id), orders=limit)
+
+
+@router.get("/bots/{bot_id}/results", response=BotResultsOut)
+def results(request: HttpRequest, bot_id: RowId) -> dict[str, Any]:
+    """Measure a bot's newest trades by what their entries risked down to their stops, and count how its newest orders ended."""
+    return results_view(_bot(bot_id))
 
 
 @router.get("/gates", response=PageOut[ChecklistOut])

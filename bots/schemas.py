@@ -8,9 +8,10 @@ from typing import Any, Literal
 from ninja import Schema
 
 from bots.models import Bot
-from marketdata.schemas import Amount
+from marketdata.schemas import Amount, shown
 from portfolio.schemas import DecisionOut
 from portfolio.schemas.coordinator import GateOut
+from portfolio.schemas.results import FILLED_SHOWN, RISK_SHOWN, OrdersOut, RiskFiguresOut
 
 
 class BotOut(Schema):
@@ -141,3 +142,36 @@ class DriftOut(Schema):
     clear_reason: str
     days: list[DriftDayOut]
     orders: list[DriftOrderOut]
+
+
+class BotResultsOut(Schema):
+    """A bot's closed trades in R, and how many of its orders were filled, by its newest fills and orders."""
+
+    model_config = shown(
+        {
+            "bot": 3,
+            "trades": 120,
+            "fills": 412,
+            "fills_from": "2024-03-01T00:05:00Z",
+            "fills_are_cut": False,
+            "in_r": RISK_SHOWN,
+            "orders_seen": 498,
+            "orders_from": "2024-03-01T00:05:00Z",
+            "orders_are_cut": False,
+            "orders": {**FILLED_SHOWN, "kinds": [{"kind": "ENTRY", **FILLED_SHOWN}], "stops": 64, "stops_filled": 21},
+        }
+    )
+
+    bot: int
+    # From flat to flat, or matched pairs of a grid.
+    trades: int
+    # At most the newest 5,000, and the market time of the oldest; cut: older ones are not counted.
+    fills: int
+    fills_from: datetime | None
+    fills_are_cut: bool
+    in_r: RiskFiguresOut
+    # At most the newest 5,000, those among them that live or that the exchange never took.
+    orders_seen: int
+    orders_from: datetime | None
+    orders_are_cut: bool
+    orders: OrdersOut

@@ -79,6 +79,7 @@ _OPERATIONS_READ: Final = (
     "bots/{bot_id}/decisions",
     "bots/{bot_id}/equity",
     "bots/{bot_id}/drift",
+    "bots/{bot_id}/results",
     "bots/{bot_id}/indicators",
     "strategies",
     "mode",

@@ -7,18 +7,11 @@ from typing import Final
 
 from bots.jobs.due import DueBot
 from marketdata.models import Market
-from portfolio.models import Intent
 from portfolio.selectors import BookExact, FillExact, PositionExact
+from portfolio.selectors.exact import ORDER_KINDS
 from trading import books
 from trading.strategy import BUY, MAX_FILLS, NO_SLOT, SELL, OrderKind, Reason, Record, View, new_book
 
-_KINDS: Final[Mapping[str, OrderKind]] = {
-    Intent.Kind.ENTER: OrderKind.ENTRY,
-    Intent.Kind.EXIT: OrderKind.EXIT,
-    Intent.Kind.FLATTEN: OrderKind.EXIT,
-    Intent.Kind.PLACE: OrderKind.LIMIT,
-    Intent.Kind.STOP: OrderKind.STOP,
-}
 _NOTHING: Final = PositionExact()
 
 
@@ -64,7 +57,7 @@ def book_for_step(
 
 def _add_orders(book: Record, exact: BookExact, symbols: Mapping[int, int]) -> None:
     for order in exact.orders:
-        kind = _KINDS[order.intent_kind]
+        kind = ORDER_KINDS[order.intent_kind]
         fits = books.add_order(
             book,
             symbols[order.instrument_id],
@@ -81,7 +74,7 @@ def _add_orders(book: Record, exact: BookExact, symbols: Mapping[int, int]) -> N
 
 def _add_fills(book: Record, fills: Sequence[FillExact], symbols: Mapping[int, int]) -> None:
     for fill in fills:
-        kind = _KINDS[fill.intent_kind]
+        kind = ORDER_KINDS[fill.intent_kind]
         books.add_fill(
             book,
             symbols[fill.instrument_id],

@@ -13,10 +13,18 @@ from marketdata import sql
 from portfolio.models import Account, Intent, LedgerAccount
 from trading.instruments import whole_units
 from trading.ledger import UNIT, ZERO, exactly, spendable
-from trading.strategy import MAX_ORDERS
+from trading.strategy import MAX_ORDERS, OrderKind
 
 Kind = LedgerAccount.Kind
 RESTORED = "RESTORED"
+# What a strategy, or a backtest, calls the orders of an intent.
+ORDER_KINDS: Final[Mapping[str, OrderKind]] = {
+    Intent.Kind.ENTER: OrderKind.ENTRY,
+    Intent.Kind.EXIT: OrderKind.EXIT,
+    Intent.Kind.FLATTEN: OrderKind.EXIT,
+    Intent.Kind.PLACE: OrderKind.LIMIT,
+    Intent.Kind.STOP: OrderKind.STOP,
+}
 _BOOKS: Final = """
 SELECT b.id, b.account_id, b.base_equity, b.net_flows, b.pending FROM portfolio_book AS b WHERE b.id = ANY(%s)
 """

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
-from django.db.models import F
+from django.db.models import F, Q
 
 from portfolio.models import Book, BookTransfer, DeficitCover, Fill, Position
 from trading.desk.covering import DEFICIT_COVERED
@@ -82,22 +82,23 @@ def _newest(account_id: int, book_id: int | None, count: int) -> Sequence[Fill]:
     if book_id is not None:
         rows = rows.filter(book=book_id)
     fills = list(rows.select_related("book", "instrument").order_by("-id")[:count])[::-1]
-    passed = _passed_on(account_id, book_id)
-    if len(fills) == count:
-        passed = [fill for fill in passed if fill.traded_at >= fills[0].traded_at]
+    passed = passed_on(account_id, book_id, **({"market_at__gte": fills[0].traded_at} if len(fills) == count else {}))
     return sorted([*fills, *passed], key=lambda fill: fill.traded_at) if passed else fills
 
 
-def _passed_on(account_id: int, book_id: int | None) -> list[Fill]:
+def passed_on(account_id: int, book_id: int | None, **span: Any) -> list[Fill]:
     """Return holdings that passed between books as the trades they amount to: a sale here, a purchase there, at the mark."""
-    rows = BookTransfer.objects.filter(hand_over__account=account_id)
+    of_transfers = Q() if book_id is None else Q(book_before=book_id) | Q(book_after=book_id)
+    of_covers = Q() if book_id is None else Q(book=book_id) | Q(source=book_id)
+    rows = BookTransfer.objects.filter(of_transfers, hand_over__account=account_id, **span)
     rows = rows.select_related("book_before", "book_after", "instrument").order_by("id")
     found = []
     for row in rows:
         for book, side, realised in ((row.book_before, "sell", row.realised), (row.book_after, "buy", ZERO)):
             if book_id in (None, book.pk):
                 found.append(_as_fill(row, book, side, realised, why=HANDED_OVER))
-    covers = DeficitCover.objects.filter(book__account=account_id).select_related("book", "source", "instrument").order_by("id")
+    covers = DeficitCover.objects.filter(of_covers, book__account=account_id, **span)
+    covers = covers.select_related("book", "source", "instrument").order_by("id")
     for cover in covers:
         for holder, side, realised in ((cover.source, "sell", cover.realised_source), (cover.book, "buy", cover.realised)):
             if holder is not None and book_id in (None, holder.pk):
@@ -109,7 +110,7 @@ def _as_fill(row: BookTransfer | DeficitCover, book: Book, side: str, realised: 
     facts = {"price": row.mark, "quantity": row.quantity, "quote_quantity": row.value, "realised": realised}
     fill = Fill(book=book, instrument=row.instrument, side=side, traded_at=row.market_at, **facts)
     fill.fee, fill.fee_asset, fill.fee_quote = ZERO, row.instrument.quote, ZERO
-    vars(fill)["why"] = why
+    vars(fill).update(why=why, seq=row.ledger_seq)
     return fill
 
 

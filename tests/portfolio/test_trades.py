@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from portfolio import services
+from portfolio.selectors.results import newest_trips
 from portfolio.selectors.trades import trades
 from tests.portfolio.deficit import deposit
 from tests.portfolio.world import NOW, World
@@ -63,3 +64,4 @@ def test_a_fee_that_the_pool_pays_in_the_coin_of_the_market_takes_nothing_out_of
     world.fill(sell, "0.001", "410")
     (told,) = trades(account_id=world.account_id)
     assert told.closed_at is not None
+    assert newest_trips(world.books[0], is_grid=False, fills_max=10).trips[0].profit == D(4) - D("0.205")

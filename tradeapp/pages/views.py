@@ -27,6 +27,7 @@ from tradeapp.models import ApiToken
 from tradeapp.pages import (
     activity,
     alarm_parts,
+    bot_results,
     coordinator_parts,
     family_parts,
     formats,
@@ -252,6 +253,7 @@ PARTS = {
     "audit": _audit,
     "risk": _risk,
     "tokens": _tokens,
+    **bot_results.PARTS,
     **market_data.PARTS,
     **security_parts.PARTS,
     **alarm_parts.PARTS,
