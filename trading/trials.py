@@ -1,14 +1,15 @@
 """What bots made of it when each traded alone: one set of figures for each, and nothing that the sample cannot tell."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 import numpy as np
 
 from trading.bars import Floats, Times
+from trading.fill_ratios import FillRatio, OrderTally, fill_ratio
 from trading.metrics import (
     DAY_MS,
     DAYS_PER_YEAR,
@@ -22,6 +23,7 @@ from trading.metrics import (
     wilson_interval,
 )
 from trading.round_trips import ZERO, RoundTrip
+from trading.trade_figures import RiskFigures, risk_figures
 
 HOUR_MS: Final = 3_600_000
 # By the length of a step: its name, and how many make a year. The first with enough returns is used.
@@ -48,6 +50,9 @@ class Leg:
     fees: Decimal
     exposure: float
     regime: str = ""
+    # Its orders that are over, and the last prices of their markets; None of a leg that is older than their count.
+    orders: Sequence[OrderTally] | None = ()
+    prices: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def gain(self) -> float:
@@ -85,6 +90,9 @@ class TrialFigures:
     # What a leg made on average in the regime of now, drawn towards the average of all while there are few.
     fit: float | None
     fit_legs: int
+    # None where a leg is older than these figures.
+    in_r: RiskFigures | None
+    orders: FillRatio | None
 
 
 def measure_legs(legs: Sequence[Leg], *, regime: str = "") -> TrialFigures:
@@ -96,6 +104,7 @@ def measure_legs(legs: Sequence[Leg], *, regime: str = "") -> TrialFigures:
     sharpe_low, sharpe_high = sharpe_interval(returns, periods)
     fit, fit_legs = _fit(legs, regime)
     levels = chained(legs)
+    is_measured = all(leg.orders is not None for leg in legs)
     return TrialFigures(
         legs=len(legs),
         hours=sum(leg.end - leg.begin for leg in legs) / HOUR_MS,
@@ -120,6 +129,8 @@ def measure_legs(legs: Sequence[Leg], *, regime: str = "") -> TrialFigures:
         exposure=float(np.mean([leg.exposure for leg in legs])) if legs else 0.0,
         fit=fit,
         fit_legs=fit_legs,
+        in_r=risk_figures(trips) if is_measured else None,
+        orders=_orders_filled(legs) if is_measured else None,
     )
 
 
@@ -158,6 +169,12 @@ def _returns(legs: Sequence[Leg]) -> tuple[str, int, Floats]:
         if len(found) >= OBSERVATIONS_MIN or step_ms == HOUR_MS:
             return name, periods, found
     raise AssertionError("The last step is an hour")
+
+
+def _orders_filled(legs: Sequence[Leg]) -> FillRatio:
+    """Count the orders of all legs; quantities of several markets are added up at what each was worth last."""
+    prices = {symbol: price for leg in legs for symbol, price in leg.prices.items()}
+    return fill_ratio([tally for leg in legs for tally in leg.orders or ()], prices)
 
 
 def _fit(legs: Sequence[Leg], regime: str) -> tuple[float | None, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from trading.bars import Floats, Times
+from trading.fill_ratios import OrderTally
 from trading.metrics import max_drawdown
 from trading.round_trips import RoundTrip
 from trading.trials import HOUR_MS, Leg
@@ -27,6 +28,9 @@ class TurnOutcome:
     fees: Decimal
     exposure: float
     regime: str
+    orders: Sequence[OrderTally]
+    # What one of each market's coins was worth at the end.
+    prices: Mapping[str, Decimal]
 
 
 def stored(outcome: TurnOutcome) -> dict[str, Any]:
@@ -39,9 +43,21 @@ def stored(outcome: TurnOutcome) -> dict[str, Any]:
         "equity": outcome.equity[kept].tolist(),
         # Of a turn that nobody drew a point of, nothing is known to have fallen.
         "deepest": max_drawdown(levels) if len(outcome.equity) else 0.0,
-        "trips": [[trip.opened, trip.closed, str(trip.cost), str(trip.profit), trip.reason] for trip in outcome.trips],
+        "trips": [
+            [
+                trip.opened,
+                trip.closed,
+                str(trip.cost),
+                str(trip.profit),
+                trip.reason,
+                None if trip.risk is None else str(trip.risk),
+            ]
+            for trip in outcome.trips
+        ],
         "exposure": outcome.exposure,
         "regime": outcome.regime,
+        "orders": [[*tally[:4], str(tally.quantity), str(tally.quantity_filled)] for tally in outcome.orders],
+        "prices": {symbol: str(price) for symbol, price in outcome.prices.items()},
     }
 
 
@@ -55,11 +71,20 @@ def leg_of(row: Any) -> Leg:
         times=np.array(kept["times"], dtype=np.int64),
         equity=np.array(kept["equity"], dtype=np.float64),
         deepest=kept["deepest"],
-        trips=[
-            RoundTrip(opened, closed, Decimal(cost), Decimal(profit), why) for opened, closed, cost, profit, why in kept["trips"]
-        ],
+        trips=[_trip(*trip) for trip in kept["trips"]],
         pnl=row.pnl,
         fees=row.fees,
         exposure=kept["exposure"],
         regime=kept["regime"],
+        # Turns that were stored before R and orders were measured have neither.
+        orders=[_tally(*tally) for tally in kept["orders"]] if "orders" in kept else None,
+        prices={symbol: Decimal(price) for symbol, price in kept.get("prices", {}).items()},
     )
+
+
+def _trip(opened: int, closed: int, cost: str, profit: str, reason: str, risk: str | None = None) -> RoundTrip:
+    return RoundTrip(opened, closed, Decimal(cost), Decimal(profit), reason, risk=None if risk is None else Decimal(risk))
+
+
+def _tally(symbol: str, kind: str, orders: int, filled: int, quantity: str, quantity_filled: str) -> OrderTally:
+    return OrderTally(symbol, kind, orders, filled, Decimal(quantity), Decimal(quantity_filled))

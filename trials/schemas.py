@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 
 from marketdata.schemas import Amount, AmountIn, Moment, Payload, RowId, shown
 from portfolio.schemas.allocations import Version
+from portfolio.schemas.results import FillRatioOut, RiskFiguresOut
 from trials.spec import BOTS_MAX, HOURS_MAX, TURNS_MAX, AccountTrial, SimulatedTrial, Spec, UnableToTry
 
 BotWord = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -164,6 +165,9 @@ class TriedBotOut(Schema):
     percent: Amount
     percent_now: Amount
     why: str
+    # Null where a turn is older than these figures; simulate again.
+    in_r: RiskFiguresOut | None
+    orders: FillRatioOut | None
     # Hours of the bot's own turns, and what one unit had become by then.
     curve: list[tuple[float, float]]
 

@@ -12,6 +12,14 @@ from trials.models import Trial
 from trials.services import request_trial
 from trials.spec import SimulatedTrial
 
+# Two trades, one with a stop, and four orders.
+MEASURED = {
+    "trips": [[0, 1, "100", "5", "EXIT", "10"], [2, 3, "100", "1", "EXIT", None]],
+    "orders": [["BTC/USDT", "ENTRY", 4, 3, "10", "8"], ["BTC/USDT", "STOP", 9, 0, "9", "0"]],
+    "prices": {"BTC/USDT": "50000"},
+    "exposure": 0.5,
+    "regime": "up",
+}
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -50,6 +58,14 @@ def test_a_thin_sample_is_called_one(browser: Client, bots: list[Bot]) -> None:
     page = browser.get(f"/trials/{trial.pk}/").content.decode()
     assert "This sample supports no choice" in page
     assert "Apply all the same" in page
+    assert "older than this figure" in page, "such turns were stored before R was measured"
+    trial.legs.filter(number=0).update(outcome=outcome | MEASURED)
+    page = browser.get(f"/trials/{trial.pk}/").content.decode()
+    assert "older than this figure" not in page
+    assert "+0.50 R" in page
+    assert "1 without a stop" in page
+    assert "75.0 %" in page
+    assert "80.0 % by quantity" in page
     assert "hx-trigger" not in page.split('id="trial-body"')[1].split(">")[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trading.fill_ratios import OrderTally
 from trading.metrics import sharpe_interval
 from trading.round_trips import RoundTrip
 from trading.trial_choice import CAP_PERCENT, Candidate, Choice, choose, lucky_sharpe
@@ -169,3 +171,25 @@ def test_shares_never_exceed_the_room_nor_the_cap(drifts: list[float], room: Dec
     assert sum(percents, D(0)) <= room
     assert all(0 <= percent <= CAP_PERCENT for percent in percents)
     assert all(percent == round(percent, 2) for percent in percents)
+
+
+def test_results_in_r_are_those_of_all_legs_and_orders_are_valued_at_the_last_price_of_each_market() -> None:
+    trip = RoundTrip(0, 1, D(100), D(3), "", risk=D(2))
+    tally = OrderTally("A/USDT", "ENTRY", 2, 1, D(4), D(2))
+    first = replace(leg([1003.0]), trips=[trip], orders=[tally], prices={"A/USDT": D(10)})
+    second = replace(
+        leg([1001.0], begin=DAY),
+        trips=[trip._replace(profit=D(-1)), trip._replace(risk=None)],
+        orders=[tally, OrderTally("B/USDT", "EXIT", 1, 1, D(1), D(1))],
+        prices={"A/USDT": D(1), "B/USDT": D(8)},
+    )
+    figures = measure_legs([first, second])
+    assert figures.in_r is not None
+    assert (figures.in_r.r_trades, figures.in_r.r_less, figures.in_r.r_expectancy) == (2, 1, 0.5)
+    assert figures.orders is not None
+    assert (figures.orders.orders, figures.orders.filled, figures.orders.by_quantity) == (5, 3, 0.75)
+
+
+def test_a_leg_that_is_older_than_these_figures_leaves_them_out() -> None:
+    figures = measure_legs([leg([1003.0], profits=("3",)), replace(leg([1001.0], begin=DAY), orders=None)])
+    assert (figures.trades, figures.in_r, figures.orders) == (1, None, None)

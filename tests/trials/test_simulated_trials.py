@@ -18,9 +18,12 @@ from bots.models import Bot
 from marketdata.selectors import filters_of
 from tests.bots.conftest import FIVE_MINUTES, MARKET_START, NOW, Desk, clock, desk
 from trading.metrics import max_drawdown
+from trading.trade_figures import risk_figures
+from trading.trials import measure_legs
 from trials import jobs, selectors, services
 from trials.jobs.simulated import _spec
 from trials.models import Trial, TrialLeg
+from trials.outcomes import leg_of
 from trials.spec import SimulatedTrial, UnableToTry
 
 __all__ = ["desk"]
@@ -74,7 +77,16 @@ def test_every_bot_trades_every_stretch_and_its_figures_are_the_backtests(pair: 
     )
     again = runs.run(spec, candles=[candles], instruments=instruments)
     assert traded.pnl == again.result.final_equity - trial.allocation
-    assert len(traded.outcome["trips"]) == len(again.trips)
+    assert [(trip.profit, trip.risk) for trip in leg_of(traded).trips] == [(trip.profit, trip.risk) for trip in again.trips]
+    assert list(leg_of(traded).orders or ()) == list(again.result.tallies)
+    figures = measure_legs([leg_of(traded)])
+    assert figures.in_r is not None
+    assert (figures.in_r.r_expectancy, figures.in_r.r_less) == (again.metrics["r_expectancy"], again.metrics["r_less"])
+    assert figures.orders is not None
+    assert (figures.orders.orders, figures.orders.by_quantity) == (
+        again.metrics["orders"]["orders"],
+        again.metrics["orders"]["by_quantity"],
+    )
     levels = np.append(float(trial.allocation), np.append(again.result.equity[:-1], float(again.result.final_equity)))
     assert traded.outcome["deepest"] == pytest.approx(max_drawdown(levels), abs=1e-9)
     assert len(traded.outcome["times"]) == 6
@@ -150,6 +162,10 @@ def test_the_comparison_is_one_table_with_the_same_hours_for_all(pair: Desk) -> 
     assert "TRIAL_DIFFERENT_HOURS" not in {doubt.code for doubt in compared.doubts}
     assert sum(row.verdict.percent for row in compared.rows) <= compared.room
     assert all(row.figures.pnl == sum(leg.pnl for leg in trial.legs.filter(book=row.book_id)) for row in compared.rows)
+    trips = [trip for leg in trial.legs.all() if leg.name == "Second" for trip in leg_of(leg).trips]
+    second = next(row.figures for row in compared.rows if row.name == "Second")
+    assert second.in_r == risk_figures(trips)
+    assert second.in_r.r_trades > 0
     assert all(row.curve[-1][1] == pytest.approx(1 + row.figures.total_return) for row in compared.rows)
 
 

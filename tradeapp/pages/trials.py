@@ -13,10 +13,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
+from backtests.reports import words
 from portfolio.models import Account
 from portfolio.selectors.allocations import newest_version
 from tradeapp.pages.views import page_context
 from trading.trial_choice import CAP_PERCENT, WEIGHTS
+from trading.trials import TrialFigures
 from trials import selectors
 from trials.models import Trial
 from trials.schemas import NO_PROMISE
@@ -103,9 +105,32 @@ def _rows(compared: Comparison) -> list[dict[str, Any]]:
                 "fit": _percent(figures.fit),
                 "exposure": _percent(figures.exposure),
                 "is_gain": figures.pnl > 0,
+                **_trade_words(figures),
             }
         )
     return rows
+
+
+def _trade_words(figures: TrialFigures) -> dict[str, str]:
+    """Write results in R and orders filled; a dash where a turn is older than these figures."""
+    in_r, orders = figures.in_r, figures.orders
+    low, high = (in_r.r_expectancy_low, in_r.r_expectancy_high) if in_r else (None, None)
+    return {
+        "r_expectancy": words.multiple(in_r.r_expectancy if in_r else None),
+        "r_interval": words.interval(low, high, words.multiple),
+        "r_note": _why_no_r(figures),
+        "sqn": words.figure(in_r.sqn if in_r else None),
+        "orders_filled": words.share(orders.by_count if orders else None),
+        "quantity_filled": words.share(orders.by_quantity if orders else None),
+    }
+
+
+def _why_no_r(figures: TrialFigures) -> str:
+    if figures.in_r is None:
+        return "older than this figure"
+    if figures.trades and not figures.in_r.r_trades:
+        return "no stop, no R"
+    return f"{figures.in_r.r_less} without a stop" if figures.in_r.r_less else ""
 
 
 def _percent(share: float | None) -> str:

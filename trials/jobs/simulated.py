@@ -101,6 +101,8 @@ def _turn(spec: BacktestSpec, candles: Sequence[Candles], instruments: Sequence[
         pnl=result.final_equity - result.allocation,
         fees=runs.fees_in_quote(result),
         exposure=float(np.mean(position[:-1] > 0)) if len(position) > 1 else 0.0,
+        orders=result.tallies,
+        prices=runs.last_prices(result, instruments),
         regime=regime_of(closes_between(candles[0].times, candles[0].values[CLOSE], begin, end)),
     )
 

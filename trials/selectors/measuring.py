@@ -7,17 +7,15 @@ from decimal import Decimal
 from typing import Final
 
 import numpy as np
-from django.db.models import Sum
 
 from bots.selectors import last_close
 from marketdata.candles import milliseconds
 from marketdata.selectors import candle_panel
-from portfolio.models import EquityPoint, Fill
-from portfolio.selectors.trades import trades
+from portfolio.models import EquityPoint
+from portfolio.selectors import results
 from strategies import registry
 from trading.bars import Floats, Times
 from trading.ledger import ZERO, exactly
-from trading.round_trips import RoundTrip
 from trading.strategy import CLOSE
 from trading.trials import regime_of
 from trials.models import TrialLeg
@@ -40,15 +38,19 @@ def account_turn(leg: TrialLeg) -> TurnOutcome:
     gains = [_gained(point) - gained_before for point in seen]
     known = before.equity if before is not None else ZERO
     starting = seen[0].equity - gains[0] if seen else known
+    is_grid = registry.definition(leg.setup["strategy"]).is_grid
+    orders = results.orders_between(leg.book_id, leg.begin_at, leg.end_at)
     return TurnOutcome(
         starting_equity=starting,
         times=np.array([milliseconds(point.market_at) for point in seen], dtype=np.int64),
         equity=np.array([float(starting + gain) for gain in gains], dtype=np.float64),
-        trips=_trips(leg),
+        trips=results.trips_between(leg.book, leg.begin_at, leg.end_at, is_grid=is_grid),
         pnl=gains[-1] if gains else ZERO,
         fees=seen[-1].fees - fees_before if seen else ZERO,
         exposure=sum(abs(point.unrealised) > point.equity * _DUST for point in seen) / len(seen) if seen else 0.0,
         regime=market_regime(leg, leg.begin_at, leg.end_at),
+        orders=orders,
+        prices=results.last_prices(orders, leg.trial.account.market_id),
     )
 
 
@@ -73,30 +75,3 @@ def closes_between(times: Times, closes: Floats, begin: int, end: int) -> Floats
 def _gained(point: EquityPoint) -> Decimal:
     gained: Decimal = point.equity - point.net_flows
     return gained
-
-
-def _trips(leg: TrialLeg) -> list[RoundTrip]:
-    """Return the trades closed in the turn: from flat to flat, or a grid's sells with what each realised."""
-    assert leg.begin_at is not None
-    assert leg.end_at is not None
-    if registry.definition(leg.setup["strategy"]).is_grid:
-        return _grid_trips(leg)
-    found = trades(account_id=leg.trial.account_id, book_id=leg.book_id)
-    mine = [one for one in found if one.opened_at >= leg.begin_at and one.closed_at is not None and one.closed_at <= leg.end_at]
-    return [
-        RoundTrip(milliseconds(one.opened_at), milliseconds(one.closed_at), one.cost, one.profit, one.reason)
-        for one in reversed(mine)
-        if one.closed_at is not None
-    ]
-
-
-def _grid_trips(leg: TrialLeg) -> list[RoundTrip]:
-    sells = Fill.objects.filter(book=leg.book_id, side="sell", traded_at__gt=leg.begin_at, traded_at__lte=leg.end_at)
-    rows = sells.order_by().values("order").annotate(made=Sum("realised"), worth=Sum("quote_quantity"))
-    times = dict(sells.order_by("id").values_list("order", "traded_at"))
-    return [
-        RoundTrip(
-            milliseconds(times[row["order"]]), milliseconds(times[row["order"]]), row["worth"] - row["made"], row["made"], ""
-        )
-        for row in sorted(rows, key=lambda row: row["order"])
-    ]

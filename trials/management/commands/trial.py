@@ -189,7 +189,15 @@ def _row_line(row: dict[str, Any]) -> str:
     ratio = UNKNOWN if row["sharpe"] is None else f"{row['sharpe']:.2f} [{row['sharpe_low']:.2f}, {row['sharpe_high']:.2f}]"
     figures = f"P&L {row['pnl']:+,.2f} ({_percent(row['total_return'])}), deepest {_percent(row['max_drawdown'])}, Sharpe {ratio}"
     wins = f"{row['trades']} trades, wins {rate}, break-even {_percent(row['break_even_win_rate'])}"
-    return f"{row['bot']:<24} {row['percent']:>6} % (now {row['percent_now']})  {figures}; {wins}; {row['why']}"
+    return f"{row['bot']:<24} {row['percent']:>6} % (now {row['percent_now']})  {figures}; {wins}; {_in_r(row)}; {row['why']}"
+
+
+def _in_r(row: dict[str, Any]) -> str:
+    found, orders = row["in_r"] or {}, row["orders"] or {}
+    mean, quality = found.get("r_expectancy"), found.get("sqn")
+    told = UNKNOWN if mean is None else f"{mean:+.3f} R over {found['r_trades']} trades"
+    system = UNKNOWN if quality is None else f"{quality:.2f}"
+    return f"mean {told}, SQN {system}, orders filled {_percent(orders.get('by_count'))}"
 
 
 def _percent(share: float | None) -> str:
