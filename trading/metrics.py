@@ -5,7 +5,7 @@ known from too little data is None, never zero and never infinite.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from statistics import NormalDist
@@ -27,6 +27,8 @@ OBSERVATIONS_MIN: Final = 30
 ANNUAL_FROM_MS: Final = 90 * DAY_MS
 # Returns that differ by no more than floats do are equal.
 NOISE: Final = 1e-12
+# Less than a unit of quote is what floats make of nothing.
+NOTHING: Final = 1e-8
 # From this correlation of one day with the next on, the yearly Sharpe ratio is corrected for it.
 CORRELATION_MIN: Final = 0.1
 EULER_GAMMA: Final = 0.5772156649015329
@@ -95,6 +97,27 @@ def daily_returns(times: Times, equity: Floats) -> Floats:
     """Answer the returns between midnights; the equity at midnight is the last one known."""
     levels = equity[midnight_bars(times)]
     return levels[1:] / levels[:-1] - 1.0
+
+
+def time_weighted(worths: Floats, flows: Mapping[int, float]) -> Floats:
+    """Answer what the first worth would have become had nothing come or gone; `flows` come right after the worth at their place.
+
+    The true time-weighted return of the Global Investment Performance Standards (CFA Institute 2020, section 2): what an
+    account holds is valued at each external flow, not only once a day, and the growth between flows is linked geometrically.
+    So a flow is no return, and neither when it came nor how large it was changes one. Where a flow leaves nothing, nothing is
+    won or lost until the next one.
+    """
+    if not flows:
+        return worths
+    linked = np.empty_like(worths)
+    level = base = float(worths[0])
+    first = 0
+    for place in sorted({*flows, len(worths) - 1}):
+        held = worths[first : place + 1]
+        linked[first : place + 1] = held * (level / base) if base > NOTHING else level
+        level, base = float(linked[place]), float(worths[place]) + flows.get(place, 0.0)
+        first = place + 1
+    return linked
 
 
 def midnight_bars(times: Times) -> Times:

@@ -29,6 +29,8 @@ class Guard:
     # Entries in a row that gave no position, by market of the bots in their order.
     barren: Times = field(kw_only=True)
     stops: list[tuple[int, int | None]] = field(default_factory=list)
+    # What came to the account from outside less what left it.
+    net_flows: Decimal = ZERO
     # No dust of all books together is worth so much.
     dust_max: Decimal = field(init=False)
 
@@ -132,5 +134,5 @@ class Guard:
         return {None: unallocated + sum(books.values(), ZERO)} | books
 
     def _flows(self, key: int | None) -> Decimal:
-        # Nothing enters or leaves a simulated account; what moves inside it is a flow of its books.
-        return ZERO if key is None else self.members[key - 1].net_flows
+        # What moves inside the account is a flow of its books alone.
+        return self.net_flows if key is None else self.members[key - 1].net_flows

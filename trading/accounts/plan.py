@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from trading.accounts.flows import FLOWS_MAX, MONEY_MAX, Flow
 from trading.allocations import GRAIN, HUNDRED, Policy, check_policy
 from trading.bars import Candles
 from trading.handover import EXCLUSIVE, Mode
@@ -87,6 +88,8 @@ class AccountPlan:
     costs: Costs = field(default_factory=Costs)
     # None limits nothing: neither caps of the day nor the value of an order.
     limits: Limits | None = None
+    # Deposits and withdrawals, in any order.
+    flows: tuple[Flow, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated."""
@@ -102,6 +105,7 @@ class AccountPlan:
             _check_turns(self.sharing, self.bots)
         for bot in self.bots:
             self.costs.frictions.checked(interval_ms=bot.interval_ms)
+        _check_flows(self)
 
     @property
     def mode(self) -> Mode:
@@ -169,3 +173,22 @@ def _check_turns(turns: Turns, bots: tuple[AccountBot, ...]) -> None:
         raise PlanImpossible(" ".join(refusals))
     if turns.budget is not None and (not turns.budget.is_finite() or turns.budget <= ZERO or turns.budget % UNIT):
         raise PlanImpossible(f"A budget is above zero and a whole number of {UNIT}, not {turns.budget}")
+
+
+def _check_flows(plan: AccountPlan) -> None:
+    if len(plan.flows) > FLOWS_MAX:
+        raise PlanImpossible(f"{plan.name}: at most {FLOWS_MAX:,} deposits and withdrawals are simulated")
+    for flow in plan.flows:
+        if not (flow.amount.is_finite() and ZERO < abs(flow.amount) <= MONEY_MAX) or flow.amount % UNIT:
+            raise PlanImpossible(
+                f"{plan.name}: a deposit is above zero, a withdrawal below, at most {MONEY_MAX:,} and a whole number of {UNIT},"
+                f" not {flow.amount}"
+            )
+        # The end closes the last base candle: what comes in that one is taken when it is over.
+        if not plan.begin_at <= flow.at <= plan.end_at - timedelta(milliseconds=plan.bots[0].base_ms):
+            raise PlanImpossible(
+                f"{plan.name}: the flow of {flow.amount} at {flow.at} must lie between the beginning {plan.begin_at} and the last"
+                f" base candle before the end {plan.end_at}"
+            )
+    if plan.capital + sum((max(flow.amount, ZERO) for flow in plan.flows), ZERO) > MONEY_MAX and plan.flows:
+        raise PlanImpossible(f"{plan.name}: capital and deposits come to more than {MONEY_MAX:,}")

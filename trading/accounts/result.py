@@ -11,11 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from trading.accounts.flows import FlowOutcome
 from trading.bars import Floats, Times
 from trading.fill_ratios import OrderTally
 from trading.handover import Mode
 from trading.kernels.backtest import Fill
 from trading.ledger import ZERO
+from trading.metrics import time_weighted
 from trading.round_trips import fee_in_quote
 
 
@@ -80,11 +82,38 @@ class AccountResult:
     switches: tuple[tuple[datetime, str], ...]
     hard_stops: tuple[tuple[datetime, str | None], ...]
     decisions: int
+    # What came of the plan's flows, and what came and went at the account's times, right after its worth was taken.
+    flows: tuple[FlowOutcome, ...] = ()
+    payments: tuple[tuple[int, Decimal], ...] = ()
 
     @property
     def final_equity(self) -> Decimal:
         """Add up the books and what is dealt to nobody."""
         return self.unallocated + sum((bot.equity for bot in self.bots), ZERO)
+
+    @property
+    def net_flows(self) -> Decimal:
+        """Return what came from outside less what left."""
+        return sum((moved for _, moved in self.payments), ZERO)
+
+    @property
+    def profit(self) -> Decimal:
+        """Return what the account won or lost; flows are neither."""
+        return self.final_equity - self.capital - self.net_flows
+
+    @property
+    def paid(self) -> dict[int, float]:
+        """Return what came and went by the place among the times, as figures need it."""
+        found: dict[int, float] = {}
+        for at, moved in self.payments:
+            place = int(np.searchsorted(self.times, at))
+            found[place] = found.get(place, 0.0) + float(moved)
+        return found
+
+    @property
+    def growth(self) -> Floats:
+        """Return what the account would be worth had nothing come or gone: what figures of performance are measured on."""
+        return time_weighted(self.worths, self.paid)
 
     @property
     def fees(self) -> Decimal:

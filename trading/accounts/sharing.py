@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from trading.accounts.member import Member
 from trading.accounts.plan import Shares
 from trading.accounts.purse import Purse
 from trading.accounts.referee import moment
-from trading.allocations import Holder, Wanted, plan_shares, rebase_slot, settle_pending, target_of
+from trading.allocations import Wanted, plan_shares, rebase_slot, settle_pending, target_of
 from trading.handover import Stance
+from trading.instruments import amount
 from trading.ledger import UNIT, ZERO, exactly
 
 _HOUR: Final = timedelta(hours=1)
@@ -27,6 +29,8 @@ class Sharing:
         self._members = members
         self._purse = purse
         self._rebased: datetime | None = None
+        # The flows that the shares account for; those before the first deal are in it.
+        self._served_flows: int | None = None
 
     # In percentage mode every bot has a turn.
     stance: Stance | None = None
@@ -52,7 +56,8 @@ class Sharing:
             percents = {numbers[key]: percent for key, percent in version.percents.items()}
             self._deal(Wanted(percents=percents, rebase=version.rebase), at)
             is_new = True
-        if self._is_rebase_due(now) and not is_new:
+        is_due = self._is_rebase_due(now) and not is_new
+        if self._has_new_flows() or is_due:
             self._deal(Wanted(percents={member.number: member.percent for member in self._members}, rebase=True), at)
         if not is_new:
             self._settle(at)
@@ -64,10 +69,19 @@ class Sharing:
         before, self._rebased = self._rebased, slot
         return before is not None and slot > before
 
+    def _has_new_flows(self) -> bool:
+        """Say whether flows came that the shares are to account for at once; as live, two that cancel out are none."""
+        before, self._served_flows = self._served_flows, self._purse.asked_flows
+        return self._policy.rebases_after_flows and before not in (None, self._served_flows)
+
     def _deal(self, wanted: Wanted, at: int) -> None:
-        total = self._purse.total(at)
+        # What is on its way out is nobody's to share any more.
         plan = plan_shares(
-            holders=self._holders(at), wanted=wanted, unallocated=self._purse.unallocated, total=total, policy=self._policy
+            holders=self._purse.holders(at),
+            wanted=wanted,
+            unallocated=self._purse.to_share,
+            total=self._total(at),
+            policy=self._policy,
         )
         by_number = {member.number: member for member in self._members}
         for share in plan.shares:
@@ -83,30 +97,14 @@ class Sharing:
             missing = share.target - funded
             member.wait_for(missing if abs(missing) >= UNIT else ZERO)
             member.size_by(min(share.target, funded))
+        self._purse.shrink(at)
 
     def _settle(self, at: int) -> None:
         if not any(member.pending for member in self._members):
             return
-        reserve = target_of(self._purse.total(at), self._policy.reserve_percent)
-        moves = settle_pending(holders=self._holders(at), unallocated=self._purse.unallocated, reserve=reserve)
-        for member in self._members:
-            moved = self._purse.move(member, moves.get(member.number, ZERO), at)
-            if moved:
-                left = member.pending - moved
-                member.wait_for(left if abs(left) >= UNIT else ZERO)
-                # What leaves was not counted on any more since the plan was set; what comes is.
-                member.size_by(member.allocation + max(moved, ZERO))
+        reserve = target_of(self._total(at), self._policy.reserve_percent)
+        holders = self._purse.holders(at)
+        self._purse.complete(settle_pending(holders=holders, unallocated=self._purse.to_share, reserve=reserve), at)
 
-    def _holders(self, at: int) -> list[Holder]:
-        return [
-            Holder(
-                book_id=member.number,
-                name=member.bot.key,
-                percent=member.percent,
-                equity=member.worth(at),
-                cash_free=member.cash,
-                target=member.target,
-                pending=member.pending,
-            )
-            for member in self._members
-        ]
+    def _total(self, at: int) -> Decimal:
+        return self._purse.total(at) - amount(self._purse.owed)

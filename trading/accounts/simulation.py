@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from trading.accounts.cashier import Cashier
 from trading.accounts.court import Court
 from trading.accounts.guard import Guard
 from trading.accounts.joining import join
@@ -27,7 +28,7 @@ from trading.accounts.samples import worth_at
 from trading.accounts.sharing import Sharing
 from trading.accounts.turns import TurnTaking
 from trading.bars import Floats
-from trading.instruments import units
+from trading.instruments import amount, units
 from trading.kernels.asking import share_volume
 from trading.kernels.backtest import Fill, count_reasons
 from trading.kernels.tallies import read_tallies
@@ -65,9 +66,11 @@ class AccountSimulation:
             scheme=self._scheme,
             begin=self._begin,
         )
+        self._cashier = Cashier(plan.flows, self.members, self.purse, align=self._aligned)
         self._now = self._begin
-        # When something is due: the scheme's next act, and the next day of the caps.
+        # When something is due: the scheme's next act, the next flow, and the next day of the caps.
         self._due: int | None = self._begin
+        self._flow_due: int | None = self._begin if plan.flows else None
         self._day = self._begin
         # What the books are worth at these times, and what nobody has; the beginning belongs to nobody.
         self._worths = np.zeros((len(self.members) + 1, len(self._times)))
@@ -87,7 +90,7 @@ class AccountSimulation:
         end = self._end if until is None else min(self._end, self._aligned(milliseconds(until)))
         while self._now < end:
             self._do_what_is_due()
-            dues = [due for due in (self._due, self._day) if due is not None]
+            dues = [due for due in (self._due, self._flow_due, self._day) if due is not None]
             self._advance(min([end, *dues]))
 
     def result(self) -> AccountResult:
@@ -111,6 +114,8 @@ class AccountSimulation:
             switches=tuple(self._scheme.switches) if isinstance(self._scheme, TurnTaking) else (),
             hard_stops=tuple((moment(at), None if key is None else names[key]) for at, key in stops),
             decisions=self.court.decisions,
+            flows=self._cashier.outcomes(),
+            payments=tuple((at, amount(moved)) for at, moved in self.purse.payments),
         )
 
     def _bot_result(self, member: Member, worths: Floats) -> BotResult:
@@ -142,10 +147,18 @@ class AccountSimulation:
             if self.plan.costs.frictions.fee_tiers:
                 self._share_volume(now)
             self._day = self._aligned((now // DAY_MS + 1) * DAY_MS)
-        if self._due is not None and now >= self._due:
+        is_flowing = self._flow_due is not None and now >= self._flow_due
+        if is_flowing:
+            self._cashier.act(now)
+        if is_flowing or (self._due is not None and now >= self._due):
             self._scheme.act(now)
-            following = self._scheme.next_after(now)
-            self._due = None if following is None else self._aligned(milliseconds(following))
+            self._due = self._following(self._scheme.next_after(now))
+        if is_flowing:
+            # What is dealt out anew may wait for other cash than before.
+            self._flow_due = self._following(self._cashier.next_after(now))
+
+    def _following(self, at: datetime | None) -> int | None:
+        return None if at is None else self._aligned(milliseconds(at))
 
     def _share_volume(self, now: int) -> None:
         """Have the fees of all bots follow what the account traded: a tier is the account's, not a bot's."""

@@ -162,9 +162,17 @@ class TurnTaking:
                 self._move(member, -member.cash, None, at)
         for number in sorted(passing.incoming):
             member = self._members[number]
-            there = self._purse.unallocated
+            there = max(ZERO, self._purse.to_share)
             wanted = there if budget is None else budget - member.worth(at)
             self._move(member, max(min(wanted, there), -member.cash), budget, at)
+        self._await_withdrawals(at)
+
+    def _await_withdrawals(self, at: int) -> None:
+        """Have those who hold something now give back what withdrawals still take."""
+        for member in self._members.values():
+            if member.pending:
+                member.wait_for(ZERO)
+        self._purse.shrink(at)
 
     def _move(self, member: Member, wanted: Decimal, sized_by: Decimal | None, at: int) -> None:
         self._purse.move(member, wanted, at)
