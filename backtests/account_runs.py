@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal, DecimalException
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,20 +23,23 @@ from trading.accounts.result import AccountResult, BotResult
 from trading.accounts.simulation import simulate
 from trading.allocations import PlanRefused
 from trading.bars import Candles, Floats, Times, interval_milliseconds
-from trading.benchmarks import hold
+from trading.benchmarks import hold_with_flows
 from trading.fill_ratios import fill_ratio
 from trading.instruments import Instrument
-from trading.ledger import plain
+from trading.ledger import ZERO, plain
 from trading.metrics import (
     break_even_win_rate,
     daily_returns,
     max_drawdown,
     sharpe,
     sharpe_interval,
+    time_weighted,
     wilson_interval,
 )
 from trading.round_trips import RoundTrip, closed_trips
 from trading.trade_figures import risk_figures
+
+NO_FLOWS: Final[Mapping[int, float]] = MappingProxyType({})
 
 
 def run(
@@ -92,6 +96,7 @@ def data_fingerprint(plan: AccountPlan) -> str:
 def report(result: AccountResult) -> dict[str, Any]:
     """Say what came of an account: JSON values, amounts as strings, unknown figures as None."""
     trips = [trip for bot in result.bots for trip in _trips(bot)]
+    growth = result.growth
     return {
         "name": result.name,
         "mode": str(result.mode),
@@ -100,8 +105,10 @@ def report(result: AccountResult) -> dict[str, Any]:
         "capital": plain(result.capital),
         "final_equity": plain(result.final_equity),
         "unallocated": plain(result.unallocated),
-        "total_return": float(result.final_equity / result.capital - 1),
-        **_of_equity(result.times, result.worths),
+        "profit": plain(result.profit),
+        "flows": _of_flows(result),
+        "total_return": float(growth[-1] / growth[0] - 1) if result.payments else float(result.final_equity / result.capital - 1),
+        **_of_equity(result.times, growth),
         **_of_trips(trips),
         **asdict(risk_figures(trips)),
         "orders": _of_orders(result),
@@ -112,24 +119,67 @@ def report(result: AccountResult) -> dict[str, Any]:
         "switches": len(result.switches),
         "hard_stops": [{"at": at.isoformat(), "of": key or "account"} for at, key in result.hard_stops],
         "time_in_market": float(result.is_in_market.mean()),
-        "invested": float(np.mean(result.invested / result.worths)),
+        "invested": float(np.mean(_part(result.invested, result.worths))),
         "bots": [_bot_report(bot) for bot in result.bots],
     }
 
 
-def benchmark(plan: AccountPlan, times: Times) -> dict[str, Any]:
-    """Buy all markets of a plan in equal parts at the beginning, at its costs, and hold them."""
+def curve_of(result: AccountResult) -> dict[str, Any]:
+    """Return the points of an account to plot, and what came and went."""
+    places = result.paid
+    marks = [
+        {"at": int(result.times[place]), "amount": round(moved, 8), "equity": round(float(result.worths[place]) + moved, 2)}
+        for place, moved in sorted(places.items())
+    ]
+    return {**curve(result.times, result.worths, growth=result.growth), "flows": marks}
+
+
+def benchmark(plan: AccountPlan, times: Times, flows: Mapping[int, float] = NO_FLOWS) -> dict[str, Any]:
+    """Buy all markets of a plan in equal parts at the beginning, at its costs, and hold them; `flows` by place among the times.
+
+    What came to the account or left it comes and goes here at the same moments, as far as there is so much.
+    """
     markets = {
         instrument.symbol: candles for bot in plan.bots for instrument, candles in zip(bot.instruments, bot.candles, strict=True)
     }
     kept = (1.0 - float(plan.costs.taker_fee)) / (1.0 + float(plan.costs.half_spread) + float(plan.costs.slippage))
-    worths = hold(list(markets.values()), times, capital=float(plan.capital), cost_rate=1.0 - kept)
+    held = hold_with_flows(list(markets.values()), times, capital=float(plan.capital), cost_rate=1.0 - kept, flows=flows)
+    growth = time_weighted(held.worths, held.flows)
     return {
         "symbols": sorted(markets),
-        "total_return": float(worths[-1] / worths[0]) - 1.0,
-        **_of_equity(times, worths),
-        "curve": curve(times, worths),
+        # Of plans with the same markets each holds its own: other money came and went.
+        "flows_of": plan.name if flows else "",
+        "total_return": float(growth[-1] / growth[0]) - 1.0,
+        **_of_equity(times, growth),
+        "curve": curve(times, held.worths, growth=growth),
     }
+
+
+def _of_flows(result: AccountResult) -> dict[str, Any]:
+    """Say what came to the account from outside and what left it, in money: none of it is in a return."""
+    done = [one.done for one in result.flows]
+    return {
+        "deposits": plain(sum((max(one, ZERO) for one in done), ZERO)),
+        "withdrawals": plain(-sum((min(one, ZERO) for one in done), ZERO)),
+        "waits": plain(sum((one.waits for one in result.flows), ZERO)),
+        "refused": sum(1 for one in result.flows if one.code),
+        "items": [
+            {
+                "asked_at": one.asked_at.isoformat(),
+                "at": one.at.isoformat(),
+                "amount": plain(one.amount),
+                "done": plain(one.done),
+                "waits": plain(one.waits),
+                "code": one.code,
+            }
+            for one in result.flows
+        ],
+    }
+
+
+def _part(of: Floats, whole: Floats) -> Floats:
+    """Divide, where there is something: an account that gave everything back is worth nothing."""
+    return np.divide(of, whole, out=np.zeros_like(of), where=whole > 0.0)
 
 
 def _of_equity(times: Times, worths: Floats) -> dict[str, Any]:
@@ -184,6 +234,7 @@ def as_text(reports: list[dict[str, Any]]) -> str:
         ("", [row["name"] for row in reports]),
         ("final equity", [f"{Decimal(row['final_equity']):.2f}" for row in reports]),
         ("return", [f"{row['total_return']:+.2%}" for row in reports]),
+        *_flow_rows(reports),
         ("drawdown", [f"{row['max_drawdown']:.2%}" for row in reports]),
         ("Sharpe", [_sharpe_text(row) for row in reports]),
         ("trades", [str(row["trades"]) for row in reports]),
@@ -206,6 +257,19 @@ def as_text(reports: list[dict[str, Any]]) -> str:
         written = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         lines.append(f"{label:{first}}  {written}".rstrip())
     return "\n".join(lines)
+
+
+def _flow_rows(reports: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Say in money what came and went, where anything was to."""
+    if not any(row["flows"]["items"] for row in reports):
+        return []
+    told = [("profit", [f"{Decimal(row['profit']):+.2f}" for row in reports])]
+    told += [(name, [f"{Decimal(row['flows'][name]):.2f}" for row in reports]) for name in ("deposits", "withdrawals", "waits")]
+    codes = sorted({item["code"] for row in reports for item in row["flows"]["items"] if item["code"]})
+    told += [
+        (f"flows {code}", [str(sum(item["code"] == code for item in row["flows"]["items"])) for row in reports]) for code in codes
+    ]
+    return told
 
 
 def _sharpe_text(row: Mapping[str, Any]) -> str:

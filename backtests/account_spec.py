@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from strategies import registry
+from trading.accounts.flows import FLOWS_MAX, Every, Flow, repeated
 from trading.accounts.plan import AccountBot, AccountPlan, Shares, Turns, Version, single
 from trading.allocations import Policy
 from trading.bars import Candles, interval_milliseconds
@@ -57,6 +59,20 @@ class VersionRow(_Strict):
     rebase: bool = False
 
 
+class FlowRow(_Strict):
+    """Quote that comes to the account (above zero) or leaves it: once, or at the beginning of every week or month."""
+
+    amount: Decimal
+    at: datetime | None = None
+    every: Every | None = None
+
+    @model_validator(mode="after")
+    def _is_said_when(self) -> Self:
+        if (self.at is None) == (self.every is None):
+            raise ValueError("say either `at`, a moment, or `every`, week or month")
+        return self
+
+
 class LimitRows(_Strict):
     """Changes of the limits that a new account opens with."""
 
@@ -78,6 +94,8 @@ class AccountRows(_Strict):
     reserve_percent: Decimal = ZERO
     band_percent: Decimal = ZERO
     rebase_hours: int = 0
+    rebases_after_flows: bool = False
+    flows: tuple[FlowRow, ...] = Field(default=(), max_length=FLOWS_MAX)
     bot: str = ""
     rotation: str = ""
     budget: Decimal | None = None
@@ -160,7 +178,19 @@ def account_plan(
         end_at=asked.end_at,
         costs=asked.costs,
         limits=limits,
+        flows=tuple(islice(_flows(file, asked, candles), FLOWS_MAX + 1)),
     )
+
+
+def _flows(file: PlanFile, asked: AccountAsked, candles: Mapping[str, tuple[Candles, ...]]) -> Iterator[Flow]:
+    """Yield the flows of a plan; one that comes again does so as long as a base candle is left to take it in."""
+    base_ms = max((series.interval_ms for found in candles.values() for series in found), default=0)
+    for row in file.account.flows:
+        if row.at is not None:
+            yield Flow(at=_utc(row.at), amount=row.amount)
+        elif row.every is not None:
+            last_at = asked.end_at - timedelta(milliseconds=base_ms)
+            yield from repeated(row.every, row.amount, begin_at=asked.begin_at, last_at=last_at)
 
 
 def _bot(bot: BotRow, interval: str, candles: tuple[Candles, ...], instruments: Mapping[str, Instrument]) -> AccountBot:
@@ -187,7 +217,12 @@ def _shares(file: PlanFile, asked: AccountAsked) -> Shares:
     first = Version(at=asked.begin_at, percents={bot.key: bot.percent for bot in file.bots})
     later = [Version(at=_utc(row.at), percents=_by_key(file, row.percents), rebase=row.rebase) for row in file.account.versions]
     account = file.account
-    policy = Policy(reserve_percent=account.reserve_percent, band_percent=account.band_percent, rebase_hours=account.rebase_hours)
+    policy = Policy(
+        reserve_percent=account.reserve_percent,
+        band_percent=account.band_percent,
+        rebase_hours=account.rebase_hours,
+        rebases_after_flows=account.rebases_after_flows,
+    )
     return Shares(versions=(first, *later), policy=policy)
 
 

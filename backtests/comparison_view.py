@@ -67,7 +67,8 @@ def curves_view(found: PlanComparison) -> list[dict[str, Any]]:
 
 def hold_name(benchmark: dict[str, Any]) -> str:
     """Name what a plan is held against."""
-    return f"Buy and hold {', '.join(benchmark['symbols'])}"
+    flows_of = benchmark.get("flows_of")
+    return f"Buy and hold {', '.join(benchmark['symbols'])}" + (f", flows of {flows_of}" if flows_of else "")
 
 
 def _plan_view(found: PlanComparison, plan: ComparedPlan) -> dict[str, Any]:

@@ -15,9 +15,12 @@ POINTS_MAX: Final = 800
 BARS_MAX: Final = 600
 
 
-def curve(times: Times, worths: Floats) -> dict[str, list[float]]:
-    """Return points to plot: equity, and the deepest fall since the point before, so that no fall is lost between two."""
-    falls = underwater(worths)
+def curve(times: Times, worths: Floats, *, growth: Floats | None = None) -> dict[str, list[Any]]:
+    """Return points to plot: equity, and the deepest fall since the point before, so that no fall is lost between two.
+
+    Where money comes and goes falls are those of its growth: a withdrawal is none.
+    """
+    falls = underwater(worths if growth is None else growth)
     starts, last = _steps(len(times))
     return {
         "times": [int(at) for at in times[last]],

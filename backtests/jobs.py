@@ -10,7 +10,6 @@ import structlog
 from django.db import transaction
 
 from backtests import account_runs, runs, selectors, sweep_runs, writers
-from backtests.curves import curve
 from backtests.models import BacktestRun, ComparedPlan, Sweep, SweepChunk
 from backtests.reports.content import report
 from backtests.selectors import comparisons, sweeps
@@ -145,8 +144,8 @@ def _simulate_plan(plan: ComparedPlan, clock: Callable[[], datetime]) -> bool:
     result = simulation.result()
     found = {
         "report": account_runs.report(result),
-        "curve": curve(result.times, result.worths),
-        "benchmark": account_runs.benchmark(asked, result.times),
+        "curve": account_runs.curve_of(result),
+        "benchmark": account_runs.benchmark(asked, result.times, result.paid),
         "data_hash": account_runs.data_fingerprint(asked),
     }
     with transaction.atomic():

@@ -10,6 +10,7 @@ from ninja import Schema
 from pydantic import Field, StringConstraints
 
 from backtests.comparison_spec import PLANS_MAX, ComparisonSpec, PlanAsked
+from backtests.flow_schemas import FlowMarkOut, PlanFlowsOut
 from backtests.friction_schemas import FrictionsIn, Participation, Rate
 from backtests.spec import USUAL_PARTICIPATION
 from backtests.sweep_spec import SweepSpec, parse_grid
@@ -41,6 +42,13 @@ SHOWN_PLAN: dict[str, Any] = {
             "position_cap_percent": "50",
         },
     ],
+}
+FLOWING_PLAN: dict[str, Any] = SHOWN_PLAN | {
+    "name": "Two bots, saving",
+    "account": {
+        "rebases_after_flows": True,
+        "flows": [{"every": "month", "amount": "250"}, {"at": "2024-06-15T12:00:00Z", "amount": "-1000.5"}],
+    },
 }
 NO_PROMISE = "The best of many trials looks good by luck alone: it is a candidate to test, not a promise."
 
@@ -149,7 +157,11 @@ class TrialsOut(Schema):
 
 
 class PlanAskedIn(Payload):
-    """A plan file's content, as `lineups/export` gives it, and what goes before what it says itself."""
+    """A plan file's content, as `lineups/export` gives it, and what goes before what it says itself.
+
+    Its part `account` may list deposits (above zero) and withdrawals in quote: `{"at": moment, "amount": "500"}` once,
+    `{"every": "week" or "month", "amount": "-50"}` at each Monday or first of a month at midnight UTC after the beginning.
+    """
 
     model_config = shown({"plan": SHOWN_PLAN, "mode": "single", "bot": "GridTrading"})
 
@@ -165,7 +177,7 @@ class PlanComparisonIn(Payload):
 
     model_config = shown(
         {
-            "plans": [{"plan": SHOWN_PLAN}, {"plan": SHOWN_PLAN, "mode": "single", "bot": "GridTrading"}],
+            "plans": [{"plan": FLOWING_PLAN}, {"plan": SHOWN_PLAN, "mode": "single", "bot": "GridTrading"}],
             "begin_at": "2024-01-01T00:00:00Z",
             "end_at": "2025-01-01T00:00:00Z",
             "capital": "9882.3",
@@ -222,9 +234,12 @@ class HardStopOut(Schema):
 
 
 class PlanReportOut(InR):
-    """What came of a plan; null where too little data cannot tell."""
+    """What came of a plan; null where too little data cannot tell. Returns, falls and ratios are time-weighted, without flows."""
 
     final_equity: Amount
+    # Final equity less capital and flows. Null in plans that were simulated before there were flows.
+    profit: Amount | None = None
+    flows: PlanFlowsOut | None = None
     unallocated: Amount
     total_return: float
     max_drawdown: float
@@ -315,6 +330,7 @@ class PlanCurveOut(Schema):
     times: list[int]
     equity: list[float]
     drawdown: list[float]
+    flows: list[FlowMarkOut] = []
 
 
 class PlanCurvesOut(Schema):

@@ -1,9 +1,9 @@
 """What holding the market would have done, and what is left of a result beside it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,52 @@ def hold(markets: Sequence[Candles], times: Times, *, capital: float, cost_rate:
         worths += bought * candles.values[CLOSE, closed]
     worths[0] = capital
     return worths
+
+
+class HeldWithFlows(NamedTuple):
+    """What holding was worth at each moment, and what came and went, by its place: less than asked where there was less."""
+
+    worths: Floats
+    flows: Mapping[int, float]
+
+
+def hold_with_flows(
+    markets: Sequence[Candles], times: Times, *, capital: float, cost_rate: float, flows: Mapping[int, float]
+) -> HeldWithFlows:
+    """Hold as `hold` does, buy for what comes and sell for what goes, at the next open and the same cost.
+
+    `flows` come right after the worth at their place. What comes is split in equal parts, what goes is
+    taken from all markets alike.
+    """
+    worths, happened = np.zeros(len(times)), dict[int, float]()
+    coins, first = np.zeros(len(markets)), 0
+    closes, opens = _prices(markets, times)
+    for place in sorted({0, *flows}):
+        worths[first : place + 1] = coins @ closes[:, first : place + 1]
+        there = float(coins @ opens[:, place]) * (1.0 - cost_rate)
+        # The capital is the first that comes.
+        begun = capital if place == 0 else 0.0
+        moved = begun + flows.get(place, 0.0)
+        if moved >= 0.0:
+            coins = coins + moved / len(markets) * (1.0 - cost_rate) / opens[:, place]
+        else:
+            moved = max(moved, -there)
+            coins = coins * (1.0 + moved / there) if there > 0.0 else coins
+        if place in flows:
+            happened[place] = moved - begun
+        first = place + 1
+    worths[first:] = coins @ closes[:, first:]
+    worths[0] = capital
+    return HeldWithFlows(worths, happened)
+
+
+def _prices(markets: Sequence[Candles], times: Times) -> tuple[Floats, Floats]:
+    """Return, a row a market, the last close before each moment and the next open."""
+    closed = [np.maximum(np.searchsorted(candles.times, times) - 1, 0) for candles in markets]
+    to_open = [np.minimum(np.searchsorted(candles.times, times), len(candles) - 1) for candles in markets]
+    closes = np.array([candles.values[CLOSE, places] for candles, places in zip(markets, closed, strict=True)])
+    opens = np.array([candles.values[OPEN, places] for candles, places in zip(markets, to_open, strict=True)])
+    return closes, opens
 
 
 def regress(returns: Floats, market: Floats) -> Regression | None:

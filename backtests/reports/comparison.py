@@ -32,6 +32,7 @@ def page_of(found: PlanComparison, *, now: datetime) -> dict[str, Any]:
         "held": _held(asked),
         "refusals": _by_name(done, "refusals"),
         "profits": _by_name(done, "profits"),
+        "flowing": [plan for plan in done if plan["flows"]],
         "note": NO_PROMISE,
         "written_at": now,
     }
@@ -70,8 +71,30 @@ def _plan(plan: dict[str, Any], row: ComparedPlan) -> dict[str, Any]:
             "invested": words.share(report["invested"]),
             "refused": sum(report["refusals"].values()),
         },
+        "flows": _flow_words(report),
         "refusals": report["refusals"],
         "profits": {bot["key"]: words.gain(Decimal(bot["profit"])) for bot in report["bots"]},
+    }
+
+
+def _flow_words(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Write in money what came and went; None where nothing was to."""
+    flows = report.get("flows")
+    if not flows or not flows["items"]:
+        return None
+    unfinished = [item for item in flows["items"] if item["code"] or Decimal(item["waits"])]
+    return {
+        **{name: words.amount(flows[name]) for name in ("deposits", "withdrawals", "waits")},
+        "profit": words.gain(report["profit"]),
+        "unfinished": [
+            {
+                "at": f"{datetime.fromisoformat(item['at']):%Y-%m-%d %H:%M}",
+                "amount": words.gain(item["amount"]),
+                "waits": words.amount(item["waits"]),
+                "code": item["code"],
+            }
+            for item in unfinished
+        ],
     }
 
 

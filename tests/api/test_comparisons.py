@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -127,4 +128,57 @@ def test_only_an_administrator_names_a_folder(folder: Path, instrument: Instrume
     script = token_for(operator, *sorted(tokens.scopes_of(operator)))
 
     assert script.post("simulations", body(folder)).status_code == 403
+    assert not PlanComparison.objects.exists()
+
+
+def test_money_comes_and_goes_in_a_comparison(api: Api, folder: Path, instrument: Instrument) -> None:
+    plan = content(folder) | {"name": "saving"}
+    plan["account"] = {
+        "flows": [{"at": "2024-01-09T00:03:00Z", "amount": "500.5"}, {"at": "2024-01-09T12:00:00Z", "amount": "-99999"}]
+    }
+    found = api.post("simulations", body(folder, plans=[{"plan": plan}, {"plan": content(folder)}])).json()
+    while jobs.run_comparison_plan(comparison_id=found["id"], clock=timezone.now):
+        pass
+
+    saving, still = (row["report"] for row in api.get(f"simulations/{found['id']}").json()["plans"])
+    assert saving["flows"] == {
+        "deposits": "500.5",
+        "withdrawals": "0",
+        "waits": "0",
+        "refused": 1,
+        "items": [
+            {"asked_at": "2024-01-09T00:03:00Z", "at": "2024-01-09T00:05:00Z", "amount": "500.5", "done": "500.5"}
+            | {"waits": "0", "code": ""},
+            {"asked_at": "2024-01-09T12:00:00Z", "at": "2024-01-09T12:00:00Z", "amount": "-99999", "done": "0"}
+            | {"waits": "0", "code": "CAPITAL_INSUFFICIENT"},
+        ],
+    }
+    # The deposit is dealt to nobody: the bots did the same, and it is no profit.
+    assert (saving["profit"], saving["fills"]) == (still["profit"], still["fills"])
+    assert Decimal(saving["final_equity"]) == Decimal(still["final_equity"]) + Decimal("500.5")
+    curves = api.get(f"simulations/{found['id']}/curves").json()["items"]
+    assert [(item["name"], item["is_benchmark"], len(item["flows"])) for item in curves] == [
+        ("saving, percentage", False, 1),
+        ("plan, percentage", False, 0),
+        ("Buy and hold ETH/USDT, flows of saving, percentage", True, 0),
+        ("Buy and hold ETH/USDT", True, 0),
+    ]
+    (mark,) = curves[0]["flows"]
+    assert (mark["at"], mark["amount"]) == (1704758700000, 500.5)
+    assert mark["equity"] > 10_000
+    text = api.get(f"simulations/{found['id']}/file").content.decode()
+    assert "Money in and out" in text
+    assert "99,999.00 at 2024-01-09 12:00: <code>CAPITAL_INSUFFICIENT</code>" in text
+
+
+def test_a_flow_that_cannot_be_is_refused_at_the_door(api: Api, folder: Path, instrument: Instrument) -> None:
+    for flow, words in (
+        ({"at": "2024-01-09T00:00:00Z", "amount": "NaN"}, "finite number"),
+        ({"at": "2024-01-09T00:00:00Z", "amount": "0"}, "a deposit is above zero"),
+        ({"at": "2024-01-10T00:00:00Z", "amount": "5"}, "must lie between"),
+    ):
+        plan = content(folder) | {"account": {"flows": [flow]}}
+        answer = api.post("simulations", body(folder, plans=[{"plan": plan}]))
+        assert answer.status_code == 422, answer.content
+        assert words in answer.content.decode()
     assert not PlanComparison.objects.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,50 @@ def test_the_shipped_line_up_is_read_as_the_product_reads_it() -> None:
         (bot.key, bot.name, bot.strategy, bot.symbols, bot.interval, bot.percent, bot.position_cap_percent)
         for bot in shipped.bots
     ]
+
+
+def test_a_plan_may_have_money_come_and_go(folder: Path, tmp_path: Path) -> None:
+    flows = [
+        {"every": "week", "amount": "100.5"},
+        {"at": "2024-01-10T06:02:00Z", "amount": "-2000"},
+        {"at": "2024-01-11T00:00:00+02:00", "amount": "-50000"},
+    ]
+    still, flowing = write(tmp_path / "still.json"), write(tmp_path / "flowing.json", flows=flows, rebases_after_flows=True)
+
+    before, after = json.loads(run(still, flowing, folder=folder, more=("--no-caps", "--json")))
+    table = run(still, flowing, folder=folder, more=("--no-caps",))
+
+    told = after["flows"]
+    assert [(item["at"], item["amount"], item["done"], item["code"]) for item in told["items"]] == [
+        ("2024-01-10T06:05:00+00:00", "-2000", "-2000", ""),
+        ("2024-01-10T22:00:00+00:00", "-50000", "0", "CAPITAL_INSUFFICIENT"),
+        ("2024-01-15T00:00:00+00:00", "100.5", "100.5", ""),
+    ]
+    assert [told[name] for name in ("deposits", "withdrawals", "waits", "refused")] == ["100.5", "2000", "0", 1]
+    assert Decimal(after["final_equity"]) == Decimal("9882.30") + Decimal("100.5") - 2000 + Decimal(after["profit"])
+    assert Decimal(after["profit"]) == sum(Decimal(bot["profit"]) for bot in after["bots"])
+    # Nearly the same bets on less money: the return is nearly the same, and not that of the money.
+    assert abs(after["total_return"] - before["total_return"]) < 0.02
+    assert abs(float(after["final_equity"]) / 9882.30 - 1 - after["total_return"]) > 0.15
+    assert before["flows"]["items"] == []
+    lines = {line.split("  ")[0]: line.split() for line in table.splitlines()}
+    assert lines["withdrawals"][1:] == ["0.00", "2000.00"]
+    assert lines["flows CAPITAL_INSUFFICIENT"][2:] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("flow", "words"),
+    [
+        ({"at": "2024-01-10T00:00:00Z", "amount": "NaN"}, "finite"),
+        ({"at": "2024-01-10T00:00:00Z", "amount": "0"}, "a deposit is above zero"),
+        ({"at": "2024-01-07T23:59:59Z", "amount": "5"}, "must lie between the beginning"),
+        ({"at": "2024-01-16T23:56:00Z", "amount": "5"}, "must lie between the beginning"),
+        ({"at": "2024-01-10T00:00:00Z", "every": "week", "amount": "5"}, "either `at`"),
+        ({"amount": "5"}, "either `at`"),
+        ({"every": "day", "amount": "5"}, "'week' or 'month'"),
+        ({"every": "month", "amount": "1e400000"}, "at most 10,000,000,000"),
+    ],
+)
+def test_a_flow_that_cannot_be_is_refused(folder: Path, tmp_path: Path, flow: dict[str, Any], words: str) -> None:
+    with pytest.raises(CommandError, match=words):
+        run(write(tmp_path / "plan.json", flows=[flow]), folder=folder)

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from django.test import Client
 
-from backtests import jobs
+from backtests import jobs, services
+from backtests.comparison_spec import PlanAsked
 from backtests.models import PlanComparison
+from marketdata.models import Instrument
 from tests.backtests.documents import carried
 from tests.backtests.test_account_command import folder
 from tests.backtests.test_backtest_command import instrument
-from tests.backtests.test_comparisons import NOW, comparison
+from tests.backtests.test_comparisons import NOW, comparison, content, make_spec
 
 __all__ = ["comparison", "folder", "instrument"]
 
@@ -86,3 +88,16 @@ def conditions(page: str) -> str:
 
 def test_there_is_no_page_for_a_comparison_that_never_was(browser: Client) -> None:
     assert browser.get("/comparisons/4711/").status_code == 404
+
+
+def test_money_in_and_out_is_told_apart_from_returns(browser: Client, folder: Path, instrument: Instrument) -> None:
+    flows = [{"at": "2024-01-09T00:00:00Z", "amount": "-1000"}, {"at": "2024-01-10T00:00:00Z", "amount": "-99999"}]
+    asked = make_spec(folder, PlanAsked(content=content(folder, flows=flows)))
+    found = services.record_comparison(spec=asked, by=None, now=NOW)
+    jobs.run_comparison_plan(comparison_id=found.pk, clock=lambda: NOW)
+    page = browser.get(f"/comparisons/{found.pk}/").content.decode()
+
+    shown = page.split("Money in and out")[1].split("Refused, by reason")[0]
+    assert '<td class="n" data-name="Paid out">1,000.00</td>' in shown
+    assert "99,999.00 at 2024-01-10 00:00: <code>CAPITAL_INSUFFICIENT</code>" in shown
+    assert "Buy and hold ETH/USDT, flows of plan, percentage" in page

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trading.metrics import (
     DAY_MS,
@@ -16,6 +18,7 @@ from trading.metrics import (
     profit_factor,
     sharpe,
     sortino,
+    time_weighted,
     wilson_interval,
 )
 from trading.round_trips import RoundTrip, fee_in_quote, matched_pairs, round_trips, split_grid_result
@@ -131,3 +134,40 @@ def test_grid_profit_and_inventory_add_up() -> None:
     assert split.matched_pairs == 1
     assert split.grid_profit == Decimal("0.999") * 101 * Decimal("0.999") - 100
     assert split.grid_profit + split.inventory_profit == Decimal(-7)
+
+
+def test_a_flow_is_no_return() -> None:
+    """A tenth is won, as much again paid in, a tenth lost, half taken out, a tenth won."""
+    worths = np.array([100.0, 110.0, 198.0, 108.9])
+
+    linked = time_weighted(worths, {1: 110.0, 2: -99.0})
+
+    assert linked == pytest.approx([100.0, 110.0, 99.0, 108.9])
+    assert max_drawdown(linked) == pytest.approx(-0.1)
+    assert time_weighted(worths, {}) is worths
+
+
+def test_where_nothing_is_left_nothing_is_won_until_something_comes() -> None:
+    linked = time_weighted(np.array([100.0, 120.0, 0.0, 0.0, 55.0]), {1: -120.0, 3: 50.0})
+
+    assert linked == pytest.approx([100.0, 120.0, 120.0, 120.0, 132.0])
+
+
+@given(
+    steps=st.lists(st.tuples(st.floats(0.5, 2.0), st.one_of(st.none(), st.floats(-0.9, 5.0))), min_size=1, max_size=40),
+    start=st.floats(1.0, 1e6),
+)
+def test_neither_when_flows_come_nor_how_large_they_are_changes_a_return(
+    steps: list[tuple[float, float | None]], start: float
+) -> None:
+    worths, flows, money, alone = [start], {}, start, [start]
+    for place, (growth, part) in enumerate(steps):
+        if part is not None:
+            flows[place] = worths[-1] * part
+            money = worths[-1] + flows[place]
+        else:
+            money = worths[-1]
+        worths.append(money * growth)
+        alone.append(alone[-1] * growth)
+
+    assert time_weighted(np.array(worths), flows) == pytest.approx(alone, rel=1e-9)
