@@ -16,7 +16,7 @@ from scipy import stats
 
 from tests.trading.test_metrics import fill, trip
 from trading.bars import Candles, Floats
-from trading.benchmarks import capture, hold, information_ratio, newey_west_lags, regress
+from trading.benchmarks import capture, hold, hold_with_flows, information_ratio, newey_west_lags, regress
 from trading.drawdowns import average_drawdown, deepest, drawdowns, ulcer_index, underwater
 from trading.metrics import (
     DAY_MS,
@@ -33,6 +33,7 @@ from trading.metrics import (
     sharpe,
     sharpe_interval,
     sortino,
+    time_weighted,
     value_at_risk,
 )
 from trading.months import monthly_returns
@@ -218,6 +219,39 @@ def test_holding_buys_equal_parts_at_the_first_open_and_pays_for_it() -> None:
     worths = hold([market, market], times, capital=1000.0, cost_rate=0.001)
 
     assert worths.tolist() == pytest.approx([1000.0, 9.99 * 101, 9.99 * 102, 9.99 * 103, 9.99 * 104])
+
+
+def test_holding_buys_for_what_comes_and_sells_for_what_goes_at_the_next_open() -> None:
+    market = ramp()
+    times = np.append(market.times, market.times[-1] + 60_000)
+    asked: dict[str, Any] = {"capital": 1000.0, "cost_rate": 0.001}
+
+    still = hold_with_flows([market, market], times, flows={}, **asked)
+    moved = hold_with_flows([market, market], times, flows={1: 505.0, 2: -102.0}, **asked)
+
+    assert still.worths.tolist() == pytest.approx(hold([market, market], times, **asked).tolist())
+    coins = 9.99 + 505 * 0.999 / 101
+    left = coins - 1 / 0.999
+    assert moved.worths.tolist() == pytest.approx([1000.0, 9.99 * 101, coins * 102, left * 103, left * 104])
+    assert moved.flows == {1: 505.0, 2: -102.0}
+
+
+def test_holding_gives_no_more_than_there_is() -> None:
+    market = ramp()
+
+    moved = hold_with_flows([market], market.times, capital=1000.0, cost_rate=0.0, flows={0: -500.0, 1: -900.0, 2: 102.0})
+
+    assert moved.worths.tolist() == pytest.approx([1000.0, 505.0, 0.0, 103.0])
+    assert moved.flows == pytest.approx({0: -500.0, 1: -505.0, 2: 102.0})
+
+
+@given(flows=st.dictionaries(st.integers(0, 29), st.floats(-50.0, 500.0), max_size=8))
+def test_without_costs_no_flow_changes_what_holding_returns(flows: dict[int, float]) -> None:
+    market = ramp(30)
+    held = hold_with_flows([market], market.times, capital=1000.0, cost_rate=0.0, flows=flows)
+
+    alone = hold([market], market.times, capital=1000.0, cost_rate=0.0)
+    assert time_weighted(held.worths, held.flows).tolist() == pytest.approx(alone.tolist(), rel=1e-9)
 
 
 def test_trades_are_measured_by_hand() -> None:

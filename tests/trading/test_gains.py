@@ -14,6 +14,7 @@ import pytest
 from tests.strategies.cases import ALLOCATION, simulation
 from tests.strategies.panels import panel_simulation
 from tests.trading.markets import ETH
+from tests.trading.test_account_flows import MANY, with_flows
 from tests.trading.test_accounts import BEGIN_AT, TIGHT, bot, changing, plan, rotation, shares
 from tests.trading.test_accounts_of_several_markets import several
 from trading import books
@@ -96,6 +97,8 @@ PLANS: dict[str, Callable[[], AccountPlan]] = {
     "shares": changing,
     "shares under caps": lambda: replace(changing(), limits=TIGHT),
     "chained": chained,
+    "flows": lambda: with_flows(changing(), *MANY[:5]),
+    "flows under turns": lambda: with_flows(rotation("carry"), *MANY[:5]),
     **{policy: lambda policy=policy: rotation(policy) for policy in ("flatten", "carry", "transfer", "wait 30m")},  # type: ignore[misc]
 }
 
