@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from strategies import registry
-from trading.accounts.flows import FLOWS_MAX, Every, Flow, repeated
+from trading.accounts.flows import FLOWS_MAX, Every, Flow, amount_fault, repeated
 from trading.accounts.plan import AccountBot, AccountPlan, Shares, Turns, Version, single
 from trading.allocations import Policy
 from trading.bars import Candles, interval_milliseconds
@@ -70,6 +70,9 @@ class FlowRow(_Strict):
     def _is_said_when(self) -> Self:
         if (self.at is None) == (self.every is None):
             raise ValueError("say either `at`, a moment, or `every`, week or month")
+        # One that comes again is wrong even where no month begins in the stretch that is asked for.
+        if fault := amount_fault(self.amount):
+            raise ValueError(fault)
         return self
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from trading.ledger import ZERO
+from trading.ledger import UNIT, ZERO
 
 # More of one plan, or more money in one account, is a slip of the pen; the second would not fit into whole units either.
 FLOWS_MAX: Final = 2_000
@@ -48,6 +48,13 @@ class FlowOutcome:
     def waits(self) -> Decimal:
         """Return what a withdrawal still takes, above zero: what bots have in use leaves when it comes free."""
         return ZERO if self.code else self.done - self.amount
+
+
+def amount_fault(amount: Decimal) -> str:
+    """Say why an amount is none of a flow; empty where it is one."""
+    if amount.is_finite() and ZERO < abs(amount) <= MONEY_MAX and not amount % UNIT:
+        return ""
+    return f"a deposit is above zero, a withdrawal below, at most {MONEY_MAX:,} and a whole number of {UNIT}, not {amount}"
 
 
 def repeated(every: Every, amount: Decimal, *, begin_at: datetime, last_at: datetime) -> Iterator[Flow]:

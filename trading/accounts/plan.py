@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from trading.accounts.flows import FLOWS_MAX, MONEY_MAX, Flow
+from trading.accounts.flows import FLOWS_MAX, MONEY_MAX, Flow, amount_fault
 from trading.allocations import GRAIN, HUNDRED, Policy, check_policy
 from trading.bars import Candles
 from trading.handover import EXCLUSIVE, Mode
@@ -179,11 +179,8 @@ def _check_flows(plan: AccountPlan) -> None:
     if len(plan.flows) > FLOWS_MAX:
         raise PlanImpossible(f"{plan.name}: at most {FLOWS_MAX:,} deposits and withdrawals are simulated")
     for flow in plan.flows:
-        if not (flow.amount.is_finite() and ZERO < abs(flow.amount) <= MONEY_MAX) or flow.amount % UNIT:
-            raise PlanImpossible(
-                f"{plan.name}: a deposit is above zero, a withdrawal below, at most {MONEY_MAX:,} and a whole number of {UNIT},"
-                f" not {flow.amount}"
-            )
+        if fault := amount_fault(flow.amount):
+            raise PlanImpossible(f"{plan.name}: {fault}")
         # The end closes the last base candle: what comes in that one is taken when it is over.
         if not plan.begin_at <= flow.at <= plan.end_at - timedelta(milliseconds=plan.bots[0].base_ms):
             raise PlanImpossible(
