@@ -1,6 +1,7 @@
 """A small run of the real supervisor, for tests that kill it: `python -m tests.tradeapp.supervised_program DIRECTORY`.
 
-It supervises one process with a grandchild that left for a session of its own, as PostgreSQL's backends and daemons do.
+It supervises one process with a grandchild that left for a session of its own, as PostgreSQL's backends and daemons do, and
+one that takes two seconds to end.
 """
 
 from __future__ import annotations
@@ -25,6 +26,19 @@ draft.rename(sys.argv[1])
 time.sleep(600)
 """
 
+# A database that writes to a slow disk before it ends.
+SLOW = """
+import pathlib, signal, sys, time
+def end(*_):
+    time.sleep(2.0)
+    pathlib.Path(sys.argv[1] + ".written").touch()
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+draft = pathlib.Path(sys.argv[1] + ".slow")
+draft.touch()
+time.sleep(600)
+"""
+
 
 def main() -> int:
     data_dir = Path(sys.argv[1])
@@ -45,6 +59,15 @@ def run(data_dir: Path) -> None:
                 command=[sys.executable, "-c", FAMILY, str(data_dir / "pids")],
                 environment=supervisor.child_environment(os.environ),
                 directory=data_dir,
+            )
+        )
+        supervisor.start(
+            ProcessSpec(
+                name="slow",
+                command=[sys.executable, "-c", SLOW, str(data_dir / "pids")],
+                environment=supervisor.child_environment(os.environ),
+                directory=data_dir,
+                stop_phase=2,
             )
         )
         try:

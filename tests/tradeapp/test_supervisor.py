@@ -82,6 +82,16 @@ def test_ctrl_c_ends_everything_within_five_seconds(start: Callable[[], Run]) ->
     assert not run.watchdogs()
 
 
+def test_the_last_to_end_has_the_time_that_the_others_left_over(start: Callable[[], Run]) -> None:
+    """A database that is killed amid its last checkpoint recovers at the next start, but nobody should have to wait for that."""
+    run = start()
+    run.family()
+    wait_until((run.data_dir / "pids.slow").exists)
+    run.process.send_signal(signal.SIGINT)
+    run.process.wait(timeout=15)
+    assert (run.data_dir / "pids.written").exists()
+
+
 def test_kill_9_of_the_supervisor_leaves_no_orphan(start: Callable[[], Run]) -> None:
     run = start()
     family = run.family()

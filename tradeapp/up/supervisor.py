@@ -22,9 +22,11 @@ from tradeapp.up.trouble import UnableToStart
 from tradeapp.up.watchdog import FAREWELL
 
 POLL_SECONDS = 0.1
-# Together they stay under the five seconds that Ctrl-C may take.
+# Together they stay under the five seconds that Ctrl-C may take; what an earlier phase leaves over is a later one's.
 GRACE_SECONDS = {0: 2.0, 1: 0.8, 2: 1.0}
 LATE_GRACE_SECONDS = 0.3
+# A process that was killed amid a write to a slow disk is there until the write is done.
+_GONE_SECONDS = 0.6
 LOG_BYTES_MAX = 20_000_000
 LOG_CHECK_SECONDS = 30.0
 
@@ -191,11 +193,13 @@ class Supervisor:
     def _stop_all(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+        deadline = time.monotonic()
         for phase, grace in GRACE_SECONDS.items():
+            deadline += grace
             running = [child for child in self._children.values() if child.spec.stop_phase == phase and child.is_running]
             for child in running:
                 child.ask_to_end()
-            deadline = time.monotonic() + grace
+            groups = [child.process.pid for child in running if child.process is not None]
             while any(child.is_running for child in running) and time.monotonic() < deadline:
                 for child in running:
                     child.reap()
@@ -205,6 +209,7 @@ class Supervisor:
             for child in running:
                 while child.is_running and child.reap() is None:
                     time.sleep(0.01)
+            _await_end(groups, time.monotonic() + _GONE_SECONDS)
 
     def _start_watchdog(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -221,6 +226,24 @@ class Supervisor:
 
     def _request_stop(self, _number: int, _frame: object) -> None:
         self._stop_requested = True
+
+
+def _await_end(groups: list[int], deadline: float) -> None:
+    """Wait until nothing of these process groups is left, or the time is over."""
+    while groups and time.monotonic() < deadline:
+        groups = [group for group in groups if _is_there(group)]
+        time.sleep(0.01 * bool(groups))
+
+
+def _is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # It belongs to the servers' own account, so it is there.
+        return True
+    return True
 
 
 def _ending(code: int) -> str:
