@@ -77,9 +77,12 @@ class Pace:
         began = complained = rung = session.monotonic()
         await self._sync(market_at, expected=(hold.trades or {}).get(session.uid))
         while True:
-            posted = await session.database.run(agreement.count_if_quiet, session.account_id, market_at)
+            posted = await self._count_if_quiet(market_at)
             if posted is not None:
                 if session.look_before_going_on is not None and await session.look_before_going_on():
+                    continue
+                # The guard looks by its own clock too: what it began since the count was not this look's doing, and is on its way.
+                if (posted := await self._count_if_quiet(market_at)) is None:
                     continue
                 await self._reconcile_when_due(market_at)
                 crash_point("before_ack")
@@ -99,6 +102,10 @@ class Pace:
             if session.monotonic() - complained > _COMPLAIN_SECONDS:
                 complained = session.monotonic()
                 log.warning("hold.waits", account=session.account_id, market_at=str(market_at), seconds=int(complained - began))
+
+    async def _count_if_quiet(self, market_at: datetime) -> int | None:
+        session = self._session
+        return await session.database.run(agreement.count_if_quiet, session.account_id, market_at)
 
     async def _follow_candles(self) -> None:
         """On a real exchange nobody waits: each closed candle finds every fill up to it posted."""
