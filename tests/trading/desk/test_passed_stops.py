@@ -10,6 +10,7 @@ from exchange.errors import Outcome
 from tests.trading.desk.test_protection import end, flatten, start_up, stops
 from tests.trading.desk.world import NOW, World, build
 from trading.desk import claims, reports
+from trading.desk.answers import Answer, apply_answers
 from trading.desk.plain import Order
 from trading.desk.prevention import EXPIRE_TAKER, SELF_TRADE_PREVENTION, prevention_of
 from trading.desk.rows import STOP_WOULD_TRIGGER
@@ -114,6 +115,27 @@ def test_what_a_sale_on_its_way_has_left_is_asked_a_stop_for_when_it_ends(world:
     world.fill(world.send(world.order("stop")), "0.0020", "49300")
     assert (world.position().quantity, world.position().is_unprotected) == (D(0), False)
     assert world.agrees()
+
+
+def test_the_refusal_and_the_end_of_that_sale_may_be_told_in_one_transaction(world: World) -> None:
+    """The row of the refused stop still says that it is being sent: what counts is what this transaction has made of it."""
+    world.decide(world.propose("exit", lots=180))
+    sale = world.send(world.order("exit"))
+    world.decide(world.propose("move_stop", stop_price=D(49500)))
+    refused = world.order("stop")
+    assert world.claim(refused, claims.sending(epoch=1, now=NOW))
+    trade = world.exchange.fill(sale.client_order_id, quantity=D("0.0018"), price=D(49400), fee=D(0), fee_asset="USDT")
+    with world.at_desk(epoch=1) as desk:
+        told = Answer(sale.pk, world.exchange.report(sale.client_order_id), trades=(trade,))
+        apply_answers(desk, [Answer(refused.pk, None, is_refused=True, code=STOP_WOULD_TRIGGER, message="Stop price."), told])
+
+    again = world.order("stop")
+    assert (again.type, again.quantity, again.stop_price, again.intent.parent) == (
+        "STOP_LOSS",
+        D("0.0020"),
+        D(49500),
+        refused.intent,
+    )
 
 
 def test_a_second_stop_that_was_left_to_a_sale_is_not_forgotten_when_that_sells_nothing(world: World) -> None:
