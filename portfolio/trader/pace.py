@@ -81,7 +81,7 @@ class Pace:
             if posted is not None:
                 if session.look_before_going_on is not None and await session.look_before_going_on():
                     continue
-                # The guard looks by its own clock too: what it began since the count is on its way, and this look found nothing to do.
+                # The guard looks by its own clock too: what it began since the count is on its way.
                 if (posted := await self._count_if_quiet(market_at)) is None:
                     continue
                 await self._reconcile_when_due(market_at)
