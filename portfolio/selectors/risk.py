@@ -7,6 +7,8 @@ from datetime import date, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 
+from psycopg.sql import SQL, Identifier
+
 from marketdata.sql import rows
 from portfolio.models import Account, Fill, RiskLatch, RiskLimits
 from trading.bars import interval_milliseconds
@@ -26,10 +28,11 @@ SELECT c.instrument_id, c.interval, sum(c.volume * c.close)
  WHERE i.market_id = %s AND c.open_at >= %s AND c.open_at < %s
  GROUP BY c.instrument_id, c.interval
 """
-_LIMITS: Final = f"""
-SELECT DISTINCT ON (book_id) book_id, {", ".join(LIMIT_NAMES)}
-  FROM portfolio_risklimits WHERE account_id = %s ORDER BY book_id, version DESC
-"""  # noqa: S608 - the names are ours.
+_LIMITS: Final = (
+    SQL("SELECT DISTINCT ON (book_id) book_id, {} FROM portfolio_risklimits WHERE account_id = %s ORDER BY book_id, version DESC")
+    .format(SQL(", ").join(map(Identifier, LIMIT_NAMES)))
+    .as_string(None)
+)
 _DAY: Final = "SELECT book_id, equity, net_flows FROM portfolio_riskday WHERE account_id = %s AND market_date = %s"
 _LATCHES: Final = "SELECT book_id, code FROM portfolio_risklatch WHERE account_id = %s AND released_at IS NULL ORDER BY id DESC"
 _CLOSES: Final = """
