@@ -96,8 +96,10 @@ def locked_account(account_id: int) -> Account:
 def live_orders(account: Account) -> list[Order]:
     """Return the live orders of an account; their rows are not locked, and orders in one pair share its row.
 
-    A reservation comes with an order that may still be withdrawn. What is not loaded is read from the database when it is asked
-    for; it changes under the account's lock alone.
+    A reservation comes with an order that may still be withdrawn. What is not loaded is an order's own news, which no decision
+    reads. Claims change some of it (`reason`, `sent_at`, ...) without the account's lock, but not past the row's, and who works
+    on an order's news has locked its row first: what is read then, when it is asked for, stays true until the commit. Books that
+    are closed for ever lock no rows; nothing of theirs is sent any more.
     """
     orders = [_joined(account, *sql.models(row, _LIVE_ORDER)) for row in sql.rows(_live(), account.pk)]
     if orders:

@@ -93,8 +93,8 @@ class PostgresStore:
         return self._pockets.load(book_ids)
 
     def live_orders(self) -> Iterable[OrderRow]:
-        """Return the live orders of the account."""
-        return cast("list[OrderRow]", loading.live_orders(self.account))
+        """Return the live orders of the account; one that is locked already comes as it was locked, with all its columns."""
+        return cast("list[OrderRow]", [self._locked.get(row.pk, row) for row in loading.live_orders(self.account)])
 
     def waiting_intents(self) -> Iterable[IntentRow]:
         """Return the intents of the account that wait for cancels."""

@@ -80,6 +80,21 @@ def test_a_page_of_trades_costs_what_one_costs(world: World) -> None:
         assert fills.post_fills(world.account(), trades, now=NOW) == ([], [])
 
 
+def test_a_page_of_trades_reads_no_order_again_when_one_of_them_ends(world: World) -> None:
+    """What has ended asks for all that lives, among it the orders of the trades to come: they are here already, whole."""
+    world.decide(*(world.propose("enter", book, lots=380, limit_price=D("50505"), stop_price=D(49000)) for book in range(5)))
+    ending, *others = [world.send(world.order(kind="enter", book=book)) for book in range(5)]
+    trades = [traded(world, ending, "0.0038"), *(traded(world, order, "0.0018") for order in others)]
+    with transaction.atomic():
+        account = world.account()
+        with CaptureQueriesContext(connection) as seen:
+            news, unknown = fills.post_fills(account, trades, now=NOW)
+    assert (len(news), unknown) == (5, [])
+    # Fifty-nine, when the four others were read again column by column.
+    assert len(seen) <= 19, [query["sql"][:90] for query in seen.captured_queries]
+    assert world.verify() == []
+
+
 def test_a_page_of_foreign_trades_costs_what_one_costs(world: World) -> None:
     """A person's trades have no order here; they are the operator's all the same."""
     made = TradeReport("BTCUSDT", 0, "77", "web_1", Side.BUY, D(50000), D("0.0001"), D(5), D("0.0000001"), "BTC",
