@@ -81,10 +81,10 @@ class Pace:
             if posted is not None:
                 if session.look_before_going_on is not None and await session.look_before_going_on():
                     continue
-                # The guard looks by its own clock too: what it began since the count is on its way.
+                await self._reconcile_when_due(market_at)
+                # What reconciliation found, and what the guard began by its own clock since the count, is on its way.
                 if (posted := await self._count_if_quiet(market_at)) is None:
                     continue
-                await self._reconcile_when_due(market_at)
                 crash_point("before_ack")
                 behind = await pacer.acknowledge(hold_ms=hold_ms, trades={session.uid: posted})
                 if behind is None:

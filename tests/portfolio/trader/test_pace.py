@@ -11,8 +11,8 @@ import pytest
 
 from exchange.pacing import Behind, MarketState, Pacer
 from marketdata.candles import milliseconds
-from portfolio.models import Order
-from portfolio.trader.pace import Pace
+from portfolio.models import Order, Reconciliation
+from portfolio.trader.pace import RECONCILE_EVERY, Pace
 from tests.portfolio.trader.lagging import bench
 from tests.portfolio.world import NOW, World, build
 from tests.waiting import PATIENCE_SECONDS
@@ -85,3 +85,43 @@ def test_what_the_guard_begins_amid_the_last_look_is_waited_for(world: World) ->
     asyncio.run(story())
     assert market.went_on == [0]
     assert looks[-1] == 0
+
+
+def test_what_reconciliation_begins_is_waited_for(world: World) -> None:
+    """It may find a trade that nobody told of, and the stop of what was bought must go out before the market goes on."""
+    world.decide(world.propose("enter", lots=100, limit_price=D(50505), stop_price=D(49000)))
+    order = world.send(world.order(kind="enter"))
+    market = HeldMarket(milliseconds(world.market_at))
+    reconciled: list[str] = []
+
+    async def story() -> None:
+        async with bench(world, pacer=cast("Pacer", market)) as opened:
+            session = opened.session
+
+            async def look() -> bool:
+                if not world.exchange.trades:
+                    world.exchange.fill(order.client_order_id, quantity=D("0.001"), price=D(50000), fee=D(0), fee_asset="USDT")
+                return False
+
+            session.look_before_going_on = look
+            follower = Pace(session, opened.intake, opened.sandwich)
+            follower._reconciled_at = world.market_at - RECONCILE_EVERY
+            pace = asyncio.create_task(follower.run())
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not reconciled:
+                    await asyncio.sleep(0.02)
+                    reconciled.extend(await session.database.run(causes, world))
+            await asyncio.sleep(0.5)
+            assert market.went_on == []
+            await session.database.run(lambda: world.send(world.order(kind="stop")))
+            session.stir()
+            await until(market.went_on)
+            pace.cancel()
+
+    asyncio.run(story())
+    assert (reconciled, market.went_on) == (["cycle"], [1])
+
+
+def causes(world: World) -> list[str]:
+    """Return why the account was reconciled."""
+    return list(Reconciliation.objects.filter(account=world.account_id).values_list("cause", flat=True))
