@@ -21,12 +21,12 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 class Run:
     """One supervisor in a process of its own."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *words: str) -> None:
         self.data_dir = data_dir
         self.pids_file = data_dir / "pids"
         self.pids_file.unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.tradeapp.supervised_program", str(data_dir)],
+            [sys.executable, "-m", "tests.tradeapp.supervised_program", str(data_dir), *words],
             cwd=PROJECT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -49,11 +49,11 @@ class Run:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], Run]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     runs = []
 
-    def begin() -> Run:
-        runs.append(Run(tmp_path))
+    def begin(*words: str) -> Run:
+        runs.append(Run(tmp_path, *words))
         return runs[-1]
 
     yield begin
@@ -87,6 +87,17 @@ def test_the_last_to_end_has_the_time_that_the_others_left_over(start: Callable[
     run = start()
     run.family()
     wait_until((run.data_dir / "pids.slow").exists)
+    run.process.send_signal(signal.SIGINT)
+    run.process.wait(timeout=15)
+    assert (run.data_dir / "pids.written").exists()
+
+
+def test_what_was_killed_holds_nobody_up_who_is_still_to_be_asked(start: Callable[..., Run]) -> None:
+    """All groups are waited for together: a wait after each phase would come to more than the five seconds of a stop."""
+    run = start("lingering")
+    run.family()
+    for name in ("pids.slow", "pids.lingering"):
+        wait_until((run.data_dir / name).exists)
     run.process.send_signal(signal.SIGINT)
     run.process.wait(timeout=15)
     assert (run.data_dir / "pids.written").exists()

@@ -22,10 +22,10 @@ from tradeapp.up.trouble import UnableToStart
 from tradeapp.up.watchdog import FAREWELL
 
 POLL_SECONDS = 0.1
-# Together they stay under the five seconds that Ctrl-C may take; what an earlier phase leaves over is a later one's.
+# With both waits below they stay under the five seconds of a Ctrl-C. What an earlier phase leaves over is a later one's.
 GRACE_SECONDS = {0: 2.0, 1: 0.8, 2: 1.0}
 LATE_GRACE_SECONDS = 0.3
-# A process that was killed amid a write to a slow disk is there until the write is done.
+# A process that was killed amid a write to a slow disk is there until the write is done. All are waited for together.
 _GONE_SECONDS = 0.6
 LOG_BYTES_MAX = 20_000_000
 LOG_CHECK_SECONDS = 30.0
@@ -194,22 +194,28 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         deadline = time.monotonic()
+        groups: list[int] = []
         for phase, grace in GRACE_SECONDS.items():
             deadline += grace
             running = [child for child in self._children.values() if child.spec.stop_phase == phase and child.is_running]
             for child in running:
                 child.ask_to_end()
-            groups = [child.process.pid for child in running if child.process is not None]
+            groups += [child.process.pid for child in running if child.process is not None]
             while any(child.is_running for child in running) and time.monotonic() < deadline:
                 for child in running:
                     child.reap()
                 time.sleep(0.02)
             for child in running:
                 child.kill_group()
-            for child in running:
-                while child.is_running and child.reap() is None:
-                    time.sleep(0.01)
-            _await_end(groups, time.monotonic() + _GONE_SECONDS)
+        self._await_end(groups, time.monotonic() + _GONE_SECONDS)
+
+    def _await_end(self, groups: list[int], deadline: float) -> None:
+        """Wait until nothing of these process groups is left, or the time is over."""
+        while groups and time.monotonic() < deadline:
+            for child in self._children.values():
+                child.reap()
+            groups = [group for group in groups if _is_there(group)]
+            time.sleep(0.01 * bool(groups))
 
     def _start_watchdog(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -226,13 +232,6 @@ class Supervisor:
 
     def _request_stop(self, _number: int, _frame: object) -> None:
         self._stop_requested = True
-
-
-def _await_end(groups: list[int], deadline: float) -> None:
-    """Wait until nothing of these process groups is left, or the time is over."""
-    while groups and time.monotonic() < deadline:
-        groups = [group for group in groups if _is_there(group)]
-        time.sleep(0.01 * bool(groups))
 
 
 def _is_there(group: int) -> bool:
