@@ -28,8 +28,8 @@ _REMEDIES = {
 @exactly
 def risk_view(account_id: int, *, now: datetime) -> dict[str, Any]:
     """Arrange where account and books stand today; nothing is written."""
-    account = Account.objects.select_related("market").get(id=account_id)
     found = risk.look(account_id, now=now)
+    account = found.account
     books = list(Book.objects.filter(account=account).order_by("number"))
     return {
         "account": account_id,

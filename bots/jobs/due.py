@@ -95,7 +95,7 @@ def find_due(account_id: int, through_at: datetime) -> list[DueBot]:
 
     A bot waits until every one of its instruments is known through the candle: the late ones go into the next batch.
     """
-    found = [sql.models(row, _STEPPED) for row in sql.rows(_step(), account_id, _active())]
+    found = [sql.models(row, _STEPPED) for row in sql.rows(_step(), account_id, list(selectors.ACTIVE))]
     loaded = {bot.pk: (bot, state) for bot, state in found}
     asked = [_Asked(bot.pk, bot.interval, bot.bar_closed_at, bot.anchor_at, state is not None) for bot, state in found]
     waiting = _behind(asked, through_at)
@@ -148,7 +148,7 @@ def interval_length(interval: str) -> timedelta:
 
 
 def _waiting(account_id: int, through_at: datetime) -> list[_Asked]:
-    return _behind(map(_Asked._make, sql.rows(_QUESTION, account_id, _active())), through_at)
+    return _behind(map(_Asked._make, sql.rows(_QUESTION, account_id, list(selectors.ACTIVE))), through_at)
 
 
 def _behind(bots: Iterable[_Asked], through_at: datetime) -> list[_Asked]:
@@ -157,10 +157,6 @@ def _behind(bots: Iterable[_Asked], through_at: datetime) -> list[_Asked]:
         for bot in bots
         if bot.bar_closed_at is not None and bot.bar_closed_at < selectors.last_close(through_at, bot.interval)
     ]
-
-
-def _active() -> list[str]:
-    return [str(status) for status in selectors.ACTIVE]
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.db.models import QuerySet
 
@@ -22,9 +22,9 @@ from trading.bars import interval_milliseconds
 if TYPE_CHECKING:
     from trading.strategy import Plot
 
-ACTIVE = (Bot.Status.RUNNING, Bot.Status.PAUSED)
-_MARKETS = "SELECT bot_id, instrument_id FROM bots_bot_instruments WHERE bot_id = ANY(%s) ORDER BY id"
-_CLAIMED = """
+ACTIVE: Final = (Bot.Status.RUNNING.value, Bot.Status.PAUSED.value)
+_MARKETS: Final = "SELECT bot_id, instrument_id FROM bots_bot_instruments WHERE bot_id = ANY(%s) ORDER BY id"
+_CLAIMED: Final = """
 SELECT bot.interval, bot.bar_closed_at FROM bots_bot AS bot JOIN portfolio_book AS book ON book.id = bot.book_id
  WHERE book.account_id = %s AND bot.status = ANY(%s)
 """
@@ -107,7 +107,7 @@ def only_account() -> int:
 
 def due_bots_done(account_id: int, market_at: datetime) -> bool:
     """Say whether every bot that works has stepped each of its candles up to a market time."""
-    for interval, bar_closed_at in sql.rows(_CLAIMED, account_id, [str(status) for status in ACTIVE]):
+    for interval, bar_closed_at in sql.rows(_CLAIMED, account_id, list(ACTIVE)):
         if bar_closed_at is None or bar_closed_at < last_close(market_at, interval):
             return False
     return True

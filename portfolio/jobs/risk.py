@@ -22,6 +22,7 @@ from trading.risk import HARD_STOP, REPEATED_EXECUTION, RiskRoom, Standing
 class RiskLook:
     """What a look found; the key None is the account."""
 
+    account: Account
     market_at: datetime
     room: RiskRoom
     standings: dict[int | None, Standing]
@@ -80,7 +81,7 @@ def _look(account: Account, *, now: datetime, is_locked: bool) -> tuple[Desk, Ri
     desk = open_desk(account, market_at=market_at, now=now, is_locked=is_locked)
     room = desk.risk
     assert room is not None
-    found = RiskLook(market_at, room, standings(desk, room), is_day_open=room.is_day_open)
+    found = RiskLook(account, market_at, room, standings(desk, room), is_day_open=room.is_day_open)
     codes = room.latches
     found.beyond = [key for key, row in found.standings.items() if row.is_beyond_hard and codes.get(key) != HARD_STOP]
     for book_id in desk.books:

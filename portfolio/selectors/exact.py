@@ -7,12 +7,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Final, NamedTuple
+
+from psycopg.sql import SQL
 
 from marketdata import sql
 from portfolio.models import Account, Intent, LedgerAccount
 from trading.instruments import whole_units
 from trading.ledger import UNIT, ZERO, exactly, spendable
+from trading.order_status import LIVE
 from trading.strategy import MAX_ORDERS, OrderKind
 
 Kind = LedgerAccount.Kind
@@ -29,13 +33,13 @@ _BOOKS: Final = """
 SELECT b.id, b.account_id, b.base_equity, b.net_flows, b.pending FROM portfolio_book AS b WHERE b.id = ANY(%s)
 """
 _BALANCES: Final = "SELECT book_id, kind, asset, balance FROM portfolio_ledgeraccount WHERE book_id = ANY(%s) AND kind = ANY(%s)"
-_ORDERS: Final = """
+_ORDERS: Final = SQL("""
 SELECT o.book_id, o.instrument_id, o.slot, o.side, o.price, o.stop_price, o.quantity, o.filled_quantity, o.cancel_requested_at,
        i.kind
   FROM portfolio_order AS o JOIN portfolio_intent AS i ON i.id = o.intent_id
- WHERE o.book_id = ANY(%s) AND o.status IN ('ready', 'sending', 'unknown', 'open', 'partial', 'cancelling')
+ WHERE o.book_id = ANY(%s) AND o.status IN ({})
  ORDER BY i.seq
-"""
+""")
 _FILLS: Final = """
 SELECT f.id, f.account_id, f.book_id, f.instrument_id, f.side, f.quantity, f.price, f.fee, f.fee_asset, f.fee_quote, f.traded_at,
        f.trade_id, i.slot, i.kind, i.reason, n.base
@@ -206,9 +210,14 @@ def _balances(book_ids: Collection[int]) -> dict[tuple[int, str, str], Decimal]:
 
 def _orders(book_ids: Collection[int]) -> dict[int, list[_Order]]:
     found: dict[int, list[_Order]] = defaultdict(list)
-    for order in map(_Order._make, sql.rows(_ORDERS, book_ids)):
+    for order in map(_Order._make, sql.rows(_live_orders(), book_ids)):
         found[order.book_id].append(order)
     return found
+
+
+@cache
+def _live_orders() -> str:
+    return _ORDERS.format(sql.listing(LIVE)).as_string(None)
 
 
 def _fills(book_ids: Collection[int], since: Mapping[int, int]) -> tuple[dict[int, list[FillExact]], dict[int, int]]:

@@ -197,14 +197,12 @@ def _waiting() -> str:
 
 @cache
 def _live() -> str:
-    # Written out, so that the planner recognises the partial index.
-    statuses = SQL(", ").join(Literal(status) for status in sorted(LIVE))
     return _text(
         SQL("SELECT {} FROM portfolio_order AS o JOIN portfolio_intent AS i ON i.id = o.intent_id ").format(
             sql.names(_LIVE_ORDER)
         )
         + SQL("LEFT JOIN portfolio_reservation AS r ON r.order_id = o.id AND o.status = {} ").format(Literal(READY))
-        + SQL("WHERE o.account_id = %s AND o.status IN ({})").format(statuses)
+        + SQL("WHERE o.account_id = %s AND o.status IN ({})").format(sql.listing(LIVE))
     )
 
 
@@ -215,7 +213,7 @@ def _pairs() -> str:
 
 @cache
 def _due() -> str:
-    statuses = SQL(", ").join(Literal(status) for status in sorted(LIVE))
+    statuses = sql.listing(LIVE)
     return _text(
         SQL("SELECT {}, CASE WHEN a.is_killed THEN a.killed_at END").format(sql.names(_DUE_ORDER))
         + _FROM

@@ -19,6 +19,7 @@ from marketdata.models import Market, Subscription
 from marketdata.selectors import subscriptions
 from portfolio.models import Account
 from portfolio.services import open_account
+from tests.portfolio.world import World, build
 from trading.instruments import Instrument as Filters
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -141,6 +142,23 @@ def desk(db: None) -> Desk:
     Account.objects.filter(pk=account.pk).update(state=Account.State.ACTIVE)
     account.refresh_from_db()
     return Desk(market, account, MARKET_START)
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    """Return an account of five funded books, to be traded by hand."""
+    return build()
+
+
+@pytest.fixture
+def bot(world: World) -> Bot:
+    """Return a bot whose book is the first one of that account."""
+    made = Bot.objects.create(
+        book=world.books[0], key="FIRST", name="First", strategy="mean_reversion", strategy_hash="x", interval="5m", rank=0,
+        created_at=NOW,
+    )  # fmt: skip
+    made.instruments.add(world.instruments["BTC/USDT"])
+    return made
 
 
 def quiet(bars: int) -> np.ndarray[Any, Any]:

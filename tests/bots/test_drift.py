@@ -14,7 +14,7 @@ from bots.models import Bot, BotDrift
 from bots.selectors.drift import ASKED_BY_PERSON, CANDLE_MISSING, CANDLE_OPEN, bots_to_look_at, drift
 from marketdata.models import Candle
 from portfolio.models import Account, AuditEntry, Intent, Order
-from tests.portfolio.world import BAR, NOW, D, World, build
+from tests.portfolio.world import BAR, NOW, D, World
 from trading import drift as rules
 from trading.orders import ExchangeStatus
 
@@ -22,22 +22,6 @@ pytestmark = pytest.mark.parity("P7")
 OPENS = 50_000.0
 # What the model pays of an open of 50,000: half a spread of 50 millionths.
 MODEL = {"buy": D("50002.50"), "sell": D("49997.50")}
-
-
-@pytest.fixture
-def world(db: None) -> World:
-    return build()
-
-
-@pytest.fixture
-def bot(world: World) -> Bot:
-    """Return a bot whose book is the first one."""
-    made = Bot.objects.create(
-        book=world.books[0], key="FIRST", name="First", strategy="mean_reversion", strategy_hash="x", interval="5m", rank=0,
-        created_at=NOW,
-    )  # fmt: skip
-    made.instruments.add(world.instruments["BTC/USDT"])
-    return made
 
 
 def candle(world: World, opened: float = OPENS) -> None:

@@ -9,24 +9,8 @@ from bots.models import Bot
 from bots.results_view import results_view
 from portfolio.selectors import results
 from tests.portfolio.test_results import bought_and_sold, enter
-from tests.portfolio.world import NOW, World, build
+from tests.portfolio.world import World
 from trading.orders import ExchangeStatus
-
-
-@pytest.fixture
-def world(db: None) -> World:
-    return build()
-
-
-@pytest.fixture
-def bot(world: World) -> Bot:
-    """Return a bot whose book is the first one."""
-    made = Bot.objects.create(
-        book=world.books[0], key="FIRST", name="First", strategy="mean_reversion", strategy_hash="x", interval="5m", rank=0,
-        created_at=NOW,
-    )  # fmt: skip
-    made.instruments.add(world.instruments["BTC/USDT"])
-    return made
 
 
 def page_of(client: Client, bot: Bot) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,9 +16,9 @@ from portfolio.risk_view import risk_view
 from portfolio.selectors import lists
 from portfolio.selectors.alarms import count_open
 from portfolio.selectors.worth import Worth, worth
-from tradeapp import readiness
 from tradeapp.pages import figures, formats, market_data
 from tradeapp.pages.figures import Figure, Figures
+from tradeapp.readiness import Sign
 
 SPARKS = 48
 COLOURS = 8
@@ -90,10 +90,10 @@ def bot_lines(account_id: int) -> list[BotLine]:
     ]
 
 
-def health_figures(account: Account | None, *, now: datetime) -> Figures:
+def health_figures(account: Account | None, signs: Iterable[Sign], *, now: datetime) -> Figures:
     """Return the figures of the health bar; ages are moments, the page counts the seconds."""
     found: Figures = {}
-    for sign in readiness.signs(now=now):
+    for sign in signs:
         kind = sign.process.split()[0]
         at = None if sign.beat_at is None else sign.beat_at.isoformat()
         found[f"health.{kind}"] = Figure(at, "no sign of life" if at is None else "", "good" if sign.is_fresh else "bad")

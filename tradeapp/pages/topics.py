@@ -13,6 +13,7 @@ from portfolio.models import Account, AuditEntry, Fill, Heartbeat, Order
 from portfolio.selectors.worth import consistent_read
 from stream import snapshots
 from stream.snapshots import Snapshot
+from tradeapp import readiness
 from tradeapp.pages import history_jobs, reading
 from tradeapp.pages.figures import as_data
 
@@ -73,7 +74,8 @@ def health(account: Account) -> Snapshot:
     """Show who is alive; its version grows with the account's and with every sign of life."""
     newest = Heartbeat.objects.aggregate(newest=Max("beat_at"))["newest"]
     seq = account.version + (int(newest.timestamp() * 1000) if newest else 0)
-    return Snapshot(seq, {"figures": as_data(reading.health_figures(account, now=timezone.now()))})
+    now = timezone.now()
+    return Snapshot(seq, {"figures": as_data(reading.health_figures(account, readiness.signs(now=now), now=now))})
 
 
 def events(account: Account) -> Snapshot:

@@ -130,7 +130,7 @@ def page_context(request: HttpRequest, page: str, *, bot_id: int | None = None) 
     account = reading.chosen_account(_number(request, "account"), bot_id=bot_id)
     now = timezone.now()
     context: dict[str, Any] = {"page": page, "account": account, "lines": [], "figures": {}, "signs": readiness.signs(now=now)}
-    context["figures"] = reading.health_figures(account, now=now)
+    context["figures"] = reading.health_figures(account, context["signs"], now=now)
     if account is not None:
         worth, figures = reading.account_figures(account.pk)
         lines = reading.bot_lines(account.pk)

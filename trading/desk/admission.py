@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from trading.desk import reservations
-from trading.desk.desk import Desk, others
+from trading.desk.desk import Desk
+from trading.desk.prevention import others
 from trading.desk.refusals import Refusal
 from trading.desk.risk_rules import risk_refusal
 from trading.desk.rows import ENTER, ENTRIES_HALTED, HALTED, IMMEDIATE_OR_CANCEL, MARKET, InstrumentRow, IntentRow, OrderRow

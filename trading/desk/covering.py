@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from trading.desk.desk import Desk, is_stop
+from trading.desk.desk import Desk
 from trading.desk.mode_rules import fold_in
-from trading.desk.rows import InstrumentRow
+from trading.desk.rows import InstrumentRow, is_stop
 from trading.ledger import UNIT, ZERO, Leg, Pocket, ceil_to, exactly, plain
 from trading.positions import FillFact
 from trading.risk import UNPRICED

@@ -18,7 +18,6 @@ from trading.desk.rows import (
     ENTRIES_HALTED,
     HALTED,
     ORDERED,
-    STOP_LOSS,
     WAITING,
     AccountRow,
     BookRow,
@@ -386,17 +385,3 @@ class Desk:
         if intent in self.waiting:
             self.waiting.remove(intent)
         self.changes.intents_moved[intent.seq] = intent
-
-
-def is_stop(order: OrderRow) -> bool:
-    """Say whether an order is a protective stop."""
-    return order.type == STOP_LOSS
-
-
-def others(orders: Iterable[OrderRow], *, book_id: int, instrument_id: int, side: str) -> list[OrderRow]:
-    """Return the orders of other books on one side of an instrument; stops rest nowhere until they trigger."""
-    return [
-        order
-        for order in orders
-        if order.book_id != book_id and order.instrument_id == instrument_id and order.side == side and not is_stop(order)
-    ]

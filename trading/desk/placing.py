@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Final
 
 from trading.desk.admission import entry_refusal, filter_refusal, price_inside_rivals, standing_refusal, takes
-from trading.desk.desk import Desk, is_stop, others
-from trading.desk.prevention import clears_its_way
+from trading.desk.desk import Desk
+from trading.desk.prevention import clears_its_way, others
 from trading.desk.refusals import Refusal
 from trading.desk.rows import (
     ENTER,
@@ -26,6 +26,7 @@ from trading.desk.rows import (
     InstrumentRow,
     IntentRow,
     OrderRow,
+    is_stop,
 )
 from trading.ledger import ZERO, plain
 from trading.order_status import UNKNOWN

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from trading.desk.rows import FLATTEN, STOP
+from trading.desk.rows import FLATTEN, STOP, OrderRow, is_stop
 
 # Beside the filters of an instrument: the modes that its exchange allows for it.
 SELF_TRADE_PREVENTION: Final = "SELF_TRADE_PREVENTION"
@@ -25,3 +25,12 @@ def prevention_of(kind: str, filters: Mapping[str, Any]) -> str:
 def clears_its_way(kind: str, filters: Mapping[str, Any]) -> bool:
     """Say whether an order of this kind sells through the account's own bids, which end in its way."""
     return prevention_of(kind, filters) == EXPIRE_MAKER
+
+
+def others(orders: Iterable[OrderRow], *, book_id: int, instrument_id: int, side: str) -> list[OrderRow]:
+    """Return the orders of other books on one side of an instrument; stops rest nowhere until they trigger."""
+    return [
+        order
+        for order in orders
+        if order.book_id != book_id and order.instrument_id == instrument_id and order.side == side and not is_stop(order)
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
-from trading.desk.desk import Desk, is_stop
+from trading.desk.desk import Desk
 from trading.desk.dust import can_be_sold
 from trading.desk.placing import attach_stop, is_looked_after, new_stop, release_waiting, replace_stop, sell_at_market
 from trading.desk.rows import (
@@ -20,6 +20,7 @@ from trading.desk.rows import (
     IntentRow,
     OrderRow,
     PositionRow,
+    is_stop,
 )
 from trading.desk.standing_down import sell_more
 from trading.ledger import ZERO, exactly, plain

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from trading import risk
-from trading.desk.desk import Desk, is_stop, others
+from trading.desk.desk import Desk
 from trading.desk.dust import loss_floor
+from trading.desk.prevention import others
 from trading.desk.refusals import Refusal
-from trading.desk.rows import IntentRow, OrderRow
+from trading.desk.rows import IntentRow, OrderRow, is_stop
 from trading.ledger import ZERO, Pocket, plain
 from trading.risk import Exposure, Limits, RiskRoom, Standing, exchange_caps, worst_case, worst_of
 from trading.settlement import EXTERNAL_FEE, EXTERNAL_FLOW, EXTERNAL_TRADE, SUSPENSE

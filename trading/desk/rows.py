@@ -240,3 +240,8 @@ class PositionRow(Protocol):
 
 
 Facts = Mapping[str, Any]
+
+
+def is_stop(order: OrderRow) -> bool:
+    """Say whether an order is a protective stop."""
+    return order.type == STOP_LOSS

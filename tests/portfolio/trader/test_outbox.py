@@ -14,10 +14,9 @@ from django.db import connection, transaction
 
 from exchange.errors import ExchangeTrouble, Outcome
 from exchange.profiles import BINANCE
-from portfolio import running, services
-from portfolio.models import Account, Heartbeat, Intent, Order, TraderStart
+from portfolio import running
+from portfolio.models import Account, Heartbeat, Intent, Order
 from portfolio.running import CODE_DIFFERS
-from portfolio.trader import life
 from portfolio.trader.outbox import SENDS_AT_ONCE
 from portfolio.trader.session import AccountHalted
 from portfolio.trader.upkeep import CLOCK_OFF, LAG_CALM_SECONDS, LOOP_LAGS, Upkeep
@@ -372,49 +371,6 @@ def test_in_safe_mode_only_what_a_person_asks_for_goes_out(world: World) -> None
 
     run(world, story, is_safe_mode=True)
     assert fate(sale)[0] == "open"
-
-
-@pytest.mark.fault("C23")
-def test_five_short_lives_without_an_end_are_a_crash_loop(world: World) -> None:
-    lives = [life.begin(world.account_id, "trader 1", now=NOW + timedelta(seconds=20 * number)) for number in range(5)]
-    assert account_of(world).state == Account.State.ACTIVE
-    assert len(set(lives)) == 5
-
-    life.begin(world.account_id, "trader 1", now=NOW + timedelta(seconds=100))
-    assert life.is_safe_mode(world.account_id)
-
-    services.resume_trading(world.account_id, by=None, reason="mended", now=NOW)
-    assert account_of(world).state == Account.State.ACTIVE
-    life.begin(world.account_id, "trader 1", now=NOW + timedelta(seconds=120))
-    assert not life.is_safe_mode(world.account_id)
-    with pytest.raises(services.UnableToResume):
-        services.resume_trading(world.account_id, by=None, reason="again", now=NOW)
-
-
-@pytest.mark.fault("C19", "C23")
-def test_clean_ends_and_long_lives_are_no_crash_loop(world: World) -> None:
-    for number in range(12):
-        start = life.begin(world.account_id, "trader 1", now=NOW + timedelta(seconds=20 * number))
-        life.end(start, now=NOW + timedelta(seconds=20 * number + 5))
-    for number in range(4, 16):
-        life.begin(world.account_id, "trader 1", now=NOW + timedelta(seconds=65 * number))
-    assert not life.is_safe_mode(world.account_id)
-    assert TraderStart.objects.count() == 24
-
-
-@pytest.mark.fault("D09")
-def test_a_database_older_than_what_this_machine_saw_is_recognised(world: World) -> None:
-    assert not life.is_older_than_marked(world.account_id)
-    life.mark_head(world.account_id)
-    assert not life.is_older_than_marked(world.account_id)
-    enter(world)
-    assert not life.is_older_than_marked(world.account_id)
-    life.mark_head(world.account_id)
-    marker = life._marker(world.account_id)
-    marker.write_text(marker.read_text().replace('"seq": ', '"seq": 9'))
-    assert life.is_older_than_marked(world.account_id)
-    marker.write_text("{")
-    assert not life.is_older_than_marked(world.account_id)
 
 
 @pytest.mark.fault("C20", "P06")
