@@ -57,7 +57,7 @@ def bots(account_id: int | None = None) -> QuerySet[Bot]:
 def instrument_ids_of(bot_ids: Sequence[int]) -> dict[int, list[int]]:
     """Answer the ids of each bot's instruments in the order they were given in, which is the order of its panel."""
     found: dict[int, list[int]] = {bot_id: [] for bot_id in bot_ids}
-    for bot_id, instrument_id in sql.rows(_MARKETS, list(bot_ids)):
+    for bot_id, instrument_id in sql.rows(_MARKETS, list(bot_ids)) if bot_ids else ():
         found[bot_id].append(instrument_id)
     return found
 

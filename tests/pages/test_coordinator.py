@@ -59,7 +59,7 @@ def test_the_page_costs_the_same_however_much_was_refused(browser: Client, world
     )  # fmt: skip
 
     assert reads() <= before + 1, "the newest decision has an instrument to read"
-    assert before <= 83
+    assert before <= 81
 
 
 def test_what_a_bot_owes_is_shown_with_who_could_give_it(browser: Client, world: World) -> None:
