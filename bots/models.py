@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 
 class Bot(models.Model):
@@ -23,6 +23,14 @@ class Bot(models.Model):
     params = models.JSONField(default=dict)
     interval = models.CharField(max_length=4)
     instruments = models.ManyToManyField("marketdata.Instrument", related_name="bots")
+    leader = models.OneToOneField(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="follower",
+        help_text="The bot on another account that decides for this one too; empty: it decides for itself",
+    )
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.STOPPED)
     status_reason = models.CharField(max_length=200, blank=True)
     rank = models.PositiveSmallIntegerField(help_text="Arbitration order and colour on every page")
@@ -38,6 +46,7 @@ class Bot(models.Model):
         ordering = ["rank"]
         constraints = [
             models.CheckConstraint(condition=Q(status__in=["running", "paused", "stopped", "halted"]), name="bot_status_known"),
+            models.CheckConstraint(condition=Q(leader=None) | ~Q(leader=F("id")), name="bot_leads_another"),
         ]
 
     def __str__(self) -> str:

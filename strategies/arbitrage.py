@@ -76,9 +76,8 @@ def step(state: Record, panel: Floats, i: int, book: Record, params: Record, dec
     first, second = panel[CLOSE, 0, i], panel[CLOSE, 1, i]
     me.sides[0].close = first
     me.sides[1].close = second
-    fee = money.fee_rate
-    me.edge_first = edge(first, fee, second, fee, money.half_spread)
-    me.edge_second = edge(second, fee, first, fee, money.half_spread)
+    me.edge_first = edge(first, money.fee_rates[0], second, money.fee_rates[1], money.half_spread)
+    me.edge_second = edge(second, money.fee_rates[1], first, money.fee_rates[0], money.half_spread)
     if money.equity <= 0.0:
         return _both(me, Reason.SIGNAL_WARMING_UP.value, decisions)
     if me.phase == STOCKING:
@@ -246,7 +245,8 @@ DEFINITION: Final = StrategyDefinition(
     fact_names=fact_names,
     plots=plots,
     required_inputs=("close",),
-    is_backtest_only=True,
+    leg_reasons=(Reason.SIGNAL_ENTRY_PAIR, Reason.SIGNAL_EXIT_PAIR),
+    mend_reasons=(Reason.SIGNAL_ENTRY_RESIDUAL, Reason.SIGNAL_EXIT_RESIDUAL),
     symbols_least=SIDES,
     symbols_most=SIDES,
     order_kinds=(OrderKind.ENTRY, OrderKind.EXIT),

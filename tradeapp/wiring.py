@@ -46,6 +46,7 @@ def register() -> None:
     # After the bots: a turn is over when its last candle is stepped and drawn.
     _hang(account_doorbells.due_bots_done, trials_are_done)
     _hang(account_doorbells.mode_held, mode_held_by_a_trial)
+    _hang(account_doorbells.mode_held, mode_held_by_a_pair)
     _hang(market_doorbells.on_bars, bars_came)
     _hang(market_doorbells.on_marks, marks_came)
     _hang(market_doorbells.on_beat, feed_beats)
@@ -98,6 +99,17 @@ def mode_held_by_a_trial(*, account_id: int) -> account_doorbells.Hold | None:
         return None
     message = f"Trial {found.pk} decides who trades until it is over: cancel it first (trial cancel {found.pk})."
     return account_doorbells.Hold(found.holder, "MODE_TRIAL_RUNNING", message)
+
+
+def mode_held_by_a_pair(*, account_id: int) -> account_doorbells.Hold | None:
+    """Say that a pair of bots needs both of its sides at all times."""
+    from bots.selectors import running_pair
+
+    bot = running_pair(account_id)
+    if bot is None:
+        return None
+    message = f"{bot.name} trades on this account and on another at once: stop it before bots take turns."
+    return account_doorbells.Hold(f"pair {bot.pk}", "MODE_PAIR_RUNNING", message)
 
 
 def marks_came(market_id: int) -> None:

@@ -25,6 +25,7 @@ def clear_book(book: Record) -> None:
     b.fee_rate = 0.0
     b.maker_fee_rate = 0.0
     b.half_spread = 0.0
+    b.fee_rates[:] = 0.0
     for symbol in range(MAX_SYMBOLS):
         b.quantity[symbol] = 0.0
         b.available[symbol] = 0.0
@@ -37,11 +38,20 @@ def clear_book(book: Record) -> None:
 
 @compiled
 def set_terms(book: Record, fee_ppm: int, maker_fee_ppm: int, half_spread_ppm: int) -> None:
-    """Tell the book what trading costs."""
+    """Tell the book what trading costs, the same in all of its markets."""
     b = book[0]
     b.fee_rate = fee_ppm / 1e6
     b.maker_fee_rate = maker_fee_ppm / 1e6
     b.half_spread = half_spread_ppm / 1e6
+    b.fee_rates[:] = b.fee_rate
+
+
+@compiled
+def set_taker_fee(book: Record, symbol: int, fee_ppm: int) -> None:
+    """Tell the book what a taker pays in one market where fees differ. Call it after the terms."""
+    b = book[0]
+    b.fee_rates[symbol] = fee_ppm / 1e6
+    b.fee_rate = max(b.fee_rate, b.fee_rates[symbol])
 
 
 @compiled

@@ -42,6 +42,10 @@ class Proposal:
     denial: str = ""
     strategy_hash: str = ""
     config_hash: str = ""
+    # The number of the pair that it belongs to, 0 for none. Of its two legs both are ordered, or neither is; what is not a
+    # leg undoes what one of them left over.
+    pair: int = 0
+    is_leg: bool = False
 
     @property
     def is_entry(self) -> bool:

@@ -224,6 +224,8 @@ BOOK_DTYPE: Final = record_dtype(
         ("fee_rate", "f8"),
         ("maker_fee_rate", "f8"),
         ("half_spread", "f8"),
+        # What a taker pays in each market; `fee_rate` is the highest of them.
+        ("fee_rates", "f8", (MAX_SYMBOLS,)),
         ("quantity", "f8", (MAX_SYMBOLS,)),
         ("available", "f8", (MAX_SYMBOLS,)),
         ("average_cost", "f8", (MAX_SYMBOLS,)),
@@ -336,14 +338,22 @@ class StrategyDefinition:
     # enough to be fast; a strategy that has neither is stepped from plain Python.
     run: Callable[..., int] | None = None
     run_panel: Callable[..., int] | None = None
-    # Whether the live side lacks what it would need.
-    is_backtest_only: bool = False
+    # The reasons of decisions that are legs of one pair: on one candle they are ordered together or not at all. What has
+    # any trades one coin on two accounts; its fact `pair` is the pair's number.
+    leg_reasons: tuple[Reason, ...] = ()
+    # The reasons of decisions that undo what one leg of the newest pair left over.
+    mend_reasons: tuple[Reason, ...] = ()
     # How many markets it can trade at once.
     symbols_least: int = 1
     symbols_most: int = 1
     notes: tuple[str, ...] = ()
     # What a chart shows of the state, with these parameters.
     plots: Callable[[Record], tuple[Plot, ...]] = no_plots
+
+    @property
+    def is_across_accounts(self) -> bool:
+        """Say whether its second market is another account's."""
+        return bool(self.leg_reasons)
 
 
 def new_book() -> Record:

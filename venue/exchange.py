@@ -170,6 +170,9 @@ class Exchange:
             "end_time": self.source.end_time,
             "finished": self.clock.position.is_finished,
             "symbols": sorted(self.engine.books),
+            "taker_fee_ppm": self.engine.tariff.house.taker_fee_ppm,
+            "maker_fee_ppm": self.engine.tariff.house.maker_fee_ppm,
+            "half_spread_ppm": self.engine.terms.half_spread_ppm,
             "clients": self.pacer.clients,
             "trades": {str(uid): account.trade_count for uid, account in self.engine.accounts.items()},
         }

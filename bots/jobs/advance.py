@@ -12,16 +12,15 @@ import structlog
 from django.db import transaction
 
 from bots import writers
-from bots.jobs.due import DueBot, equity_due_at, find_due
+from bots.jobs.due import DueBot, find_due
+from bots.jobs.pairs import advance_pairs
+from bots.jobs.settling import claim_of, draw_equity, halt
 from bots.jobs.stepping import Failed, Stepped, step_all
-from bots.models import Bot
-from portfolio.jobs.allocations import tend
 from portfolio.jobs.coordinate import coordinate
-from portfolio.jobs.equity import record_equity
 from portfolio.models import Account
 from portfolio.selectors import books_exact
 from portfolio.selectors.modes import hand_over_at
-from portfolio.writers import accounts, audit
+from portfolio.writers import accounts
 from trading.proposals import Proposal
 
 log = structlog.get_logger(__name__)
@@ -48,7 +47,8 @@ class Advance:
 def advance_account(*, account_id: int, clock: Callable[[], datetime]) -> Advance:
     """Step every bot of an account that has closed candles up to where the account is synced; safe to repeat.
 
-    Late and duplicate calls find nothing due. Whoever loses a claim does nothing for that bot.
+    Late and duplicate calls find nothing due. Whoever loses a claim does nothing for that bot. Pairs of bots with a side
+    here come last.
     """
     for _ in range(ATTEMPTS):
         seen = Account.objects.select_related("market").get(id=account_id)
@@ -56,13 +56,15 @@ def advance_account(*, account_id: int, clock: Callable[[], datetime]) -> Advanc
             return Advance()
         dues = find_due(account_id, seen.synced_through_at)
         if not dues:
-            _record_equity(seen, clock())
+            advance_pairs(account_id=account_id, clock=clock)
+            draw_equity(seen, now=clock())
             return Advance()
         exact = books_exact([due.bot.book_id for due in dues], _fills_seen(dues))
         answers = step_all(dues, exact, seen.market, hand_over_at(seen))
         done = _commit(seen, answers, clock())
         if done is not None:
-            _record_equity(seen, clock())
+            advance_pairs(account_id=account_id, clock=clock)
+            draw_equity(seen, now=clock())
             accounts.wake_trader(account_id, "advanced")
             log.info("account.advanced", account=account_id, through=seen.synced_through_at, bots=done.bots_stepped)
             return done
@@ -78,8 +80,8 @@ def _commit(seen: Account, answers: Sequence[Stepped | Failed], now: datetime) -
         stepped = [answer for answer in answers if isinstance(answer, Stepped)]
         failed = [answer for answer in answers if isinstance(answer, Failed)]
         for answer in failed:
-            _halt(answer, now)
-        won = writers.claim_bars([_claim(answer.due) for answer in stepped]) if stepped else set()
+            halt(answer, answer.due.bot, now=now)
+        won = writers.claim_bars([claim_of(answer.due, answer.due.bot) for answer in stepped]) if stepped else set()
         mine = [answer for answer in stepped if answer.due.bot.pk in won]
         writers.save_states([answer.state for answer in mine])
         accepted, denied = _coordinate(account, mine, now)
@@ -106,30 +108,5 @@ def _coordinate(account: Account, mine: Sequence[Stepped], now: datetime) -> tup
     return accepted, denied
 
 
-def _halt(answer: Failed, now: datetime) -> None:
-    bot = answer.due.bot
-    log.error("bot.halted", bot=bot.pk, reason=answer.reason)
-    before = {"status": bot.status}
-    writers.change(bot, status=Bot.Status.HALTED, status_reason=answer.reason[:200])
-    audit.record(action="bot.halt", subject=f"bot:{bot.pk}", before=before, after={"reason": answer.reason[:200]}, now=now)
-
-
-def _claim(due: DueBot) -> writers.Claim:
-    return writers.Claim(due.bot.pk, due.bot.bar_closed_at, due.closes[-1])
-
-
 def _fills_seen(dues: Sequence[DueBot]) -> dict[int, int]:
     return {due.bot.book_id: due.last_fill_id for due in dues}
-
-
-def _record_equity(account: Account, now: datetime) -> None:
-    """Draw a point of the equity curve for each closed candle of the base interval, bots or none; then tend the shares.
-
-    After the decisions are committed, because the trader is already at work on them and a point keeps no order waiting;
-    a paced market waits for it. The figures are read at once, before the first of those orders can have filled.
-    """
-    assert account.synced_through_at is not None
-    market_at = equity_due_at(account.pk, account.synced_through_at)
-    if market_at is not None:
-        record_equity(account_id=account.pk, market_at=market_at, now=now)
-        tend(account_id=account.pk, market_at=market_at, now=now)

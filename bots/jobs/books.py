@@ -29,13 +29,25 @@ def fills_to_tell(exact: BookExact) -> tuple[FillExact, ...]:
 
 
 def book_for_step(
-    due: DueBot, exact: BookExact, market: Market, *, closes: Sequence[float], fills: Sequence[FillExact], view: View = View.WHOLE
+    due: DueBot,
+    exact: BookExact,
+    markets: Sequence[Market],
+    *,
+    closes: Sequence[float],
+    fills: Sequence[FillExact],
+    view: View = View.WHOLE,
 ) -> Record:
-    """Fill the book of one step; `closes` are the last closes of the bot's instruments, `view` is what it may see of it."""
+    """Fill the book of one step; `closes` are the last closes of the bot's instruments, `view` is what it may see of it.
+
+    `markets` is where it trades: of a pair of bots the leader's market, then the follower's.
+    """
     book, numbers = new_book(), due.numbers
     symbols = {instrument_id: symbol for symbol, instrument_id in enumerate(due.instrument_ids)}
     books.clear_book(book)
-    books.set_terms(book, market.taker_fee_ppm, market.maker_fee_ppm, market.half_spread_ppm)
+    home = markets[0]
+    books.set_terms(book, home.taker_fee_ppm, home.maker_fee_ppm, max(market.half_spread_ppm for market in markets))
+    for market in markets[1:]:
+        books.set_taker_fee(book, len(symbols) - 1, market.taker_fee_ppm)
     for instrument_id, symbol in symbols.items():
         held = exact.positions.get(instrument_id, _NOTHING)
         books.set_position(

@@ -22,10 +22,22 @@ from trading.instruments import instrument_numbers
 from trading.strategy import Record
 
 EQUITY_INTERVAL: Final = "5m"
+# Pairs of bots are stepped by themselves, see `bots.jobs.pairs`.
 _OF_ACCOUNT: Final = """
   FROM bots_bot AS bot JOIN portfolio_book AS book ON book.id = bot.book_id
   LEFT JOIN bots_botstate AS state ON state.bot_id = bot.id
  WHERE book.account_id = %s AND bot.status = ANY(%s)
+   AND bot.leader_id IS NULL AND NOT EXISTS (SELECT 1 FROM bots_bot AS other WHERE other.leader_id = bot.id)
+ ORDER BY bot.rank, bot.id
+"""
+_PAIRS: Final = """
+SELECT bot.id, bot.interval, bot.bar_closed_at, bot.anchor_at, state.id IS NOT NULL,
+       ARRAY[home.id, away.id], ARRAY[home.synced_through_at, away.synced_through_at], home.is_enabled AND away.is_enabled
+  FROM bots_bot AS other JOIN bots_bot AS bot ON bot.id = other.leader_id
+  JOIN portfolio_book AS near ON near.id = bot.book_id JOIN portfolio_account AS home ON home.id = near.account_id
+  JOIN portfolio_book AS far ON far.id = other.book_id JOIN portfolio_account AS away ON away.id = far.account_id
+  LEFT JOIN bots_botstate AS state ON state.bot_id = bot.id
+ WHERE bot.status = ANY(%s) AND %s IN (home.id, away.id)
  ORDER BY bot.rank, bot.id
 """
 # All that it takes to know whether a bot is due; it is asked for every candle of every market that comes in.
@@ -62,6 +74,8 @@ class DueBot:
     instruments: tuple[Instrument, ...]
     # When the candles to step closed, oldest first.
     closes: tuple[datetime, ...]
+    # The bot on another account that it decides for too; the last market of the panel is that one's.
+    follower: Bot | None = None
 
     @property
     def length(self) -> timedelta:
@@ -72,6 +86,11 @@ class DueBot:
     def instrument_ids(self) -> tuple[int, ...]:
         """Answer its instruments' ids in the order of its panel."""
         return tuple(instrument.pk for instrument in self.instruments)
+
+    def owner_of(self, symbol: int) -> Bot:
+        """Answer whose book a decision in a market of the panel is for."""
+        is_far = self.follower is not None and symbol == len(self.instruments) - 1
+        return self.follower if is_far and self.follower is not None else self.bot
 
     @property
     def numbers(self) -> Record:
@@ -107,10 +126,48 @@ def find_due(account_id: int, through_at: datetime) -> list[DueBot]:
     return [DueBot(*loaded[bot.pk], tuple(markets[bot.pk]), closes[bot.pk]) for bot in waiting if closes[bot.pk]]
 
 
+class DuePair(NamedTuple):
+    """Two bots of which one decides for both, and the candles that it has to step."""
+
+    leader_id: int
+    account_ids: tuple[int, int]
+    closes: tuple[datetime, ...]
+
+
+def find_due_pairs(account_id: int) -> list[DuePair]:
+    """Answer the pairs with a side in an account that have candles to step.
+
+    Both accounts must be synced through the candle, and their own bots have stepped theirs: a pair comes after them on
+    either account, whichever of the two was first.
+    """
+    found = []
+    for *asked, account_ids, synced, is_enabled in sql.rows(_PAIRS, list(selectors.ACTIVE), account_id):
+        if not is_enabled or None in synced:
+            continue
+        leader, through_at = _Asked(*asked), min(synced)
+        if not _behind([leader], through_at) or not all(selectors.own_bots_done(pk, through_at) for pk in account_ids):
+            continue
+        markets = {leader.pk: [instrument.pk for instrument in selectors.panel_of(leader.pk)]}
+        if closes := _closes_of([leader], markets, through_at)[leader.pk]:
+            found.append(DuePair(leader.pk, (account_ids[0], account_ids[1]), closes))
+    return found
+
+
+def load_pair(due: DuePair) -> tuple[DueBot, BotState | None]:
+    """Load both bots of a pair with all that a step needs, and what the follower has seen."""
+    leader = Bot.objects.select_related("follower").get(pk=due.leader_id)
+    states = BotState.objects.in_bulk([leader.pk, leader.follower.pk], field_name="bot_id")
+    instruments = tuple(selectors.panel_of(leader.pk))
+    loaded = DueBot(leader, states.get(leader.pk), instruments, due.closes, follower=leader.follower)
+    return loaded, states.get(leader.follower.pk)
+
+
 def has_work(account_id: int, through_at: datetime) -> bool:
     """Say whether advancing the account up to a market time would do anything now."""
     waiting = _waiting(account_id, through_at)
-    return _count_due(waiting, through_at) > 0 or equity_due_at(account_id, through_at) is not None
+    if _count_due(waiting, through_at) > 0 or find_due_pairs(account_id):
+        return True
+    return equity_due_at(account_id, through_at) is not None
 
 
 def is_ready(account_id: int, through_at: datetime) -> bool:
@@ -118,7 +175,7 @@ def is_ready(account_id: int, through_at: datetime) -> bool:
     waiting = _waiting(account_id, through_at)
     if waiting:
         return _count_due(waiting, through_at) == len(waiting)
-    return equity_due_at(account_id, through_at) is not None
+    return bool(find_due_pairs(account_id)) or equity_due_at(account_id, through_at) is not None
 
 
 def equity_due_at(account_id: int, through_at: datetime) -> datetime | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
-from typing import Any, Final
+from functools import lru_cache, partial
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import structlog
@@ -21,7 +21,7 @@ from bots.models import Bot, BotState
 from marketdata.candles import milliseconds
 from marketdata.models import Market
 from marketdata.selectors import CandlePanel, candle_panel, close_before
-from portfolio.selectors import BookExact
+from portfolio.selectors import BookExact, FillExact, together
 from strategies import registry
 from trading import live_step
 from trading.bars import Floats
@@ -79,6 +79,25 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SteppedPair:
+    """Two bots after their candles: what they remember, which is the same, and what was decided for either on each."""
+
+    due: DueBot
+    state: BotState
+    follower_state: BotState
+    bars: tuple[BarDecisions, ...]
+
+
+class _Walked(NamedTuple):
+    """What came of the candles: the strategy's memory, which fills it was told of, and what it decided on each candle."""
+
+    memory: bytes
+    told: tuple[FillExact, ...]
+    has_told: bool
+    bars: tuple[BarDecisions, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Failed:
     """A bot that cannot go on, and why a person should look."""
 
@@ -86,6 +105,7 @@ class Failed:
     reason: str
 
 
+Answer = TypeVar("Answer")
 # Under which hand-over a candle closes, if under any.
 HandOverAt = Callable[[datetime], HandOver | None]
 
@@ -95,41 +115,63 @@ def step_all(
 ) -> list[Stepped | Failed]:
     """Step every due bot; an error of one strategy fails that bot alone."""
     panels = _load_panels(dues)
-    answers: list[Stepped | Failed] = []
-    for due in dues:
-        try:
-            answers.append(_step_bot(due, exact[due.bot.book_id], market, panels[due.bot.interval], hand_over_at))
-        except live_step.StateSchemaChanged as error:
-            answers.append(Failed(due, f"{STATE_CHANGED}: {error}"))
-        except Exception as error:
-            # The outermost loop of this bot: whatever a strategy does wrong, the others trade on.
-            log.exception("bot.strategy_error", bot=due.bot.pk, strategy=due.bot.strategy)
-            answers.append(Failed(due, f"{STRATEGY_ERROR}: {type(error).__name__}: {error}"))
-    return answers
+    return [
+        _contained(due, partial(_step_bot, due, exact[due.bot.book_id], market, panels[due.bot.interval], hand_over_at))
+        for due in dues
+    ]
+
+
+def step_pair(due: DueBot, exact: tuple[BookExact, BookExact], markets: tuple[Market, Market]) -> SteppedPair | Failed:
+    """Step a pair of bots as one: the leader's strategy sees both books as one, and decides for both."""
+    panel = _load_panels([due])[due.bot.interval]
+    views = [View.WHOLE] * len(due.closes)
+    walked = _contained(due, partial(_walk, due, together(*exact), markets, panel, views))
+    if isinstance(walked, Failed):
+        return walked
+    told = {fill.fill_id for fill in walked.told}
+    seen = [_seen(book, told) for book in exact]
+    assert due.follower is not None
+    states = [_new_state(due, bot, walked.memory, last) for bot, last in zip((due.bot, due.follower), seen, strict=True)]
+    return SteppedPair(due, states[0], states[1], walked.bars)
+
+
+def _contained(due: DueBot, step: Callable[[], Answer | Failed]) -> Answer | Failed:
+    """Be the outermost loop of a bot: whatever its strategy does wrong, the others trade on."""
+    try:
+        return step()
+    except live_step.StateSchemaChanged as error:
+        return Failed(due, f"{STATE_CHANGED}: {error}")
+    except Exception as error:
+        log.exception("bot.strategy_error", bot=due.bot.pk, strategy=due.bot.strategy)
+        return Failed(due, f"{STRATEGY_ERROR}: {type(error).__name__}: {error}")
+
+
+def _seen(exact: BookExact, told: Collection[int]) -> int:
+    """Answer the newest fill of one of several books that a step was told of; what it was not told of waits for the next."""
+    untold = [fill.fill_id for fill in exact.fills if fill.fill_id not in told]
+    return min(untold) - 1 if untold else exact.last_fill_id
 
 
 def _step_bot(due: DueBot, exact: BookExact, market: Market, panel: _SharedPanel, hand_over_at: HandOverAt) -> Stepped | Failed:
-    bot = due.bot
-    definition = registry.definition(bot.strategy)
-    if definition.source_hash != bot.strategy_hash:
-        return Failed(due, f"{STRATEGY_CHANGED}: the strategy's sources are not those the bot was started with; start it again")
     views = [view_at(hand_over_at(closed_at), exact.book_id, closed_at) for closed_at in due.closes]
-    return _walk(due, exact, market, panel, definition, views)
+    walked = _walk(due, exact, (market,), panel, views)
+    if isinstance(walked, Failed):
+        return walked
+    # What no candle could be told waits for the next step.
+    seen = max((fill.fill_id for fill in walked.told), default=exact.last_fill_id) if walked.has_told else due.last_fill_id
+    return Stepped(due, _new_state(due, due.bot, walked.memory, seen), walked.bars)
 
 
 def _walk(
-    due: DueBot,
-    exact: BookExact,
-    market: Market,
-    panel: _SharedPanel,
-    definition: StrategyDefinition,
-    views: Sequence[View],
-) -> Stepped:
+    due: DueBot, exact: BookExact, markets: tuple[Market, ...], panel: _SharedPanel, views: Sequence[View]
+) -> _Walked | Failed:
+    definition = registry.definition(due.bot.strategy)
+    if definition.source_hash != due.bot.strategy_hash:
+        return Failed(due, f"{STRATEGY_CHANGED}: the strategy's sources are not those the bot was started with; start it again")
     bot, values = due.bot, panel.of(due)
     params = params_of(bot.strategy, json.dumps(bot.params, sort_keys=True), bot.interval)
     memory = unpack(bytes(due.state.data)) if due.state is not None else _warmed(due, definition, params)
     fills = fills_to_tell(exact)
-    last_fill_id = max((fill.fill_id for fill in fills), default=exact.last_fill_id)
     has_told = False
     offset = panel.position(due.closes[0] - due.length)
     closes = _closes_before(due, values, offset)
@@ -139,16 +181,14 @@ def _walk(
         closes = [float(now) if math.isfinite(now) else before for now, before in zip(values[CLOSE, :, i], closes, strict=True)]
         is_told = view != View.NOTHING and not has_told
         has_told = has_told or is_told
-        book = book_for_step(due, exact, market, closes=closes, fills=fills if is_told else (), view=view)
+        book = book_for_step(due, exact, markets, closes=closes, fills=fills if is_told else (), view=view)
         result = live_step.run_step(definition, params, memory, values, panel.candles.times, i, book)
         memory = result.state_bytes
         # What closed before the bot was started is caught up with in silence.
         if bot.started_at is None or closed_at > bot.started_at:
             newest = closed_at == due.closes[-1]
             bars.append(BarDecisions(closed_at, _proposals(due, definition, result, book, is_newest=newest)))
-    # What no candle could be told waits for the next step.
-    seen = last_fill_id if has_told else due.last_fill_id
-    return Stepped(due, _new_state(due, memory, seen), tuple(bars))
+    return _Walked(memory, fills if has_told else (), has_told, tuple(bars))
 
 
 @lru_cache(maxsize=256)
@@ -181,12 +221,13 @@ def _proposals(
 def _proposal(
     due: DueBot, definition: StrategyDefinition, decision: Decision, sized: Any, leg: int, *, is_newest: bool
 ) -> Proposal:
-    instrument = due.instruments[decision.symbol]
+    instrument, owner = due.instruments[decision.symbol], due.owner_of(decision.symbol)
+    is_leg = decision.reason in definition.leg_reasons
     acts = decision.kind in _ORDER_KINDS
     limit, stop = int(sized.limit_ticks), int(sized.stop_ticks)
     proposal = Proposal(
-        book_id=due.bot.book_id,
-        rank=due.bot.rank,
+        book_id=owner.book_id,
+        rank=owner.rank,
         leg=leg,
         instrument_id=instrument.pk,
         kind=ProposalKind(decision.kind.name.lower()),
@@ -200,6 +241,8 @@ def _proposal(
         denial="" if int(sized.deny) == Reason.NONE else REASONS[int(sized.deny)],
         strategy_hash=definition.source_hash,
         config_hash=due.config_hash,
+        pair=int(decision.facts["pair"] or 0) if is_leg or decision.reason in definition.mend_reasons else 0,
+        is_leg=is_leg,
     )
     denial = proposal.denial or _standing_denial(due, proposal, is_newest=is_newest)
     return replace(proposal, denial=denial)
@@ -215,9 +258,9 @@ def _standing_denial(due: DueBot, proposal: Proposal, *, is_newest: bool) -> str
     return ""
 
 
-def _new_state(due: DueBot, memory: bytes, last_fill_id: int) -> BotState:
+def _new_state(due: DueBot, bot: Bot, memory: bytes, last_fill_id: int) -> BotState:
     return BotState(
-        bot=due.bot,
+        bot=bot,
         bar_closed_at=due.closes[-1],
         schema_hash=memory[:SCHEMA_BYTES].hex(),
         last_fill_id=last_fill_id,

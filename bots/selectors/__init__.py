@@ -14,6 +14,9 @@ from bots.selectors.rows import (
     last_close,
     lines,
     only_account,
+    own_bots_done,
+    panel_of,
+    running_pair,
 )
 
 __all__ = [
@@ -29,5 +32,8 @@ __all__ = [
     "last_close",
     "lines",
     "only_account",
+    "own_bots_done",
+    "panel_of",
     "remembered",
+    "running_pair",
 ]

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from bots.models import Bot
 from marketdata import sql
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 ACTIVE: Final = (Bot.Status.RUNNING.value, Bot.Status.PAUSED.value)
 _MARKETS: Final = "SELECT bot_id, instrument_id FROM bots_bot_instruments WHERE bot_id = ANY(%s) ORDER BY id"
 _CLAIMED: Final = """
-SELECT bot.interval, bot.bar_closed_at FROM bots_bot AS bot JOIN portfolio_book AS book ON book.id = bot.book_id
+SELECT bot.interval, bot.bar_closed_at,
+       bot.leader_id IS NOT NULL OR EXISTS (SELECT 1 FROM bots_bot AS other WHERE other.leader_id = bot.id)
+  FROM bots_bot AS bot JOIN portfolio_book AS book ON book.id = bot.book_id
  WHERE book.account_id = %s AND bot.status = ANY(%s)
 """
 
@@ -70,6 +72,21 @@ def instruments_of(bot_ids: Sequence[int]) -> dict[int, list[Instrument]]:
     return {bot_id: [known[instrument_id] for instrument_id in found] for bot_id, found in ids.items()}
 
 
+def panel_of(bot_id: int) -> list[Instrument]:
+    """Answer the markets that the strategy of a bot sees, in their order: of a pair those of both, the leader's first."""
+    ids = Bot.objects.filter(Q(pk=bot_id) | Q(follower=bot_id)).values_list("pk", flat=True)
+    leader_id = next((found for found in ids if found != bot_id), bot_id)
+    followers = list(Bot.objects.filter(leader=leader_id).values_list("pk", flat=True))
+    markets = instruments_of([leader_id, *followers])
+    return [instrument for one in (leader_id, *followers) for instrument in markets[one]]
+
+
+def running_pair(account_id: int) -> Bot | None:
+    """Answer the first bot of an account that works together with one on another account, if there is one."""
+    paired = Q(leader__isnull=False) | Q(follower__isnull=False)
+    return bots(account_id).filter(paired, status__in=ACTIVE).first()
+
+
 def lines(account_id: int | None = None) -> list[Line]:
     """Answer the bots for a list."""
     found = list(bots(account_id))
@@ -107,8 +124,18 @@ def only_account() -> int:
 
 def due_bots_done(account_id: int, market_at: datetime) -> bool:
     """Say whether every bot that works has stepped each of its candles up to a market time."""
-    for interval, bar_closed_at in sql.rows(_CLAIMED, account_id, list(ACTIVE)):
-        if bar_closed_at is None or bar_closed_at < last_close(market_at, interval):
+    return _all_stepped(account_id, market_at, with_pairs=True)
+
+
+def own_bots_done(account_id: int, market_at: datetime) -> bool:
+    """Say the same of those that need no other account for it."""
+    return _all_stepped(account_id, market_at, with_pairs=False)
+
+
+def _all_stepped(account_id: int, market_at: datetime, *, with_pairs: bool) -> bool:
+    for interval, bar_closed_at, is_paired in sql.rows(_CLAIMED, account_id, list(ACTIVE)):
+        is_behind = bar_closed_at is None or bar_closed_at < last_close(market_at, interval)
+        if is_behind and (with_pairs or not is_paired):
             return False
     return True
 
@@ -142,7 +169,7 @@ def indicators(bot: Bot, *, bars: int) -> Indicators:
         return Indicators([], {plot: [] for plot in definition.plots(params)})
     ahead = 4 * definition.warmup_bars(params)
     length = timedelta(milliseconds=interval_milliseconds(bot.interval))
-    markets = [instrument.pk for instrument in instruments_of([bot.pk])[bot.pk]]
+    markets = [instrument.pk for instrument in panel_of(bot.pk)]
     begin_at = bot.bar_closed_at - length * (bars + ahead)
     panel = candle_panel(instrument_ids=markets, interval=bot.interval, begin_at=begin_at, end_at=bot.bar_closed_at)
     traced = trace(definition, params, panel.values)

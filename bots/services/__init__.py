@@ -13,14 +13,17 @@ from bots.services.modes import (
     switch_mode,
 )
 from bots.services.operating import UnableToOperate, flatten_bot, pause_bot, resume_bot, start_bot, stop_bot
+from bots.services.pairs import PlannedPair, create_pair
 from bots.services.shares import read_shares, set_shares
 
 __all__ = [
+    "PlannedPair",
     "ReadRotation",
     "UnableToOperate",
     "Wish",
     "create_bot",
     "create_lineup",
+    "create_pair",
     "even_rotation",
     "flatten_bot",
     "pause_bot",

@@ -12,7 +12,7 @@ from django.db.models import Max
 from bots import writers
 from bots.lineups import Plan, PlannedBot
 from bots.models import Bot
-from bots.services.operating import UnableToOperate, follow_markets
+from bots.services.operating import Request, UnableToOperate, follow_markets
 from marketdata.models import Instrument
 from marketdata.selectors import filters_of, instruments
 from portfolio.models import Account
@@ -42,26 +42,32 @@ def create_bot(
         if account.master_id is not None and Bot.objects.filter(book__account=account).exists():
             raise UnableToOperate("SUBACCOUNT_TAKEN", f"{account.name} has its bot: a sub-account belongs to one alone.")
         refuse_strategy(planned)
-        markets = _markets(account, planned.symbols)
-        params = registry.param_values(planned.strategy, planned.params, planned.interval)
-        book = open_book(account, name=planned.name, position_cap_percent=planned.position_cap_percent, now=now)
-        bot = writers.create(
-            book_id=book.pk,
-            instrument_ids=[instrument.pk for instrument in markets],
-            facts=_facts(account, planned, params, now),
-        )
-        definition = registry.definition(planned.strategy)
-        follow_markets(bot, definition.warmup_bars(registry.make_params(planned.strategy, params, planned.interval)))
-        audit.record(
-            action="bot.create",
-            subject=f"bot:{bot.pk}",
-            actor=by,
-            after={"name": bot.name, "strategy": bot.strategy, "symbols": list(planned.symbols), "params": params},
-            now=now,
-            request_id=request_id,
-        )
-        accounts.changed(account)
-        return bot
+        return open_bot(account, planned, Request(by=by, now=now, request_id=request_id))
+
+
+def open_bot(account: Account, planned: PlannedBot, request: Request, *, leader: Bot | None = None) -> Bot:
+    """Write a stopped bot on a locked account, with a book of its own; a leader decides for it."""
+    markets = _markets(account, planned.symbols)
+    params = registry.param_values(planned.strategy, planned.params, planned.interval)
+    book = open_book(account, name=planned.name, position_cap_percent=planned.position_cap_percent, now=request.now)
+    bot = writers.create(
+        book_id=book.pk,
+        instrument_ids=[instrument.pk for instrument in markets],
+        facts=_facts(account, planned, params, request.now) | {"leader": leader},
+    )
+    definition = registry.definition(planned.strategy)
+    follow_markets(bot, definition.warmup_bars(registry.make_params(planned.strategy, params, planned.interval)))
+    after = {"name": bot.name, "strategy": bot.strategy, "symbols": list(planned.symbols), "params": params}
+    audit.record(
+        action="bot.create",
+        subject=f"bot:{bot.pk}",
+        actor=request.by,
+        after=after | ({} if leader is None else {"leader": leader.pk}),
+        now=request.now,
+        request_id=request.request_id,
+    )
+    accounts.changed(account)
+    return bot
 
 
 def create_lineup(*, account_id: int, plan: Plan, by: User | None, now: datetime) -> list[Bot]:
@@ -73,8 +79,12 @@ def create_lineup(*, account_id: int, plan: Plan, by: User | None, now: datetime
 def refuse_strategy(planned: PlannedBot) -> None:
     """Refuse a strategy that cannot trade live, or not on the markets it is asked to trade on."""
     definition, count = registry.definition(planned.strategy), len(planned.symbols)
-    if definition.is_backtest_only:
-        raise UnableToOperate("STRATEGY_NOT_LIVE", f"{definition.title} can be backtested, but not traded yet: see its page.")
+    if definition.is_across_accounts:
+        raise UnableToOperate(
+            "STRATEGY_NEEDS_PAIR",
+            f"{definition.title} trades one coin on two accounts: make a pair of bots with `manage.py bots pair`, or on the page "
+            "Arbitrage.",
+        )
     if not definition.symbols_least <= count <= definition.symbols_most:
         most = f"up to {definition.symbols_most} markets" if definition.symbols_most > 1 else "one market"
         raise UnableToOperate("SYMBOL_COUNT", f"{definition.title} trades {most} at a time, not {count}.")

@@ -7,7 +7,7 @@ from portfolio.models.audit import AuditEntry
 from portfolio.models.books import Allocation, Book, EquityPoint
 from portfolio.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction
 from portfolio.models.modes import BookTransfer, DeficitCover, HandOver, ModeVersion, RotationSlot
-from portfolio.models.orders import DecisionRecord, Fill, Intent, Order, Position, Reservation
+from portfolio.models.orders import DecisionRecord, Fill, Intent, Order, Pair, Position, Reservation
 from portfolio.models.reconciliation import Reconciliation, ReconciliationLine
 from portfolio.models.risk import RiskDay, RiskLatch, RiskLimits
 from portfolio.models.trading import FlowCursor, HistoryCursor, HostSilence, KnownFlow, LedgerCheckpoint, TraderStart
@@ -41,6 +41,7 @@ __all__ = [
     "LedgerTransaction",
     "ModeVersion",
     "Order",
+    "Pair",
     "Position",
     "RebaseClock",
     "Reconciliation",

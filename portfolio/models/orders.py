@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from portfolio.models.accounts import Account
 from portfolio.models.books import Book
@@ -41,6 +41,26 @@ class DecisionRecord(models.Model):
         return f"{self.action} {self.reason}"
 
 
+class Pair(models.Model):
+    """One intent with two legs on two accounts: both were ordered in one transaction, or neither was."""
+
+    number = models.PositiveBigIntegerField(help_text="The strategy's own count")
+    bought = models.ForeignKey(Book, on_delete=models.PROTECT, related_name="pairs_bought", help_text="The book that buys")
+    sold = models.ForeignKey(Book, on_delete=models.PROTECT, related_name="pairs_sold", help_text="The book that sells")
+    market_at = models.DateTimeField()
+    created_at = models.DateTimeField(help_text="Wall time")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=~Q(bought=F("sold")), name="pair_has_two_books")]
+        indexes = [
+            models.Index(fields=["bought", "-id"], name="pair_bought_newest"),
+            models.Index(fields=["sold", "-id"], name="pair_sold_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"pair {self.number}"
+
+
 class Intent(models.Model):
     """Something the coordinator accepted; it leads to at most one order."""
 
@@ -63,6 +83,14 @@ class Intent(models.Model):
     instrument = models.ForeignKey("marketdata.Instrument", on_delete=models.PROTECT)
     decision = models.ForeignKey(DecisionRecord, null=True, on_delete=models.PROTECT, related_name="intents")
     parent = models.ForeignKey("self", null=True, on_delete=models.PROTECT, help_text="The entry a stop protects")
+    pair = models.ForeignKey(
+        Pair,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="intents",
+        db_index=False,
+        help_text="Whose leg it is, or what of it it undoes",
+    )
     side = models.CharField(max_length=4)
     slot = models.SmallIntegerField(default=0)
     lots = models.BigIntegerField(help_text="0 asks for everything the book holds when the cancels are done")
@@ -75,7 +103,10 @@ class Intent(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["book", "seq"], name="intent_seq_unique")]
-        indexes = [models.Index(fields=["book"], condition=Q(state="waiting"), name="intent_waiting")]
+        indexes = [
+            models.Index(fields=["book"], condition=Q(state="waiting"), name="intent_waiting"),
+            models.Index(fields=["pair"], condition=Q(pair__isnull=False), name="intent_of_pair"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.side} {self.seq}"

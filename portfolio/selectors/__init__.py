@@ -1,6 +1,6 @@
 """Reads of the money world: exact figures, a fixed number of queries."""
 
-from portfolio.selectors.exact import BookExact, FillExact, OrderExact, PositionExact, books_exact
+from portfolio.selectors.exact import BookExact, FillExact, OrderExact, PositionExact, books_exact, together
 from portfolio.selectors.numbers import (
     AccountOverview,
     BookNumbers,
@@ -39,5 +39,6 @@ __all__ = [
     "open_orders",
     "positions",
     "residuals",
+    "together",
     "waiting_intents",
 ]

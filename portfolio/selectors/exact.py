@@ -183,6 +183,25 @@ def books_exact(book_ids: Collection[int], since: Mapping[int, int]) -> dict[int
     }
 
 
+def together(first: BookExact, second: BookExact) -> BookExact:
+    """Add up two books on two accounts that one strategy sees as one: each has markets of its own.
+
+    The numbers of their fills are given under two locks, so the sum has no cursor that would hold for both.
+    """
+    fills = (*first.fills, *second.fills)
+    return BookExact(
+        book_id=first.book_id,
+        allocation_units=first.allocation_units + second.allocation_units,
+        free_units=first.free_units + second.free_units,
+        locked_units=first.locked_units + second.locked_units,
+        gained_units=first.gained_units + second.gained_units,
+        last_fill_id=0,
+        positions=first.positions | second.positions,
+        fills=tuple(sorted(fills, key=lambda fill: (fill.traded_at, fill.instrument_id, fill.trade_id))),
+        orders=first.orders + second.orders,
+    )
+
+
 class _Money(NamedTuple):
     free: Decimal
     locked: Decimal

@@ -18,8 +18,6 @@ from portfolio.writers import accounts
 
 LEASE_SECONDS: Final = 12
 RENEW_SECONDS: Final = 2.0
-# No order is written so close to the end of the lease that its request could still be valid after it.
-SEND_MARGIN_SECONDS: Final = 6
 
 
 class LeaseHeld(Exception):

@@ -16,9 +16,10 @@ from exchange.errors import HALTING, ExchangeTrouble
 from exchange.pacing import Pacer
 from exchange.ports import TradingPort
 from exchange.profiles import VenueProfile
+from portfolio.selectors.leases import SEND_MARGIN_SECONDS
 from portfolio.trader import records
 from portfolio.trader.database import Database
-from portfolio.trader.lease import LEASE_SECONDS, SEND_MARGIN_SECONDS
+from portfolio.trader.lease import LEASE_SECONDS
 
 log = structlog.get_logger()
 _PAUSE_SECONDS_MAX: Final = 5.0

@@ -116,8 +116,18 @@ class Desk:
 
 @pytest.fixture
 def desk(db: None) -> Desk:
+    return open_desk()
+
+
+def open_desk(
+    *, name: str = "demo", epoch: str = "test", deploy: str = "t1", mode: str = "paper", taker_fee_ppm: int = 1000
+) -> Desk:
+    """Open an account on a market of its own."""
     market = market_writers.upsert_market(
-        exchange="binance", epoch="test", facts={"label": "Test market", "is_synthetic": True}, now=NOW
+        exchange="binance",
+        epoch=epoch,
+        facts={"label": "Test market", "is_synthetic": True, "taker_fee_ppm": taker_fee_ppm},
+        now=NOW,
     )
     for symbol in ("BTC/USDT", "ETH/USDT"):
         market_writers.upsert_instrument(
@@ -129,10 +139,10 @@ def desk(db: None) -> Desk:
             now=NOW,
         )
     account = open_account(
-        name="demo",
+        name=name,
         market=market,
-        mode="paper",
-        deploy="t1",
+        mode=mode,
+        deploy=deploy,
         quote_asset="USDT",
         balances={"USDT": Decimal("9882.31")},
         books=[],

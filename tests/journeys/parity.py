@@ -97,6 +97,9 @@ class Story:
     anchor: int
     start: int
     until: int
+    # Of each market, where they differ.
+    taker_fees: list[Decimal] = field(default_factory=list)
+    base_ms: int = BASE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +147,13 @@ def backtest_side(story: Story) -> list[Trade]:
         "definition": definition,
         "params": registry.make_params(story.strategy, story.params, story.interval),
         "interval_ms": interval_milliseconds(story.interval),
-        "costs": Costs(),
+        "costs": Costs(taker_fees=tuple(story.taker_fees)),
         "allocation": story.allocation,
         "anchor": story.anchor,
         "start": story.start,
     }
     candles = [
-        Candles(BASE_MS, np.array(times, dtype=np.int64), np.array(values, dtype=np.float64))
+        Candles(story.base_ms, np.array(times, dtype=np.int64), np.array(values, dtype=np.float64))
         for times, values in zip(story.times, story.values, strict=True)
     ]
     if definition.run is not None:
@@ -284,19 +287,21 @@ def compare(
     return comparison, story
 
 
-def venue_candles(port: int, symbol: str, since: int, until: int) -> tuple[list[int], list[list[float]]]:
+def venue_candles(
+    port: int, symbol: str, since: int, until: int, interval: str = "5m", base_ms: int = BASE_MS
+) -> tuple[list[int], list[list[float]]]:
     """Read the venue's own base candles."""
     times: list[int] = []
     rows: list[list[float]] = []
     while since < until:
-        url = f"http://127.0.0.1:{port}/api/v3/klines?symbol={symbol}&interval=5m&startTime={since}&limit={PAGE}"
+        url = f"http://127.0.0.1:{port}/api/v3/klines?symbol={symbol}&interval={interval}&startTime={since}&limit={PAGE}"
         with urllib.request.urlopen(url, timeout=30) as answer:
             page = [row for row in json.load(answer) if row[0] < until]
         if not page:
             break
         times += [row[0] for row in page]
         rows += [[float(value) for value in row[1:6]] for row in page]
-        since = page[-1][0] + BASE_MS
+        since = page[-1][0] + base_ms
     return times, [list(column) for column in zip(*rows, strict=True)]
 
 
@@ -310,7 +315,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--bars", type=int, help="how many 5m candles")
     parser.add_argument("--seconds", type=float, default=3600.0, help="give up after so many seconds")
     options = parser.parse_args(words)
-    _own_servers()
+    own_servers()
     return max([_compare_over(strategy, _window(strategy, options), options) for strategy in options.strategy])
 
 
@@ -355,7 +360,8 @@ def _say(comparison: Comparison, shifted: list[Trade]) -> int:
     return 0
 
 
-def _own_servers() -> None:
+def own_servers() -> None:
+    """Start servers for a comparison from the command line."""
     import os
 
     import tests.settings  # noqa: F401 - sets the environment.

@@ -34,7 +34,7 @@ def told(world: World, book: int) -> Record:
     due = DueBot(Bot(), None, (instrument,), (world.market_at,))
     view = view_at(hand_over_at(world.account())(world.market_at), pk, world.market_at)
     exact = books_exact([pk], {})[pk]
-    return book_for_step(due, exact, world.account().market, closes=[CLOSE], fills=exact.fills[:0], view=view)
+    return book_for_step(due, exact, (world.account().market,), closes=[CLOSE], fills=exact.fills[:0], view=view)
 
 
 def told_all(world: World) -> list[object]:

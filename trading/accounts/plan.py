@@ -142,7 +142,7 @@ def _check_bots(bots: tuple[AccountBot, ...]) -> None:
 
 def _check_markets(bot: AccountBot) -> None:
     count, definition = len(bot.instruments), bot.definition
-    if definition.is_backtest_only:
+    if definition.is_across_accounts:
         raise PlanImpossible(f"{bot.key}: {definition.title} needs two exchanges, and one account is simulated on one")
     if len(bot.candles) != count or len({instrument.symbol for instrument in bot.instruments}) < count:
         raise PlanImpossible(f"{bot.key}: every market needs its own candles, once")

@@ -48,6 +48,8 @@ class Costs:
     # The share of a base bar's volume that resting orders, or a taker at one depth, may have.
     participation: Decimal = Decimal("0.1")
     frictions: Frictions = NONE
+    # What a taker pays in each market, where they differ: one rate for each; empty: the same in all.
+    taker_fees: tuple[Decimal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Backtest one strategy on several markets at once, with one purse."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
@@ -10,7 +10,7 @@ import numpy as np
 from trading import live_step
 from trading.bars import Candles, Floats, Times, aggregate
 from trading.fill_ratios import OrderTally
-from trading.frictions import Frictions
+from trading.frictions import NONE, Frictions
 from trading.instruments import Instrument, amount, instrument_numbers
 from trading.kernels import panel_runner
 from trading.kernels.backtest import (
@@ -187,7 +187,10 @@ def prepare_panel_backtest(
     first_bar = find_first_bar(times, definition.warmup_bars(params), start)
     state = live_step.state_from_bytes(definition, live_step.warm(definition, params, panel, first_bar))
     tape, off_grid = _lay_tape(base, times, panel, instruments, costs.frictions, details)
-    worlds = np.concatenate([new_world(instrument, costs, allocation, first_bar) for instrument in instruments])
+    each = _costs_of_each(costs, len(instruments))
+    worlds = np.concatenate(
+        [new_world(instrument, costs, allocation, first_bar) for instrument, costs in zip(instruments, each, strict=True)]
+    )
     for symbol, world in enumerate(worlds):
         world.symbol = symbol
         world.bar_length = base[0].interval_ms
@@ -203,6 +206,17 @@ def lay_panel(candles: Sequence[Candles]) -> tuple[Times, Floats]:
     for symbol, one in enumerate(candles):
         panel[:, symbol, np.searchsorted(times, one.times)] = one.values
     return times, panel
+
+
+def _costs_of_each(costs: Costs, count: int) -> list[Costs]:
+    """Answer what each market costs; fees that differ go with no fee tiers, which are the purse's."""
+    if not costs.taker_fees:
+        return [costs] * count
+    if len(costs.taker_fees) != count:
+        raise UnableToBacktest(f"{len(costs.taker_fees)} taker fees for {count} markets")
+    if costs.frictions != NONE:
+        raise UnableToBacktest("Taker fees that differ by market cannot be combined with frictions")
+    return [replace(costs, taker_fee=fee, taker_fees=()) for fee in costs.taker_fees]
 
 
 def _refuse_markets(

@@ -194,6 +194,8 @@ def _tell(worlds: Record, tape: PanelTape) -> None:
     books.set_terms(book, clock.taker_ppm, clock.maker_ppm, clock.half_spread_ppm)
     for symbol in range(len(worlds)):
         w = worlds[symbol]
+        if w.taker_ppm != clock.taker_ppm:
+            books.set_taker_fee(book, symbol, w.taker_ppm)
         close = tape.panel[CLOSE, symbol, clock.bar]
         if not math.isnan(close):
             w.last_close = close

@@ -1,0 +1,424 @@
+"""Two bots on two accounts, of which one decides for both: both legs of a pair are ordered, or neither is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from django.db import transaction
+
+from bots import jobs, services
+from bots.jobs import stepping
+from bots.jobs.due import find_due, find_due_pairs, is_ready
+from bots.models import Bot, BotState
+from bots.selectors import due_bots_done, indicators, panel_of
+from bots.services import PlannedPair, UnableToOperate
+from marketdata.models import Mark, PriceHealth
+from portfolio.models import Account, AuditEntry, DecisionRecord, Fill, Intent, Lease, Order, Pair
+from portfolio.services.modes import UnableToSwitch
+from portfolio.writers import accounts, fills, orders
+from tests.bots.conftest import FIVE_MINUTES, NOW, Desk, clock, open_desk
+from tests.portfolio.exchange import Exchange
+from trading.desk.rows import OrderRow
+from trading.handover import Mode
+
+LEVEL = [40_000.0]
+# The far market is a hundredth dearer: more than both fees and all that the strategy asks for.
+APART = [40_400.0]
+PARAMS: dict[str, Any] = {"share": 0.3, "trade_part": 0.5}
+
+
+@dataclass
+class Two:
+    """Two accounts on two markets, with an exchange behind each, and a pair of bots that trades between them."""
+
+    near: Desk
+    far: Desk
+    exchanges: dict[int, Exchange] = field(default_factory=dict)
+
+    @property
+    def sides(self) -> tuple[Desk, Desk]:
+        return self.near, self.far
+
+    def planned(self, **changes: Any) -> PlannedPair:
+        values = {
+            "key": "ARBITRAGE",
+            "name": "Arbitrage",
+            "account_ids": (self.near.account.pk, self.far.account.pk),
+            "symbols": ("BTC/USDT", "BTC/USDT"),
+            "interval": "5m",
+            "params": PARAMS,
+        }
+        return PlannedPair(**(values | changes))
+
+    def started(self) -> tuple[Bot, Bot]:
+        """Make the pair with two fifths of either account, and start it."""
+        pair = services.create_pair(planned=self.planned(), by=None, now=NOW)
+        for desk, bot in zip(self.sides, pair, strict=True):
+            services.set_shares(account_id=desk.account.pk, percents={bot.pk: Decimal(40)}, by=None, now=NOW)
+        services.start_bot(bot_id=pair[0].pk, by=None, now=NOW, market_at=self.near.market_at)
+        for desk in self.sides:
+            desk.history(lambda bars: np.full(bars, LEVEL[0]))
+        return pair
+
+    def close(self, near: Sequence[float], far: Sequence[float]) -> None:
+        """Let candles close on both markets, and both accounts advance."""
+        for here, there in zip(near, far, strict=True):
+            self.near.close_bars([here])
+            self.far.close_bars([there])
+            self.advance()
+
+    def advance(self) -> None:
+        for desk in self.sides:
+            jobs.advance_account(account_id=desk.account.pk, clock=clock)
+
+    def fill(self, price: dict[int, str]) -> None:
+        """Have both exchanges fill what was ordered, each at its account's price."""
+        for order in Order.objects.filter(status=Order.Status.READY).select_related("instrument", "intent").order_by("id"):
+            exchange = self.exchanges[order.account_id]
+            exchange.clock = max(exchange.clock, self.near.market_at)
+            assert orders.mark_sending(order.pk, epoch=1, now=NOW)
+            report = exchange.accept(cast("OrderRow", order))
+            with transaction.atomic():
+                orders.mark_open(accounts.lock(order.account_id), order.pk, report, now=NOW)
+            trade = exchange.fill(
+                order.client_order_id,
+                quantity=order.quantity,
+                price=Decimal(price[order.account_id]),
+                fee=Decimal(0),
+                fee_asset="USDT",
+            )
+            with transaction.atomic():
+                fills.post_fill(accounts.lock(order.account_id), trade, now=NOW)
+            with transaction.atomic():
+                report = exchange.report(order.client_order_id)
+                orders.apply_report(accounts.lock(order.account_id), order.pk, report, now=NOW)
+
+    def stock(self) -> None:
+        """Have both sides buy their coins, and see them."""
+        self.close(LEVEL, LEVEL)
+        assert Order.objects.filter(status=Order.Status.READY).count() == 2
+        self.fill({desk.account.pk: "40000" for desk in self.sides})
+        self.close(LEVEL, LEVEL)
+
+
+@pytest.fixture
+def two(db: None) -> Two:
+    return open_two()
+
+
+def open_two(far_fee_ppm: int = 1000) -> Two:
+    """Open two accounts, each with a trader that is alive and a price of the coin; the far one has fees of its own."""
+    found = Two(open_desk(), open_desk(name="far", epoch="far", deploy="f1", taker_fee_ppm=far_fee_ppm))
+    for desk in found.sides:
+        Lease.objects.create(name=f"trader:{desk.account.pk}", holder="test", epoch=1, expires_at=NOW + timedelta(seconds=12))
+        coin = desk.market.instruments.get(symbol="BTC/USDT")
+        Mark.objects.create(instrument=coin, price=Decimal(40_000), market_at=desk.market_at, received_at=NOW)
+        found.exchanges[desk.account.pk] = Exchange({"USDT": Decimal("9882.31")}, clock=desk.market_at)
+    return found
+
+
+def test_a_pair_is_two_bots_each_on_its_own_account_and_one_of_them_decides(two: Two) -> None:
+    leader, follower = services.create_pair(planned=two.planned(), by=None, now=NOW)
+
+    assert (leader.leader, follower.leader) == (None, leader)
+    assert [bot.book.account_id for bot in (leader, follower)] == [desk.account.pk for desk in two.sides]
+    assert leader.book_id != follower.book_id
+    markets = [instrument.market_id for instrument in panel_of(leader.pk)]
+    assert markets == [desk.market.pk for desk in two.sides]
+    assert panel_of(follower.pk) == panel_of(leader.pk)
+    # Asked for again it is the same pair.
+    assert services.create_pair(planned=two.planned(), by=None, now=NOW) == (leader, follower)
+    assert Bot.objects.count() == 2
+
+
+def test_whatever_is_asked_of_one_side_is_done_to_both(two: Two) -> None:
+    leader, follower = two.started()
+
+    def statuses() -> list[str]:
+        return list(Bot.objects.order_by("id").values_list("status", flat=True))
+
+    assert statuses() == ["running"] * 2
+    services.pause_bot(bot_id=follower.pk, by=None, now=NOW)
+    assert statuses() == ["paused"] * 2
+    services.resume_bot(bot_id=leader.pk, by=None, now=NOW)
+    assert statuses() == ["running"] * 2
+    services.stop_bot(bot_id=follower.pk, by=None, now=NOW)
+    assert statuses() == ["stopped"] * 2
+    assert set(AuditEntry.objects.filter(action="bot.stop").values_list("subject", flat=True)) == {
+        f"bot:{leader.pk}",
+        f"bot:{follower.pk}",
+    }
+
+
+def test_a_pair_waits_until_both_accounts_are_through_the_candle(two: Two) -> None:
+    two.started()
+    two.near.close_bars(LEVEL)
+
+    assert find_due(two.near.account.pk, two.near.market_at) == []
+    assert not is_ready(two.near.account.pk, two.near.market_at)
+    assert not due_bots_done(two.near.account.pk, two.near.market_at)
+    two.advance()
+    assert not DecisionRecord.objects.exists()
+
+    two.far.close_bars(LEVEL)
+    # Either account's bell finds it.
+    assert [len(find_due_pairs(desk.account.pk)) for desk in two.sides] == [1, 1]
+    assert is_ready(two.far.account.pk, two.far.market_at)
+    jobs.advance_account(account_id=two.near.account.pk, clock=clock)
+    assert DecisionRecord.objects.count() == 2
+    assert all(due_bots_done(desk.account.pk, desk.market_at) for desk in two.sides)
+    assert [len(find_due_pairs(desk.account.pk)) for desk in two.sides] == [0, 0]
+
+
+def test_a_pair_comes_after_the_bots_of_either_account(two: Two) -> None:
+    two.started()
+    late = two.far.bot("FIRST", regime_filter=False)
+    two.far.history(lambda bars: np.full(bars, LEVEL[0]))
+    two.near.close_bars(LEVEL)
+    two.far.close_bars(LEVEL)
+
+    jobs.advance_account(account_id=two.near.account.pk, clock=clock)
+    assert not DecisionRecord.objects.exists()
+    jobs.advance_account(account_id=two.far.account.pk, clock=clock)
+    assert DecisionRecord.objects.order_by("id").values_list("book", flat=True)[0] == late.book_id
+    assert DecisionRecord.objects.count() == 3
+
+
+def test_both_legs_are_ordered_at_once_and_journalled_under_one_number(two: Two) -> None:
+    leader, follower = two.started()
+    two.stock()
+    two.close(LEVEL, APART)
+
+    (pair,) = Pair.objects.all()
+    assert (pair.number, pair.bought_id, pair.sold_id) == (1, leader.book_id, follower.book_id)
+    assert pair.market_at == two.near.market_at
+    legs = Intent.objects.filter(pair=pair).order_by("side")
+    assert [(leg.side, leg.reason, leg.order.status) for leg in legs] == [
+        ("buy", "SIGNAL_ENTRY_PAIR", "ready"),
+        ("sell", "SIGNAL_EXIT_PAIR", "ready"),
+    ]
+    assert [leg.order.account_id for leg in legs] == [two.near.account.pk, two.far.account.pk]
+    decided = DecisionRecord.objects.filter(bar_closed_at=two.near.market_at).order_by("leg")
+    assert [(row.book_id, row.outcome, row.facts["pair"]) for row in decided] == [
+        (leader.book_id, "accepted", 1.0),
+        (follower.book_id, "accepted", 1.0),
+    ]
+
+
+def test_both_bots_remember_the_same_and_each_knows_its_own_fills(two: Two) -> None:
+    leader, follower = two.started()
+    two.stock()
+
+    states = {state.bot_id: state for state in BotState.objects.all()}
+    assert states[leader.pk].data == states[follower.pk].data
+    seen = {bot.pk: states[bot.pk].last_fill_id for bot in (leader, follower)}
+    for bot in (leader, follower):
+        assert seen[bot.pk] == Fill.objects.filter(book=bot.book_id).latest("id").pk
+    assert indicators(Bot.objects.get(pk=follower.pk), bars=5).opened_at[-1] == two.near.market_at - FIVE_MINUTES
+
+
+def denials(two: Two) -> dict[int, tuple[str, str]]:
+    """Return what became of the newest candle's legs, by account."""
+    rows = DecisionRecord.objects.filter(bar_closed_at=two.near.market_at).select_related("book")
+    return {row.book.account_id: (row.outcome, row.denial) for row in rows}
+
+
+def assert_nothing_ordered(two: Two) -> None:
+    assert not Pair.objects.exists()
+    assert not Order.objects.filter(status__in=Order.LIVE).exists()
+    assert not Order.objects.filter(status=Order.Status.WITHDRAWN).exists()
+    for desk in two.sides:
+        sequences = list(Intent.objects.filter(book__account=desk.account.pk).values_list("seq", flat=True))
+        assert Account.objects.get(pk=desk.account.pk).intent_seq == max(sequences)
+
+
+def test_where_one_leg_is_refused_the_other_is_not_ordered(two: Two) -> None:
+    two.started()
+    two.stock()
+    # No room: what the buying side has is on its way out.
+    book = Bot.objects.get(book__account=two.near.account).book
+    book.is_halted, book.halt_reason = True, "RISK_DAY_LOSS"
+    book.save()
+    two.close(LEVEL, APART)
+
+    assert denials(two) == {
+        two.near.account.pk: ("denied", "RISK_DAY_LOSS"),
+        two.far.account.pk: ("denied", "PAIR_OTHER_LEG_REFUSED"),
+    }
+    assert_nothing_ordered(two)
+
+
+def test_the_sale_of_a_pair_is_refused_with_its_purchase_whichever_account_has_the_lower_number(two: Two) -> None:
+    two.started()
+    two.stock()
+    book = Bot.objects.get(book__account=two.far.account).book
+    book.is_halted, book.halt_reason = True, "RISK_DAY_LOSS"
+    book.save()
+    # The other way round: the far side buys.
+    two.close(APART, LEVEL)
+
+    assert denials(two) == {
+        two.near.account.pk: ("denied", "PAIR_OTHER_LEG_REFUSED"),
+        two.far.account.pk: ("denied", "RISK_DAY_LOSS"),
+    }
+    assert_nothing_ordered(two)
+
+
+def test_no_leg_goes_out_while_the_other_accounts_trader_is_away(two: Two) -> None:
+    two.started()
+    two.stock()
+    # It could still write to the database, and send nothing any more.
+    Lease.objects.filter(name=f"trader:{two.far.account.pk}").update(expires_at=NOW + timedelta(seconds=5))
+    two.close(LEVEL, APART)
+
+    assert denials(two) == {
+        two.near.account.pk: ("denied", "PAIR_OTHER_LEG_REFUSED"),
+        two.far.account.pk: ("denied", "PAIR_TRADER_AWAY"),
+    }
+    assert_nothing_ordered(two)
+    Lease.objects.update(expires_at=NOW + timedelta(seconds=12))
+    two.close(LEVEL, APART)
+    assert Pair.objects.count() == 1
+
+
+def test_no_leg_is_sold_on_an_account_whose_entries_are_halted_or_at_prices_in_doubt(two: Two) -> None:
+    two.started()
+    two.stock()
+    far = Account.objects.filter(pk=two.far.account.pk)
+    far.update(state=Account.State.ENTRIES_HALTED, state_reason="RECONCILE_RESIDUAL")
+    two.close(LEVEL, APART)
+    assert denials(two)[two.far.account.pk] == ("denied", "PAIR_ACCOUNT_HALTED")
+    assert_nothing_ordered(two)
+
+    far.update(state=Account.State.ACTIVE, state_reason="")
+    instrument = Bot.objects.get(book__account=two.far.account).instruments.get()
+    PriceHealth.objects.create(instrument=instrument, doubt="frozen", since_at=NOW, looked_at=NOW)
+    two.close(LEVEL, APART)
+    assert denials(two)[two.far.account.pk] == ("denied", "DATA_STALE")
+    assert_nothing_ordered(two)
+
+
+def test_what_one_leg_left_over_is_undone_under_the_same_number(two: Two) -> None:
+    two.started()
+    two.stock()
+    two.close(LEVEL, APART)
+    # Only the purchase is done; the sale was never sent.
+    sale = Order.objects.get(status=Order.Status.READY, side="sell")
+    with transaction.atomic():
+        assert orders.withdraw(accounts.lock(sale.account_id), sale.pk, "ENTRY_STALE", now=NOW)
+    two.fill({two.near.account.pk: "40000"})
+    two.close(LEVEL, LEVEL)
+
+    mending = Intent.objects.filter(pair__number=1, reason="SIGNAL_EXIT_RESIDUAL").select_related("order").get()
+    bought = Order.objects.get(side="buy", intent__pair__number=1)
+    assert mending.order.quantity == bought.filled_quantity
+    assert Pair.objects.count() == 1
+
+
+def test_each_side_pays_the_fees_of_its_own_exchange(db: None) -> None:
+    two = open_two(far_fee_ppm=9000)
+    two.started()
+    two.stock()
+    # A hundredth is not enough where one side takes nine thousandths.
+    two.close(LEVEL, APART)
+
+    newest = DecisionRecord.objects.order_by("-id")[0]
+    assert newest.reason == "SIGNAL_NO_OPINION"
+    assert newest.facts["edge_buying_first"] == pytest.approx(
+        40_400 * (1 - 0.00005) * (1 - 0.009) / (40_000 * (1 + 0.00005) * 1.001) - 1
+    )
+
+
+def test_an_error_of_the_strategy_halts_both(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    two.started()
+    Bot.objects.update(strategy_hash="another")
+    two.close(LEVEL, LEVEL)
+
+    assert {(bot.status, bot.status_reason.partition(":")[0]) for bot in Bot.objects.all()} == {("halted", "STRATEGY_CHANGED")}
+    assert due_bots_done(two.near.account.pk, two.near.market_at)
+
+
+def test_an_account_that_changed_between_reading_and_writing_makes_the_step_be_taken_again(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two.started()
+    two.near.close_bars(LEVEL)
+    two.far.close_bars(LEVEL)
+    steps: list[Any] = []
+
+    def neighbour(*words: Any) -> Any:
+        steps.append(words)
+        if len(steps) == 1:
+            account = Account.objects.get(pk=two.far.account.pk)
+            accounts.changed(account)
+        return stepping.step_pair(*words)
+
+    monkeypatch.setattr("bots.jobs.pairs.step_pair", neighbour)
+    two.advance()
+    assert len(steps) == 2
+    assert DecisionRecord.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"account_ids": (1, 1)}, "PAIR_ONE_ACCOUNT"),
+        ({"symbols": ("BTC/USDT", "ETH/USDT")}, "PAIR_COIN"),
+        ({"strategy": "grid"}, "PAIR_STRATEGY"),
+    ],
+)
+def test_what_is_no_pair_is_refused(two: Two, changes: dict[str, Any], code: str) -> None:
+    if code == "PAIR_ONE_ACCOUNT":
+        changes = {"account_ids": (two.near.account.pk,) * 2}
+    with pytest.raises(UnableToOperate) as refusal:
+        services.create_pair(planned=two.planned(**changes), by=None, now=NOW)
+
+    assert refusal.value.code == code
+    assert not Bot.objects.exists()
+
+
+def test_a_pair_needs_two_markets_one_kind_of_money_and_accounts_in_use(two: Two) -> None:
+    far = Account.objects.filter(pk=two.far.account.pk)
+    for changes, code in (
+        ({"quote_asset": "USDC"}, "PAIR_QUOTE"),
+        ({"market": two.near.market}, "PAIR_ONE_MARKET"),
+        ({"is_enabled": False}, "ACCOUNT_DISABLED"),
+        ({"allocation_mode": "single"}, "PAIR_NEEDS_PERCENTAGE"),
+    ):
+        before = far.values(*changes).get()
+        far.update(**changes)
+        with pytest.raises(UnableToOperate) as refusal:
+            services.create_pair(planned=two.planned(), by=None, now=NOW)
+        assert refusal.value.code == code
+        far.update(**before)
+    play = open_desk(name="play", epoch="play", deploy="p1", mode="testnet")
+    with pytest.raises(UnableToOperate) as refusal:
+        services.create_pair(planned=two.planned(account_ids=(two.near.account.pk, play.account.pk)), by=None, now=NOW)
+    assert refusal.value.code == "PAIR_MONEY"
+
+
+def test_bots_do_not_take_turns_on_an_account_while_a_pair_trades_there(two: Two) -> None:
+    two.started()
+    wish = services.Wish(mode=Mode.SINGLE, bot="ARBITRAGE")
+    for desk in two.sides:
+        with pytest.raises(UnableToSwitch) as refusal:
+            services.switch_mode(account_id=desk.account.pk, wish=wish, by=None, now=NOW, market_at=desk.market_at)
+        assert refusal.value.code == "MODE_PAIR_RUNNING"
+    services.stop_bot(bot_id=Bot.objects.get(leader=None).pk, by=None, now=NOW)
+    services.switch_mode(account_id=two.near.account.pk, wish=wish, by=None, now=NOW, market_at=two.near.market_at)
+
+    with pytest.raises(UnableToOperate) as start_refused:
+        services.start_bot(bot_id=Bot.objects.get(leader=None).pk, by=None, now=NOW)
+    assert start_refused.value.code == "PAIR_NEEDS_PERCENTAGE"
+
+
+def test_arbitrage_is_no_bot_of_one_account(two: Two) -> None:
+    with pytest.raises(UnableToOperate) as refusal:
+        two.near.bot("ALONE", strategy="arbitrage")
+    assert refusal.value.code == "STRATEGY_NEEDS_PAIR"
