@@ -33,6 +33,10 @@ BOT_PERCENT = {name.removeprefix("BOT_PERCENT_"): value for name, value in ENVIR
 VENUE_URL = _address("VENUE_URL", "http://127.0.0.1:8020")
 VENUE_WS_URL = _address("VENUE_WS_URL", VENUE_URL.replace("http", "ws", 1))
 VENUE_CONTROL_URL = _address("VENUE_CONTROL_URL", "http://127.0.0.1:8021")
+# A second local exchange, where one was asked for.
+SECOND_VENUE_URL = _address("SECOND_VENUE_URL", "")
+SECOND_VENUE_WS_URL = SECOND_VENUE_URL.replace("http", "ws", 1)
+SECOND_VENUE_CONTROL_URL = _address("SECOND_VENUE_CONTROL_URL", "")
 MASTER_KEY_FILE = Path(ENVIRON.get("TRADEAPP_MASTER_KEY_FILE", "") or TRADEAPP_DATA_DIR / "master.key")
 
 # Security.

@@ -13,6 +13,7 @@ from venue.matching.terms import PPM, Terms
 DEFAULT_PORT: Final = 8020
 WEIGHT_LIMIT: Final = 600_000
 ORDER_LIMIT: Final = 20_000
+BASIS_MOST_PPM: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Options:
     exchange: str
     symbols: tuple[str, ...]
     seed: int
+    basis_ppm: int
     terms: Terms
     weight_limit: int
     order_limit: int
@@ -60,6 +62,8 @@ def read_options(words: list[str]) -> Options:
     for name, value in (("half-spread-ppm", given.half_spread_ppm), ("slippage-ppm", given.slippage_ppm)):
         if not 0 <= value < PPM // 10:
             parser.error(f"--{name} must be from 0 to {PPM // 10 - 1}.")
+    if not 0 <= given.basis_ppm <= BASIS_MOST_PPM or (given.basis_ppm and given.market != "synthetic"):
+        parser.error(f"--basis-ppm must be from 0 to {BASIS_MOST_PPM}, and belongs to --market synthetic.")
     if not 0 < given.participation_ppm <= PPM:
         parser.error(f"--participation-ppm must be above 0 and at most {PPM}.")
     try:
@@ -79,6 +83,7 @@ def read_options(words: list[str]) -> Options:
         exchange=given.exchange,
         symbols=tuple(name.strip().upper().replace("/", "") for name in given.symbols.split(",") if name.strip()),
         seed=given.seed,
+        basis_ppm=given.basis_ppm,
         terms=Terms(given.half_spread_ppm, given.slippage_ppm, given.participation_ppm, maker, taker),
         weight_limit=given.weight_limit,
         order_limit=given.order_limit,
@@ -104,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--exchange", default="", help="replay: whose candles, where the folder holds several")
     add("--symbols", default="", help="only these, separated by commas")
     add("--seed", type=int, default=7, help="synthetic: which of the endless markets (default: %(default)s)")
+    add("--basis-ppm", type=int, default=0, help="synthetic: how far prices swing about those of the same seed, in millionths")
     add("--fees", default="0.001,0.001", help="maker,taker (default: %(default)s)")
     add("--half-spread-ppm", type=int, default=50, help="half of the spread, in millionths (default: %(default)s)")
     add("--slippage-ppm", type=int, default=0, help="slippage of takers, in millionths (default: %(default)s)")

@@ -246,6 +246,7 @@ class Exchange:
         return SyntheticMarket(
             self.options.seed,
             self.options.symbols,
+            basis_ppm=self.options.basis_ppm,
             checkpoints=self.store.days(),
             keep=self._days.__setitem__,
         )
@@ -258,7 +259,7 @@ def wall_ms() -> int:
 
 def _source(options: Options) -> MarketSource:
     if options.market == "synthetic":
-        return SyntheticMarket(options.seed, options.symbols)
+        return SyntheticMarket(options.seed, options.symbols, basis_ppm=options.basis_ppm)
     if options.market == "live":
         return LiveMarket(read_upstream(options.upstream or Path()), options.symbols)
     return ReplayMarket(options.data or Path(), start_time=options.start_time, symbols=options.symbols, exchange=options.exchange)

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 ACTIVE: Final = (Bot.Status.RUNNING.value, Bot.Status.PAUSED.value)
 _MARKETS: Final = "SELECT bot_id, instrument_id FROM bots_bot_instruments WHERE bot_id = ANY(%s) ORDER BY id"
 _CLAIMED: Final = """
-SELECT bot.interval, bot.bar_closed_at,
-       bot.leader_id IS NOT NULL OR EXISTS (SELECT 1 FROM bots_bot AS other WHERE other.leader_id = bot.id)
+SELECT bot.interval, bot.bar_closed_at, other.id IS NOT NULL, COALESCE(away.is_enabled, TRUE)
   FROM bots_bot AS bot JOIN portfolio_book AS book ON book.id = bot.book_id
+  LEFT JOIN bots_bot AS other ON other.id = bot.leader_id OR other.leader_id = bot.id
+  LEFT JOIN portfolio_book AS far ON far.id = other.book_id LEFT JOIN portfolio_account AS away ON away.id = far.account_id
  WHERE book.account_id = %s AND bot.status = ANY(%s)
 """
 
@@ -123,7 +124,10 @@ def only_account() -> int:
 
 
 def due_bots_done(account_id: int, market_at: datetime) -> bool:
-    """Say whether every bot that works has stepped each of its candles up to a market time."""
+    """Say whether every bot that works has stepped each of its candles up to a market time.
+
+    One that works together with a bot of an account out of use does not work, and nobody waits for it.
+    """
     return _all_stepped(account_id, market_at, with_pairs=True)
 
 
@@ -133,9 +137,9 @@ def own_bots_done(account_id: int, market_at: datetime) -> bool:
 
 
 def _all_stepped(account_id: int, market_at: datetime, *, with_pairs: bool) -> bool:
-    for interval, bar_closed_at, is_paired in sql.rows(_CLAIMED, account_id, list(ACTIVE)):
+    for interval, bar_closed_at, is_paired, can_work in sql.rows(_CLAIMED, account_id, list(ACTIVE)):
         is_behind = bar_closed_at is None or bar_closed_at < last_close(market_at, interval)
-        if is_behind and (with_pairs or not is_paired):
+        if is_behind and can_work and (with_pairs or not is_paired):
             return False
     return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -105,8 +105,13 @@ def list_instruments(market: Market, listings: Sequence[Listing], *, now: dateti
         )
 
 
-def set_up(*, market: Market, venue: Venue, key: Key, plan: Plan, deploy: str, now: datetime) -> Demo:
-    """Open the account, its bots and their shares, and start them; what is there already stays as it is."""
+def set_up(
+    *, market: Market, venue: Venue, key: Key, plan: Plan, deploy: str, now: datetime, beside: Collection[int] = ()
+) -> Demo:
+    """Open the account, its bots and their shares, and start them; what is there already stays as it is.
+
+    Accounts of other local markets are put out of use, but those of the markets `beside` this one.
+    """
     with transaction.atomic():
         existing = account_of(market)
         account = existing or open_account(
@@ -123,11 +128,11 @@ def set_up(*, market: Market, venue: Venue, key: Key, plan: Plan, deploy: str, n
         )
         if existing is None:
             store_credential(account=account, key=key.api_key, secret=key.api_secret, now=now)
-        _disable_other_epochs(account, now=now)
+        _disable_other_epochs(account, beside, now=now)
         if Bot.objects.filter(book__account=account).exists():
             bots = list(Bot.objects.filter(book__account=account))
         else:
-            bots = _lineup(account, plan, venue, now=now)
+            bots = _lineup(account, plan, venue, now=now) if plan.bots else []
     return Demo(account=account, bots=bots, is_new=existing is None)
 
 
@@ -145,12 +150,13 @@ def _lineup(account: Account, plan: Plan, venue: Venue, *, now: datetime) -> lis
     return [start_bot(bot_id=bot.pk, by=None, now=now, market_at=venue.market_at) for bot in bots]
 
 
-def _disable_other_epochs(account: Account, *, now: datetime) -> None:
-    """Have one paper market trade at a time: the local venue shows one, and an account is bound to its own."""
+def _disable_other_epochs(account: Account, beside: Collection[int], *, now: datetime) -> None:
+    """Have no other paper market trade: a local venue shows one, and an account is bound to its own."""
     if not account.is_enabled:
         for mine in (account, *account.sub_accounts.filter(is_enabled=False)):
             _enable(mine, is_enabled=True, now=now)
-    others = Account.objects.filter(mode=Account.Mode.PAPER, is_enabled=True).exclude(market=account.market)
+    others = Account.objects.filter(mode=Account.Mode.PAPER, is_enabled=True)
+    others = others.exclude(market__in={account.market_id, *beside})
     for other in others.exclude(market__control_url=""):
         _enable(other, is_enabled=False, now=now)
 

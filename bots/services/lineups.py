@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import transaction
+from django.db.models import Q
 
 from bots import writers
 from bots.lineups import Plan, PlannedBot
@@ -34,6 +35,8 @@ CREATE: Final = "create"
 CHANGE: Final = "change"
 KEEP: Final = "keep"
 LEAVE: Final = "leave"
+# A line-up is of one account; bots that work together with another account's stay as they are.
+ALONE: Final = Q(leader=None, follower=None)
 
 
 class UnableToLineUp(Exception):
@@ -75,8 +78,8 @@ class LineupDiff:
 
 
 def export_lineup(account_id: int, *, name: str = "exported") -> Plan:
-    """Return the account's bots with their shares as a plan."""
-    found = list(bots_of(account_id))
+    """Return the account's bots with their shares as a plan; a bot that works together with another account's is none of it."""
+    found = list(bots_of(account_id).filter(ALONE))
     markets = instruments_of([bot.pk for bot in found])
     slices = slices_at(account_id)
     return Plan(
@@ -101,7 +104,7 @@ def export_lineup(account_id: int, *, name: str = "exported") -> Plan:
 def diff_lineup(*, account_id: int, plan: Plan) -> LineupDiff:
     """Say what a line-up would do to the account's bots and shares, and what is in the way; nothing is written."""
     account = Account.objects.select_related("market").get(id=account_id)
-    there = {bot.key: bot for bot in bots_of(account_id)}
+    there = {bot.key: bot for bot in bots_of(account_id).filter(ALONE)}
     now = {bot.key: bot for bot in export_lineup(account_id).bots}
     steps = [_step(planned, there.get(planned.key), now.get(planned.key)) for planned in plan.bots]
     wanted = {planned.key for planned in plan.bots}
@@ -109,12 +112,17 @@ def diff_lineup(*, account_id: int, plan: Plan) -> LineupDiff:
         steps.append(
             Step(action=LEAVE, key=key, name=there[key].name, percent_before=now[key].percent, percent_after=ZERO, bot=there[key])
         )
+    paired = list(bots_of(account_id).exclude(ALONE))
     obstacles = [*_markets_in_the_way(account, plan), *_bots_in_the_way(steps)]
+    obstacles += [
+        f"{bot.name} has the key {bot.key} and works with another account's bot." for bot in paired if bot.key in wanted
+    ]
     if account.allocation_mode != "percentage":
         obstacles.append(f"The account is in {account.allocation_mode} mode: switch it to percentage first.")
     shares = None
     if not obstacles:
         percents = {step.bot.book_id: step.percent_after for step in steps if step.bot is not None}
+        percents |= _shares_kept(account_id)
         shares = preview_allocations(account_id=account_id, percents=percents)
     return LineupDiff(name=plan.name, steps=tuple(steps), obstacles=tuple(obstacles), shares=shares)
 
@@ -141,6 +149,7 @@ def apply_lineup(
             raise UnableToLineUp("LINEUP_IN_THE_WAY", diff.obstacles)
         asked: dict[str, Any] = {"by": by, "now": now, "request_id": request_id}
         percents = {_carry_out(account, step, **asked).book_id: step.percent_after for step in diff.steps}
+        percents |= _shares_kept(account_id)
         set_allocations(
             account_id=account_id,
             percents=percents,
@@ -161,6 +170,13 @@ def apply_lineup(
             request_id=request_id,
         )
     return diff
+
+
+def _shares_kept(account_id: int) -> dict[int, Decimal]:
+    """Return the shares of the bots that no line-up touches."""
+    slices = slices_at(account_id)
+    paired = bots_of(account_id).exclude(ALONE).values_list("book_id", flat=True)
+    return {book_id: slices[book_id].percent for book_id in paired if book_id in slices}
 
 
 def _step(planned: PlannedBot, bot: Bot | None, now: PlannedBot | None) -> Step:

@@ -128,13 +128,13 @@ def test_a_bot_gets_another_strategy(desk: Desk) -> None:
     assert (bot.strategy, "fast" in bot.params, "oversold" in bot.params) == ("triple_ema", True, False)
 
 
-def test_a_strategy_that_is_only_backtested_is_in_the_way_however_it_comes(desk: Desk) -> None:
+def test_a_strategy_that_needs_two_accounts_is_in_the_way_however_it_comes(desk: Desk) -> None:
     first = plan_of(GOOD)
     apply_lineup(account_id=desk.account.pk, plan=first, by=None, now=NOW)
     sides = {"strategy": "arbitrage", "symbols": ["BTC/USDT", "ETH/USDT"]}
 
     for bots in ([{**GOOD, **sides}], [GOOD, {**GOOD, **sides, "key": "TWO", "name": "Two"}]):
-        with pytest.raises(UnableToLineUp, match="can be backtested, but not traded yet"):
+        with pytest.raises(UnableToLineUp, match="trades one coin on two accounts"):
             apply_lineup(account_id=desk.account.pk, plan=plan_of(*bots), by=None, now=NOW)
 
     assert [bot.strategy for bot in Bot.objects.all()] == ["mean_reversion"]

@@ -15,11 +15,13 @@ from django.db import transaction
 from bots import jobs, services
 from bots.jobs import stepping
 from bots.jobs.due import find_due, find_due_pairs, is_ready
+from bots.lineups import Plan
 from bots.models import Bot, BotState
 from bots.selectors import due_bots_done, indicators, panel_of
-from bots.services import PlannedPair, UnableToOperate
+from bots.services import PlannedPair, UnableToOperate, lineups
 from marketdata.models import Mark, PriceHealth
 from portfolio.models import Account, AuditEntry, DecisionRecord, Fill, Intent, Lease, Order, Pair
+from portfolio.selectors.allocations import slices_at
 from portfolio.services.modes import UnableToSwitch
 from portfolio.writers import accounts, fills, orders
 from tests.bots.conftest import FIVE_MINUTES, NOW, Desk, clock, open_desk
@@ -422,3 +424,27 @@ def test_arbitrage_is_no_bot_of_one_account(two: Two) -> None:
     with pytest.raises(UnableToOperate) as refusal:
         two.near.bot("ALONE", strategy="arbitrage")
     assert refusal.value.code == "STRATEGY_NEEDS_PAIR"
+
+
+def test_a_line_up_is_of_one_account_and_leaves_a_pair_and_its_share_as_they_are(two: Two) -> None:
+    leader, _ = two.started()
+    plan = Plan("one", (two.near.plan("ONE"),))
+
+    applied = lineups.apply_lineup(account_id=two.near.account.pk, plan=plan, by=None, now=NOW)
+
+    assert [(step.action, step.key) for step in applied.steps] == [("create", "ONE")]
+    assert set(Bot.objects.filter(key="ARBITRAGE").values_list("status", flat=True)) == {"running"}
+    shares = slices_at(two.near.account.pk)
+    assert shares[leader.book_id].percent == 40
+    assert [bot.key for bot in lineups.export_lineup(two.near.account.pk).bots] == ["ONE"]
+    taken = Plan("two", (two.near.plan("ARBITRAGE"),))
+    assert "works with another account's bot" in lineups.diff_lineup(account_id=two.near.account.pk, plan=taken).obstacles[0]
+
+
+def test_an_account_out_of_use_holds_no_other_account_up(two: Two) -> None:
+    two.started()
+    Account.objects.filter(pk=two.far.account.pk).update(is_enabled=False)
+    two.near.close_bars(LEVEL)
+
+    assert due_bots_done(two.near.account.pk, two.near.market_at)
+    assert find_due_pairs(two.near.account.pk) == []

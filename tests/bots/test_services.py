@@ -56,7 +56,7 @@ def test_a_bot_on_an_unknown_symbol_is_refused_and_leaves_nothing(desk: Desk) ->
 @pytest.mark.parametrize(
     ("strategy", "symbol", "code"),
     [
-        ("arbitrage", "BTC/USDT,ETH/USDT", "STRATEGY_NOT_LIVE"),
+        ("arbitrage", "BTC/USDT,ETH/USDT", "STRATEGY_NEEDS_PAIR"),
         ("grid", "BTC/USDT,ETH/USDT", "SYMBOL_COUNT"),
         ("momentum", "BTC/USDT,BTC/USDT", "SYMBOL_TWICE"),
     ],

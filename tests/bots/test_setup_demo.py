@@ -48,6 +48,29 @@ def test_the_demo_is_set_up_once(stack: Stack) -> None:
     assert "secret" not in Credential.objects.get().sealed
 
 
+def test_a_second_exchange_has_an_account_of_its_own_as_long_as_it_is_there(stack: Stack, settings: Any, tmp_path: Path) -> None:
+    stack.start_venue()
+    words = ["--market", "synthetic", "--basis-ppm", "6000", "--fees", "0.0008,0.0012", "--paused"]
+    with Stack(tmp_path / "second", words) as second:
+        second.start_venue()
+        settings.SECOND_VENUE_CONTROL_URL = second.control_url
+        settings.SECOND_VENUE_URL = f"http://127.0.0.1:{second.venue_port}"
+        settings.SECOND_VENUE_WS_URL = f"ws://127.0.0.1:{second.venue_port}"
+        set_up()
+        set_up()
+
+    home, away = Account.objects.order_by("id")
+    assert (home.is_enabled, away.is_enabled) == (True, True)
+    assert home.market_id != away.market_id
+    assert (away.market.taker_fee_ppm, away.market.maker_fee_ppm) == (1200, 800)
+    # What is traded there is a person's to say.
+    assert set(Bot.objects.values_list("book__account", flat=True)) == {home.pk}
+
+    settings.SECOND_VENUE_CONTROL_URL = ""
+    set_up()
+    assert list(Account.objects.order_by("id").values_list("is_enabled", flat=True)) == [True, False]
+
+
 def test_a_first_start_begins_in_the_mode_of_the_environment(stack: Stack, settings: Any) -> None:
     stack.start_venue()
     settings.BOT_ALLOCATION_MODE, settings.ACTIVE_BOT, settings.INITIAL_BUDGET = "single", "grid", "1500"

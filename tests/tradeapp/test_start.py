@@ -150,6 +150,26 @@ def test_live_prices_that_nobody_tells_are_refused_with_what_to_do(tmp_path: Pat
         market.choose(market.Wish(upstream_url="http://127.0.0.1:1"), data_dir=tmp_path, say=print)
 
 
+def test_a_second_exchange_is_of_the_firsts_kind(tmp_path: Path) -> None:
+    synthetic = market.MarketChoice("synthetic", 60.0, reason="nobody answers")
+
+    def second(wish: market.Wish, first: market.MarketChoice) -> market.MarketChoice | None:
+        return market.choose_second(wish, first, data_dir=tmp_path, say=print)
+
+    assert second(market.Wish(), synthetic) is None
+    twin = second(market.Wish(second=""), synthetic)
+    assert twin is not None
+    assert twin.arguments() == ["--market", "synthetic", "--speed", "60", "--basis-ppm", "6000"]
+    replay = market.MarketChoice("replay", 60.0, tmp_path, exchange="binanceus")
+    other = second(market.Wish(second="kraken"), replay)
+    assert other is not None
+    assert other.arguments()[-2:] == ["--exchange", "kraken"]
+    with pytest.raises(UnableToStart, match="has no exchanges with names"):
+        second(market.Wish(second="kraken"), synthetic)
+    with pytest.raises(UnableToStart, match="needs the name of the other exchange"):
+        second(market.Wish(second=""), replay)
+
+
 def test_one_supervisor_at_a_time(tmp_path: Path) -> None:
     with contextlib.closing(instance_lock.acquire(tmp_path)):
         assert instance_lock.holder(tmp_path) == os.getpid()

@@ -161,6 +161,25 @@ def test_the_synthetic_market_is_the_same_from_anywhere() -> None:
     assert "synthetic" in walked.label.lower()
 
 
+def test_a_second_exchange_shows_the_same_market_at_other_prices() -> None:
+    first, second = SyntheticMarket(7), SyntheticMarket(7, basis_ppm=6000)
+    here, there = (
+        market.closed("BTCUSDT", FIVE, first=START, last=START + 10 * DAY_MS, limit=100_000, forward=True)
+        for market in (first, second)
+    )
+    apart = there.rows[4] / here.rows[4] - 1
+
+    assert (there.rows[0] == here.rows[0]).all()
+    assert np.abs(apart).max() <= 0.0061
+    # Both ways, and far enough for two fees of a thousandth often enough.
+    assert (apart > 0.0033).mean() > 0.05
+    assert (apart < -0.0033).mean() > 0.05
+    # A candle opens where the one before it closed, over midnight as well.
+    assert (there.rows[1][1:] == there.rows[4][:-1]).mean() > 0.99
+    assert first.identity != second.identity
+    assert second.label == "Synthetic market, seed 7, up to 0.6 % beside the first"
+
+
 def test_synthetic_candles_are_true_and_on_the_grid() -> None:
     market = SyntheticMarket(11)
     for item in market.listings:

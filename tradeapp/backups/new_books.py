@@ -19,7 +19,7 @@ from django.db import transaction
 from bots.models import Bot
 from bots.selectors import bots as bots_of
 from bots.services.creating import create_lineup
-from bots.services.lineups import export_lineup
+from bots.services.lineups import ALONE, export_lineup
 from bots.services.modes import Wish, rotation_in_words, switch_mode
 from bots.services.operating import start_bot, stop_bot
 from bots.services.shares import set_shares
@@ -152,6 +152,9 @@ def _follow(before: Account, cut: _Cut, *, reason: str, now: datetime) -> tuple[
     """Close, open, and line up the same bots with the same shares, limits and mode."""
     name, plan = before.name, export_lineup(before.pk)
     veterans = list(bots_of(before.pk))
+    # Before this account is locked: of a pair of bots both are stopped, and accounts are locked in the order of their numbers.
+    for bot in bots_of(before.pk).exclude(ALONE):
+        stop_bot(bot_id=bot.pk, by=None, now=now)
     wish, running = _wish(before, veterans), {bot.key for bot in veterans if bot.status == Bot.Status.RUNNING}
     closed = resets.close_books(before.pk, by=None, reason=reason, now=now)
     for bot in veterans:

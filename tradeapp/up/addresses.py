@@ -13,6 +13,8 @@ from tradeapp.environment import ADDRESSES_FILE, remembered_addresses
 from tradeapp.up import ports
 from tradeapp.up.trouble import UnableToStart
 
+VENUE_PREFIXES = ("VENUE", "SECOND_VENUE")
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
@@ -25,6 +27,8 @@ class Addresses:
     database_url: str
     owner_database_url: str
     redis_url: str
+    # The second local exchange's address and its control's; none where there is one exchange.
+    second: tuple[int, int] | None = None
     # The names people type, and whether they speak TLS to us.
     public_name: str = ""
     has_tls: bool = False
@@ -44,23 +48,16 @@ class Addresses:
         return f"{'https' if self.has_tls else 'http'}://{host}:{self.port}"
 
     @property
-    def venue_url(self) -> str:
-        """Return the local exchange's address."""
-        return f"http://{ports.LOOPBACK}:{self.venue_port}"
-
-    @property
-    def control_url(self) -> str:
-        """Return the address that steers the local exchange."""
-        return f"http://{ports.LOOPBACK}:{self.control_port}"
+    def venues(self) -> list[tuple[int, int]]:
+        """Return the ports of each local exchange: its own, and its control's."""
+        return [(self.venue_port, self.control_port), *([self.second] if self.second else [])]
 
     def environment(self) -> dict[str, str]:
         """Return what children need to know."""
-        return {
-            "DATABASE_URL": self.database_url,
-            "REDIS_URL": self.redis_url,
-            "VENUE_URL": self.venue_url,
-            "VENUE_CONTROL_URL": self.control_url,
-        }
+        found = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
+        for prefix, (venue, control) in zip(VENUE_PREFIXES, self.venues, strict=False):
+            found[f"{prefix}_URL"], found[f"{prefix}_CONTROL_URL"] = url_of(venue), url_of(control)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +68,23 @@ class LoopbackPorts:
     port: int
     venue: int
     control: int
+    second: tuple[int, int] | None = None
+
+
+def url_of(port: int) -> str:
+    """Return the address of one of our own servers."""
+    return f"http://{ports.LOOPBACK}:{port}"
 
 
 def choose_ports(
-    *, data_dir: Path, host: str, port: int, venue: int | None, control: int | None, environ: Mapping[str, str]
+    *,
+    data_dir: Path,
+    host: str,
+    port: int,
+    venue: int | None,
+    control: int | None,
+    environ: Mapping[str, str],
+    has_second: bool = False,
 ) -> LoopbackPorts:
     """Return free ports: those asked for, else those of the last start, else any."""
     ports.check_host(host, environ)
@@ -85,7 +95,12 @@ def choose_ports(
     control = _internal(
         control, known.get("VENUE_CONTROL_URL"), "the local exchange's control", "--control-port", taken | {venue}
     )
-    return LoopbackPorts(host, port, venue, control)
+    second = None
+    if has_second:
+        taken |= {venue, control}
+        beside = _internal(None, known.get("SECOND_VENUE_URL"), "the second local exchange", "", taken)
+        second = beside, _internal(None, known.get("SECOND_VENUE_CONTROL_URL"), "its control", "", taken | {beside})
+    return LoopbackPorts(host, port, venue, control, second)
 
 
 def remember(*, data_dir: Path, addresses: Addresses, stored: tuple[str, ...]) -> None:

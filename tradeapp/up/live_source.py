@@ -26,6 +26,7 @@ SIGNS_OF_LIFE: Mapping[str, str] = {
 ANSWER_SECONDS = 3.0
 LEARN_SECONDS = 30.0
 UPSTREAM_FILE = "upstream.json"
+SECOND_FILE = "upstream-2.json"
 
 
 class NoLivePrices(Exception):
@@ -46,7 +47,9 @@ class LiveSource:
         return ["--exchange", self.exchange, *address]
 
 
-def find(*, exchange: str | None, url: str | None, data_dir: Path, say: Callable[[str], None]) -> LiveSource:
+def find(
+    *, exchange: str | None, url: str | None, data_dir: Path, say: Callable[[str], None], file: str = UPSTREAM_FILE
+) -> LiveSource:
     """Return the first real exchange that answers, or the one asked for; raise with all reasons when there is none."""
     rest_url = (url or "").rstrip("/")
     if exchange is None:
@@ -56,7 +59,7 @@ def find(*, exchange: str | None, url: str | None, data_dir: Path, say: Callable
         answers = who_answers({exchange: sign}, seconds=ANSWER_SECONDS) if sign else {exchange: ""}
     troubles = {name: trouble for name, trouble in answers.items() if trouble}
     for name in (name for name, trouble in answers.items() if not trouble):
-        source = LiveSource(name, data_dir / UPSTREAM_FILE, rest_url)
+        source = LiveSource(name, data_dir / file, rest_url)
         say(f"Asking {name} what it lists.")
         troubles[name] = _learn(source)
         if not troubles[name]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from tradeapp.up.trouble import UnableToStart
 
 MARKETS = ("auto", "synthetic", "replay", "live")
 DEFAULT_SPEED = 60.0
+# Wide enough for an arbitrage to have something to do after both fees; every label says how wide.
+SECOND_BASIS_PPM = 6000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,10 @@ class Wish:
     begin: str | None = None
     upstream: str | None = None
     upstream_url: str | None = None
+    # Whose candles are replayed, where the folder holds several exchanges'.
+    exchange: str | None = None
+    # None: one exchange; else another one beside it, by name where the market knows names.
+    second: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,8 @@ class MarketChoice:
     source: LiveSource | None = None
     # Why this one, where nobody asked for it by name.
     reason: str = ""
+    exchange: str = ""
+    basis_ppm: int = 0
 
     def arguments(self) -> list[str]:
         """Return the local exchange's command line options."""
@@ -48,6 +56,10 @@ class MarketChoice:
             words += ["--from", self.begin]
         if self.source is not None:
             words += ["--upstream", str(self.source.upstream)]
+        if self.exchange:
+            words += ["--exchange", self.exchange]
+        if self.basis_ppm:
+            words += ["--basis-ppm", str(self.basis_ppm)]
         return words
 
 
@@ -64,15 +76,40 @@ def choose(wish: Wish, *, data_dir: Path, say: Callable[[str], None]) -> MarketC
     if wish.market == "auto":
         return _best(wish, data_dir=data_dir, say=say)
     if wish.market == "synthetic":
-        if wish.data or wish.begin:
-            raise UnableToStart("--data and --from belong to --market replay: a synthetic market needs neither.")
+        if wish.data or wish.begin or wish.exchange:
+            raise UnableToStart("--data, --from and --exchange belong to --market replay: a synthetic market needs none.")
         return MarketChoice("synthetic", _speed(wish))
     return _replay(wish, data_dir)
 
 
+def choose_second(wish: Wish, first: MarketChoice, *, data_dir: Path, say: Callable[[str], None]) -> MarketChoice | None:
+    """Return the market of a second exchange beside the first, if one is wanted: of the same kind, at the same speed."""
+    if wish.second is None:
+        return None
+    if first.market == "synthetic":
+        if wish.second:
+            raise UnableToStart(f"--second {wish.second}: a synthetic market has no exchanges with names. Leave the name out.")
+        return replace(first, basis_ppm=SECOND_BASIS_PPM, reason="")
+    if not wish.second:
+        what = "a folder of --data" if first.market == "replay" else "such as coinbase"
+        raise UnableToStart(f"--second needs the name of the other exchange on a {first.market} market: {what}.")
+    if first.market == "replay":
+        return replace(first, exchange=wish.second, reason="")
+    assert first.source is not None
+    if first.source.exchange == wish.second:
+        raise UnableToStart(f"--second {wish.second} is the exchange that is shown already: name another one.")
+    try:
+        source = live_source.find(exchange=wish.second, url=None, data_dir=data_dir, say=say, file=live_source.SECOND_FILE)
+    except NoLivePrices as error:
+        raise UnableToStart(
+            f"No live prices of a second exchange can be read ({error}). Name another one with --second."
+        ) from error
+    return replace(first, source=source, reason="")
+
+
 def _live(wish: Wish, *, data_dir: Path, say: Callable[[str], None]) -> MarketChoice:
-    if wish.data or wish.begin:
-        raise UnableToStart("--data and --from belong to --market replay: live prices have no past to begin at.")
+    if wish.data or wish.begin or wish.exchange:
+        raise UnableToStart("--data, --from and --exchange belong to --market replay: live prices have no past to begin at.")
     if wish.speed not in (None, 1.0):
         raise UnableToStart("Live prices come at the speed of life: leave --speed out.")
     try:
@@ -87,7 +124,7 @@ def _live(wish: Wish, *, data_dir: Path, say: Callable[[str], None]) -> MarketCh
 
 def _best(wish: Wish, *, data_dir: Path, say: Callable[[str], None]) -> MarketChoice:
     """Try live prices, then history of one's own, then a synthetic market; what was asked for narrows the choice."""
-    if wish.data or wish.begin:
+    if wish.data or wish.begin or wish.exchange:
         return _replay(wish, data_dir)
     if wish.speed not in (None, 1.0):
         why = f"--speed {wish.speed:g} is not the speed of live prices"
@@ -106,7 +143,7 @@ def _best(wish: Wish, *, data_dir: Path, say: Callable[[str], None]) -> MarketCh
 def _replay(wish: Wish, data_dir: Path) -> MarketChoice:
     root = Path(wish.data).expanduser().absolute() if wish.data else _downloaded(data_dir)
     _demand_candles(root)
-    return MarketChoice("replay", _speed(wish), root, _moment(wish.begin) if wish.begin else "")
+    return MarketChoice("replay", _speed(wish), root, _moment(wish.begin) if wish.begin else "", exchange=wish.exchange or "")
 
 
 def _speed(wish: Wish) -> float:

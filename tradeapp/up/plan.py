@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tradeapp import exposure
-from tradeapp.up.addresses import Addresses
+from tradeapp.up.addresses import Addresses, url_of
 from tradeapp.up.child import ProcessSpec
 from tradeapp.up.live_source import LiveSource
 from tradeapp.up.market import MarketChoice
@@ -59,35 +59,39 @@ class Plan:
             is_ready=server.is_ready,
         )
 
-    def venue(self, choice: MarketChoice, *, demo: bool) -> ProcessSpec:
-        """Run the local exchange; with the demo its market begins when the demo's trader is there."""
-        ports = ["--port", str(self.addresses.venue_port), "--control-port", str(self.addresses.control_port)]
+    def venue(self, choice: MarketChoice, *, demo: bool, number: int = 1) -> ProcessSpec:
+        """Run a local exchange; with the demo its market begins when the demo's trader is there."""
+        port, control_port = self.addresses.venues[number - 1]
         return self._python(
-            "venue",
+            numbered("venue", number),
             "-m",
             "venue",
             "--data-dir",
-            str(self.data_dir / "venue"),
-            *ports,
+            str(self.data_dir / numbered("venue", number).replace(" ", "-")),
+            "--port",
+            str(port),
+            "--control-port",
+            str(control_port),
             *choice.arguments(),
             *(["--wait-for-client"] if demo else []),
             stop_phase=VENUE,
             note=f"local exchange, {choice.market} market at {choice.speed:g} x",
-            is_ready=answers(f"{self.addresses.control_url}/control/clock"),
+            is_ready=answers(f"{url_of(control_port)}/control/clock"),
         )
 
-    def mirror(self, source: LiveSource) -> ProcessSpec:
-        """Tell the local exchange what happens on a real one; ready when its history is told."""
+    def mirror(self, source: LiveSource, *, number: int = 1) -> ProcessSpec:
+        """Tell a local exchange what happens on a real one; ready when its history is told."""
+        control_url = url_of(self.addresses.venues[number - 1][1])
         return self._python(
-            "mirror",
+            numbered("mirror", number),
             "-m",
             "marketdata.mirror",
             "tell",
             *source.words(),
             "--control-url",
-            self.addresses.control_url,
+            control_url,
             note=f"live prices of {source.exchange}",
-            is_ready=answers(f"{self.addresses.control_url}/control/mirror/open"),
+            is_ready=answers(f"{control_url}/control/mirror/open"),
         )
 
     def preparation(self, *, demo: bool) -> ProcessSpec:
@@ -182,6 +186,11 @@ class Plan:
             stop_phase=stop_phase,
             is_ready=is_ready,
         )
+
+
+def numbered(name: str, number: int) -> str:
+    """Name the first of several processes as the only one is named."""
+    return name if number == 1 else f"{name} {number}"
 
 
 def answers(url: str) -> Callable[[], bool]:

@@ -20,7 +20,7 @@ from tradeapp.up import postgres as postgres_server
 from tradeapp.up import valkey as valkey_server
 from tradeapp.up.addresses import Addresses, LoopbackPorts
 from tradeapp.up.market import MarketChoice, Wish
-from tradeapp.up.plan import Plan
+from tradeapp.up.plan import Plan, numbered
 from tradeapp.up.postgres import OWNER_ROLE, PROCESS_ROLE, Postgres
 from tradeapp.up.supervisor import StopRequested, Supervisor
 from tradeapp.up.trouble import UnableToStart
@@ -59,6 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--upstream-url", help="another address of it, for example http://127.0.0.1:8020 (Binance's protocol only)"
     )
+    parser.add_argument("--exchange", help="whose candles a replay shows, where the folder holds several")
+    parser.add_argument(
+        "--second",
+        nargs="?",
+        const="",
+        metavar="EXCHANGE",
+        help="run a second local exchange with an account of its own, for arbitrage: on a synthetic market a twin with other "
+        "prices, else name it, for example coinbase",
+    )
     parser.add_argument("--no-demo", dest="demo", action="store_false", help="do not set up the paper account and its bots")
     parser.add_argument("--venue-port", type=int, help="port of the local exchange")
     parser.add_argument("--control-port", type=int, help="port of the local exchange's control")
@@ -75,6 +84,7 @@ def run(options: argparse.Namespace, *, say: Callable[[str], None] = lambda line
     _demand_space(data_dir)
     with closing(instance_lock.acquire(data_dir)):
         choice = market.choose(_wish(options), data_dir=data_dir, say=say)
+        second = market.choose_second(_wish(options), choice, data_dir=data_dir, say=say)
         chosen = addressbook.choose_ports(
             data_dir=data_dir,
             host=options.host,
@@ -82,6 +92,7 @@ def run(options: argparse.Namespace, *, say: Callable[[str], None] = lambda line
             venue=options.venue_port,
             control=options.control_port,
             environ=environ,
+            has_second=second is not None,
         )
         say(f"Data directory: {data_dir}")
         if choice.reason:
@@ -99,7 +110,8 @@ def run(options: argparse.Namespace, *, say: Callable[[str], None] = lambda line
                     environment=_child_environment(environ, found, data_dir, project, supervisor),
                 )
                 addressbook.remember(data_dir=data_dir, addresses=found, stored=_embedded_names(servers))
-                _start(supervisor, plan, servers, choice, demo=options.demo, say=say, began=began)
+                choices = [choice, *([second] if second else [])]
+                _start(supervisor, plan, servers, choices, demo=options.demo, say=say, began=began)
                 supervisor.keep_running(until=lambda: False)
             except StopRequested:
                 say("Stopping.")
@@ -108,23 +120,25 @@ def run(options: argparse.Namespace, *, say: Callable[[str], None] = lambda line
 
 
 def _wish(options: argparse.Namespace) -> Wish:
-    return Wish(options.market, options.speed, options.data, options.begin, options.upstream, options.upstream_url)
+    given = (options.market, options.speed, options.data, options.begin, options.upstream, options.upstream_url)
+    return Wish(*given, options.exchange, options.second)
 
 
 def _start(
     supervisor: Supervisor,
     plan: Plan,
     servers: Servers,
-    choice: MarketChoice,
+    choices: Sequence[MarketChoice],
     *,
     demo: bool,
     say: Callable[[str], None],
     began: float,
 ) -> None:
     token = supervisor.child_environment({})
-    supervisor.start(plan.venue(choice, demo=demo))
-    if choice.source is not None:
-        supervisor.start(plan.mirror(choice.source))
+    for number, choice in enumerate(choices, start=1):
+        supervisor.start(plan.venue(choice, demo=demo, number=number))
+        if choice.source is not None:
+            supervisor.start(plan.mirror(choice.source, number=number))
     if servers.valkey:
         supervisor.start(plan.valkey(servers.valkey, token))
         supervisor.wait_ready("valkey", seconds=SERVER_SECONDS)
@@ -137,10 +151,11 @@ def _start(
         supervisor.start(plan.postgres(servers.postgres, token))
         supervisor.wait_ready("postgres", seconds=SERVER_SECONDS)
         servers.postgres.create_database()
-    supervisor.wait_ready("venue", seconds=SERVER_SECONDS)
-    if choice.source is not None:
-        # Nobody may ask for candles before the history is there.
-        supervisor.wait_ready("mirror", seconds=HISTORY_SECONDS)
+    for number, choice in enumerate(choices, start=1):
+        supervisor.wait_ready(numbered("venue", number), seconds=SERVER_SECONDS)
+        if choice.source is not None:
+            # Nobody may ask for candles before the history is there.
+            supervisor.wait_ready(numbered("mirror", number), seconds=HISTORY_SECONDS)
     prepared = json.loads(supervisor.run_once(plan.preparation(demo=demo), seconds=PREPARE_SECONDS))
     for line in prepared["notes"]:
         say(line)
@@ -199,6 +214,7 @@ def _addresses(environ: Mapping[str, str], servers: Servers, chosen: LoopbackPor
         port=chosen.port,
         venue_port=chosen.venue,
         control_port=chosen.control,
+        second=chosen.second,
         database_url=postgres.url(role=PROCESS_ROLE) if postgres else external,
         owner_database_url=postgres.url(role=OWNER_ROLE) if postgres else external,
         redis_url=valkey.url() if valkey else server_addresses.check_redis(environ.get("REDIS_URL", "")),
@@ -210,7 +226,8 @@ def _addresses(environ: Mapping[str, str], servers: Servers, chosen: LoopbackPor
 def _embedded_names(servers: Servers) -> tuple[str, ...]:
     databases = ("DATABASE_URL",) if servers.postgres else ()
     brokers = ("REDIS_URL",) if servers.valkey else ()
-    return ("VENUE_URL", "VENUE_CONTROL_URL", *databases, *brokers)
+    venues = (f"{prefix}{kind}" for prefix in addressbook.VENUE_PREFIXES for kind in ("_URL", "_CONTROL_URL"))
+    return (*venues, *databases, *brokers)
 
 
 def _child_environment(

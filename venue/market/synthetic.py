@@ -48,6 +48,8 @@ JUMP_CHANCE: Final = 0.35
 OUTAGE_CHANCE: Final = 0.08
 # Back to the start price with a half-life of about two months, so that no coin drifts away for ever.
 REVERSION_PER_DAY: Final = 0.012
+# How a second exchange's prices swing about the first one's: minutes of each swing, none a multiple of another.
+BASIS_SWINGS: Final = (37.0, 101.0, 263.0)
 # A slow wobble round the trend, with a half-life of 20 minutes: what grids live on.
 WOBBLE_SHARE: Final = 0.10
 WOBBLE_DECAY: Final = 0.5 ** (1 / 20)
@@ -87,10 +89,12 @@ class SyntheticMarket:
         seed: int,
         symbols: tuple[str, ...] = (),
         *,
+        basis_ppm: int = 0,
         checkpoints: Mapping[int, str] | None = None,
         keep: Callable[[int, str], None] | None = None,
     ) -> None:
         self.seed = seed
+        self.basis_ppm = basis_ppm
         names = [name for name in COINS if not symbols or name in symbols]
         self._columns = {name: index for index, name in enumerate(names)}
         self._index = [list(COINS).index(name) for name in names]
@@ -103,12 +107,14 @@ class SyntheticMarket:
     @property
     def label(self) -> str:
         """Say in words what is shown."""
-        return f"Synthetic market, seed {self.seed}"
+        apart = f", up to {self.basis_ppm / 10_000:g} % beside the first" if self.basis_ppm else ""
+        return f"Synthetic market, seed {self.seed}{apart}"
 
     @property
     def identity(self) -> str:
         """Tell this market from any other."""
-        return f"synthetic|{VERSION}|{self.seed}|{','.join(self._columns)}"
+        basis = f"|{self.basis_ppm}" if self.basis_ppm else ""
+        return f"synthetic|{VERSION}|{self.seed}|{','.join(self._columns)}{basis}"
 
     def bars_at(self, open_time: int) -> dict[str, Bar]:
         """Return the base candles that open at this moment."""
@@ -154,7 +160,7 @@ class SyntheticMarket:
         return self._make(day)
 
     def _make(self, day: int) -> dict[str, Series]:
-        block, after = make_day(self.seed, day, self._states[day])
+        block, after = make_day(self.seed, day, self._states[day], self.basis_ppm)
         if day + 1 not in self._states:
             self._states[day + 1] = after
             self._keep(day + 1, after.encode())
@@ -164,8 +170,11 @@ class SyntheticMarket:
         return self._blocks[day]
 
 
-def make_day(seed: int, day: int, state: State) -> tuple[list[Series], State]:
-    """Make one day of candles of every coin, and the state it ends in."""
+def make_day(seed: int, day: int, state: State, basis_ppm: int = 0) -> tuple[list[Series], State]:
+    """Make one day of candles of every coin, and the state it ends in.
+
+    With a basis it is the same day on another exchange, where prices swing by so many millionths at most about those here.
+    """
     random = np.random.default_rng([VERSION, seed, day + HISTORY_DAYS])
     coins = np.array(list(COINS.values()))
     starts, sigmas, shares, volumes = coins.T
@@ -176,8 +185,9 @@ def make_day(seed: int, day: int, state: State) -> tuple[list[Series], State]:
     moves = drift + shocks * scale * sigmas / math.sqrt(MINUTES) + _jumps(random, sigmas)
     trend = state.trend + np.cumsum(moves - REVERSION_PER_DAY / MINUTES * state.trend, axis=0)
     wobble = _wobble(random, state.wobble, sigmas, scale)
-    closes = starts * np.exp(trend + wobble)
-    first = starts * np.exp(state.trend + state.wobble)
+    apart = _basis(day, basis_ppm)
+    closes = starts * np.exp(trend + wobble) * apart[1:]
+    first = starts * np.exp(state.trend + state.wobble) * apart[0]
     opens = np.vstack([first, closes[:-1]])
     reach = np.abs(random.standard_normal((2, MINUTES, len(COINS)))) * scale * sigmas / math.sqrt(MINUTES) * 0.45
     highs = np.maximum(opens, closes) * (1 + reach[0])
@@ -191,6 +201,15 @@ def make_day(seed: int, day: int, state: State) -> tuple[list[Series], State]:
         for i, name in enumerate(COINS)
     ]
     return block, State(int(regimes[-1]), trend[-1], wobble[-1])
+
+
+def _basis(day: int, basis_ppm: int) -> Floats:
+    """Say by which factor each coin's price differs at each minute of a day, from the end of the day before on."""
+    minutes = day * MINUTES + np.arange(-1, MINUTES)
+    coins = np.arange(len(COINS))
+    turns = sum(np.sin(2 * np.pi * minutes[:, np.newaxis] / swing + coins * (k + 1)) for k, swing in enumerate(BASIS_SWINGS))
+    factors: Floats = 1 + basis_ppm / 1e6 * turns / len(BASIS_SWINGS)
+    return factors
 
 
 def _regimes(random: np.random.Generator, regime: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -17,6 +17,7 @@ from bots.models import Bot
 from bots.opening import open_at_local_venue
 from bots.services import demo
 from exchange.errors import ExchangeTrouble
+from marketdata.models import Market
 from portfolio.models import Account
 from portfolio.selectors.modes import newest_version
 from portfolio.services.modes import UnableToSwitch
@@ -75,23 +76,55 @@ def _seeded_mode() -> services.Wish:
 
 def _set_up(plan: Plan, wish: services.Wish) -> demo.Demo:
     now = timezone.now()
-    clock = venue_control.read_clock(settings.VENUE_CONTROL_URL)
-    venue = demo.Venue(settings.VENUE_URL, settings.VENUE_WS_URL, settings.VENUE_CONTROL_URL, clock)
-    market = demo.market_of(venue, now=now)
-    if not market.instruments.exists():
-        listings = venue_control.read_listings(exchange=market.exchange, rest_url=venue.rest_url, stream_url=venue.stream_url)
-        demo.list_instruments(market, listings, now=now)
-    key = venue_control.open_paper_account(venue.control_url, name=demo.ACCOUNT, balances={demo.QUOTE: demo.BALANCE})
-    deploy = "".join(secrets.choice(LETTERS) for _ in range(DEPLOY_LENGTH))
+    venue, market, key = _listed(settings.VENUE_URL, settings.VENUE_WS_URL, settings.VENUE_CONTROL_URL)
+    beside = []
+    if settings.SECOND_VENUE_CONTROL_URL:
+        other = _listed(settings.SECOND_VENUE_URL, settings.SECOND_VENUE_WS_URL, settings.SECOND_VENUE_CONTROL_URL)
+        beside = [other]
     is_apart = wish.mode == Mode.SUBACCOUNTS
     with transaction.atomic():
-        done = demo.set_up(market=market, venue=venue, key=key, plan=plan, deploy=deploy, now=now)
+        markets = [market.pk, *(second.market.pk for second in beside)]
+        done = demo.set_up(market=market, venue=venue, key=key, plan=plan, deploy=_deploy(), now=now, beside=markets)
+        for second in beside:
+            # Its account waits for a pair of bots, or for whatever else a person starts there.
+            demo.set_up(
+                market=second.market,
+                venue=second.venue,
+                key=second.key,
+                plan=Plan("second", ()),
+                deploy=_deploy(),
+                now=now,
+                beside=markets,
+            )
         if done.is_new and not is_apart:
             services.seed_mode(account_id=done.account.pk, wish=wish, now=now, market_at=venue.market_at)
     if is_apart and done.account.allocation_mode != wish.mode and not newest_version(done.account.pk):
         # The venue is asked between two transactions: what a crash leaves open the next start does.
         _set_apart(done.account, plan, wish, venue)
     return done
+
+
+class _Listed(NamedTuple):
+    """A local exchange with what it lists in the books, and the key of the account that it opened."""
+
+    venue: demo.Venue
+    market: Market
+    key: demo.Key
+
+
+def _listed(rest_url: str, stream_url: str, control_url: str) -> _Listed:
+    now, clock = timezone.now(), venue_control.read_clock(control_url)
+    venue = demo.Venue(rest_url, stream_url, control_url, clock)
+    market = demo.market_of(venue, now=now)
+    if not market.instruments.exists():
+        listings = venue_control.read_listings(exchange=market.exchange, rest_url=rest_url, stream_url=stream_url)
+        demo.list_instruments(market, listings, now=now)
+    key = venue_control.open_paper_account(control_url, name=demo.ACCOUNT, balances={demo.QUOTE: demo.BALANCE})
+    return _Listed(venue, market, key)
+
+
+def _deploy() -> str:
+    return "".join(secrets.choice(LETTERS) for _ in range(DEPLOY_LENGTH))
 
 
 def _set_apart(account: Account, plan: Plan, wish: services.Wish, venue: demo.Venue) -> None:
