@@ -161,7 +161,9 @@ def _described(bot_id: int) -> Bot:
 def _describe(rows: list[Bot], account_id: int) -> None:
     markets = selectors.instruments_of([row.pk for row in rows])
     newest = lists.latest_decisions(account_id)
+    followers = dict(Bot.objects.filter(leader__in=rows).values_list("leader", "pk"))
     for row in rows:
+        vars(row)["follower_id"] = followers.get(row.pk)
         vars(row)["symbols"] = [instrument.symbol for instrument in markets[row.pk]]
         vars(row)["last_decision"] = newest.get(row.book_id)
 

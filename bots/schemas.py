@@ -34,6 +34,9 @@ class BotOut(Schema):
     started_at: datetime | None
     bar_closed_at: datetime | None
     version: int
+    # The other bot of a pair: the one that decides for this one, or the one that this one decides for.
+    leader: int | None
+    follower: int | None
     last_decision: DecisionOut | None = None
 
     @staticmethod
@@ -45,6 +48,17 @@ class BotOut(Schema):
     def resolve_account(row: Bot) -> int:
         """Return the account's id."""
         return row.book.account_id
+
+    @staticmethod
+    def resolve_leader(row: Bot) -> int | None:
+        """Return the leader's id."""
+        return row.leader_id
+
+    @staticmethod
+    def resolve_follower(row: Any) -> int | None:
+        """Return the follower's id, which was put beside the row: one statement for a whole list."""
+        found: int | None = row.follower_id
+        return found
 
 
 class BotDetailOut(BotOut):

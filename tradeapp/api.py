@@ -18,6 +18,7 @@ from backtests.services import UnableToSteer
 from bots.api import router as bots_router
 from bots.lineups_api import router as lineups_router
 from bots.modes_api import router as modes_router
+from bots.pairs_api import router as pairs_router
 from bots.services import UnableToOperate
 from bots.services.lineups import UnableToLineUp
 from exchange.secrets import MasterKeyMissing
@@ -145,6 +146,7 @@ api.add_router("", families_router)
 api.add_router("", lineups_router)
 api.add_router("", bots_router)
 api.add_router("", modes_router)
+api.add_router("", pairs_router)
 api.add_router("", sweeps_router)
 api.add_router("", backtests_router)
 api.add_router("", comparisons_router)

@@ -15,6 +15,7 @@ from bots.selectors.rows import (
     lines,
     only_account,
     own_bots_done,
+    pairs_of_bots,
     panel_of,
     running_pair,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "lines",
     "only_account",
     "own_bots_done",
+    "pairs_of_bots",
     "panel_of",
     "remembered",
     "running_pair",

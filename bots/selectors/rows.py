@@ -82,6 +82,12 @@ def panel_of(bot_id: int) -> list[Instrument]:
     return [instrument for one in (leader_id, *followers) for instrument in markets[one]]
 
 
+def pairs_of_bots(leader_id: int | None = None) -> list[Bot]:
+    """Answer the leaders of pairs of bots, or one of them, oldest first, each with its follower, accounts and markets."""
+    found = Bot.objects.filter(follower__isnull=False).select_related("book__account__market", "follower__book__account__market")
+    return list((found if leader_id is None else found.filter(pk=leader_id)).order_by("id"))
+
+
 def running_pair(account_id: int) -> Bot | None:
     """Answer the first bot of an account that works together with one on another account, if there is one."""
     paired = Q(leader__isnull=False) | Q(follower__isnull=False)

@@ -18,6 +18,7 @@ from portfolio.models import Account
 from portfolio.writers import accounts
 from strategies import registry
 from trading.allocations import HUNDRED
+from trading.bars import interval_milliseconds
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -47,6 +48,7 @@ def create_pair(*, planned: PlannedPair, by: User | None, now: datetime, request
     """
     if not registry.definition(planned.strategy).is_across_accounts:
         raise UnableToOperate("PAIR_STRATEGY", f"{planned.strategy} trades on one account: make a bot of it instead.")
+    interval_milliseconds(planned.interval)
     with transaction.atomic():
         home, away = _locked(planned.account_ids)
         if existing := _existing(planned, home, away):

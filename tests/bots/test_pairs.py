@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,111 +15,17 @@ from bots.jobs.due import find_due, find_due_pairs, is_ready
 from bots.lineups import Plan
 from bots.models import Bot, BotState
 from bots.selectors import due_bots_done, indicators, panel_of
-from bots.services import PlannedPair, UnableToOperate, lineups
-from marketdata.models import Mark, PriceHealth
+from bots.services import UnableToOperate, lineups
+from marketdata.models import PriceHealth
 from portfolio.models import Account, AuditEntry, DecisionRecord, Fill, Intent, Lease, Order, Pair
 from portfolio.selectors.allocations import slices_at
 from portfolio.services.modes import UnableToSwitch
-from portfolio.writers import accounts, fills, orders
-from tests.bots.conftest import FIVE_MINUTES, NOW, Desk, clock, open_desk
-from tests.portfolio.exchange import Exchange
-from trading.desk.rows import OrderRow
+from portfolio.writers import accounts, orders
+from tests.bots.conftest import FIVE_MINUTES, NOW, clock, open_desk
+from tests.bots.pair_of_bots import APART, LEVEL, Two, open_two, two
 from trading.handover import Mode
 
-LEVEL = [40_000.0]
-# The far market is a hundredth dearer: more than both fees and all that the strategy asks for.
-APART = [40_400.0]
-PARAMS: dict[str, Any] = {"share": 0.3, "trade_part": 0.5}
-
-
-@dataclass
-class Two:
-    """Two accounts on two markets, with an exchange behind each, and a pair of bots that trades between them."""
-
-    near: Desk
-    far: Desk
-    exchanges: dict[int, Exchange] = field(default_factory=dict)
-
-    @property
-    def sides(self) -> tuple[Desk, Desk]:
-        return self.near, self.far
-
-    def planned(self, **changes: Any) -> PlannedPair:
-        values = {
-            "key": "ARBITRAGE",
-            "name": "Arbitrage",
-            "account_ids": (self.near.account.pk, self.far.account.pk),
-            "symbols": ("BTC/USDT", "BTC/USDT"),
-            "interval": "5m",
-            "params": PARAMS,
-        }
-        return PlannedPair(**(values | changes))
-
-    def started(self) -> tuple[Bot, Bot]:
-        """Make the pair with two fifths of either account, and start it."""
-        pair = services.create_pair(planned=self.planned(), by=None, now=NOW)
-        for desk, bot in zip(self.sides, pair, strict=True):
-            services.set_shares(account_id=desk.account.pk, percents={bot.pk: Decimal(40)}, by=None, now=NOW)
-        services.start_bot(bot_id=pair[0].pk, by=None, now=NOW, market_at=self.near.market_at)
-        for desk in self.sides:
-            desk.history(lambda bars: np.full(bars, LEVEL[0]))
-        return pair
-
-    def close(self, near: Sequence[float], far: Sequence[float]) -> None:
-        """Let candles close on both markets, and both accounts advance."""
-        for here, there in zip(near, far, strict=True):
-            self.near.close_bars([here])
-            self.far.close_bars([there])
-            self.advance()
-
-    def advance(self) -> None:
-        for desk in self.sides:
-            jobs.advance_account(account_id=desk.account.pk, clock=clock)
-
-    def fill(self, price: dict[int, str]) -> None:
-        """Have both exchanges fill what was ordered, each at its account's price."""
-        for order in Order.objects.filter(status=Order.Status.READY).select_related("instrument", "intent").order_by("id"):
-            exchange = self.exchanges[order.account_id]
-            exchange.clock = max(exchange.clock, self.near.market_at)
-            assert orders.mark_sending(order.pk, epoch=1, now=NOW)
-            report = exchange.accept(cast("OrderRow", order))
-            with transaction.atomic():
-                orders.mark_open(accounts.lock(order.account_id), order.pk, report, now=NOW)
-            trade = exchange.fill(
-                order.client_order_id,
-                quantity=order.quantity,
-                price=Decimal(price[order.account_id]),
-                fee=Decimal(0),
-                fee_asset="USDT",
-            )
-            with transaction.atomic():
-                fills.post_fill(accounts.lock(order.account_id), trade, now=NOW)
-            with transaction.atomic():
-                report = exchange.report(order.client_order_id)
-                orders.apply_report(accounts.lock(order.account_id), order.pk, report, now=NOW)
-
-    def stock(self) -> None:
-        """Have both sides buy their coins, and see them."""
-        self.close(LEVEL, LEVEL)
-        assert Order.objects.filter(status=Order.Status.READY).count() == 2
-        self.fill({desk.account.pk: "40000" for desk in self.sides})
-        self.close(LEVEL, LEVEL)
-
-
-@pytest.fixture
-def two(db: None) -> Two:
-    return open_two()
-
-
-def open_two(far_fee_ppm: int = 1000) -> Two:
-    """Open two accounts, each with a trader that is alive and a price of the coin; the far one has fees of its own."""
-    found = Two(open_desk(), open_desk(name="far", epoch="far", deploy="f1", taker_fee_ppm=far_fee_ppm))
-    for desk in found.sides:
-        Lease.objects.create(name=f"trader:{desk.account.pk}", holder="test", epoch=1, expires_at=NOW + timedelta(seconds=12))
-        coin = desk.market.instruments.get(symbol="BTC/USDT")
-        Mark.objects.create(instrument=coin, price=Decimal(40_000), market_at=desk.market_at, received_at=NOW)
-        found.exchanges[desk.account.pk] = Exchange({"USDT": Decimal("9882.31")}, clock=desk.market_at)
-    return found
+__all__ = ["two"]
 
 
 def test_a_pair_is_two_bots_each_on_its_own_account_and_one_of_them_decides(two: Two) -> None:
