@@ -98,7 +98,7 @@ class Finding:
 
 def turn_at(rotation: Rotation, at: datetime) -> Turn:
     """Answer whose turn it is at a moment; a begin is part of the turn, an end is not."""
-    for turn in _turns(rotation, at - timedelta(days=9)):
+    for turn in _turns_from(rotation, (at - timedelta(days=9)).astimezone(ZoneInfo(rotation.zone)).date()):
         if turn.end_at is None or turn.end_at > at:
             return turn
     raise AssertionError("The last turn has no end")
@@ -284,10 +284,16 @@ def _who(rotation: Rotation, number: int) -> str:
     return f"{slot.bot or 'idle'} {clock_text(slot.begin_minute)}-{clock_text(slot.end_minute)}"
 
 
-def _turns(rotation: Rotation, after: datetime) -> Iterator[Turn]:
-    """Yield the turns from the first that begins after a moment's day on; the last has no end."""
+@lru_cache(maxsize=64)
+def _turns_from(rotation: Rotation, day: date) -> tuple[Turn, ...]:
+    """Answer the turns from a day on: who asks within one day, as simulations do, is answered the same."""
+    return tuple(_turns(rotation, day))
+
+
+def _turns(rotation: Rotation, day: date) -> Iterator[Turn]:
+    """Yield the turns from the first that begins after a day's eve on; the last has no end."""
     turn: Turn | None = None
-    for found in _windows(rotation, after):
+    for found in _windows(rotation, day):
         if turn is not None and turn.bot != found.bot:
             yield Turn(
                 bot=turn.bot,
@@ -307,10 +313,10 @@ def _joined(turn: Turn, found: Turn) -> Turn:
     return Turn(bot=turn.bot, begin_at=turn.begin_at, end_at=found.end_at, policy=found.policy, wait_minutes=found.wait_minutes)
 
 
-def _windows(rotation: Rotation, after: datetime) -> Iterator[Turn]:
-    """Yield slots and gaps one after another, each until the next begins."""
+def _windows(rotation: Rotation, day: date) -> Iterator[Turn]:
+    """Yield slots and gaps one after another, from a day's eve on, each until the next begins."""
     zone = ZoneInfo(rotation.zone)
-    first = after.astimezone(zone).date() - timedelta(days=1)
+    first = day - timedelta(days=1)
     reached = instant(zone, first, 0)
     slots = sorted(rotation.slots, key=lambda slot: slot.begin_minute)
     for number in range(_DAYS_AHEAD + 10):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,10 +16,10 @@ from trading.accounts.turns import TurnTaking
 from trading.desk.plain import Book, Instrument
 from trading.desk.refusals import Refusal
 from trading.handover import Stance
-from trading.kernels.settling import AWAY, OPEN_TURN, UNKNOWN, Table, settle, settle_asked
+from trading.kernels.settling import AWAY, OPEN_TURN, UNKNOWN, Table, first_entry, settle, settle_asked
 from trading.kernels.world import count_barren
 from trading.ledger import UNIT, ZERO
-from trading.proposals import Proposal, ProposalKind, arbitration_order
+from trading.proposals import Proposal, ProposalKind
 from trading.risk import HUNDREDTH, REFUSE, Limits, room_for_entries
 from trading.strategy import BUY, REASONS, DecisionKind, Reason, Record
 
@@ -143,7 +143,8 @@ class Court:
             return
         for member in asking:
             member.size()
-        for member, first, last in self._stretches(asking):
+        for number, first, last in stretches([(member.simulation.tape.sized, member.asked) for member in asking]):
+            member = asking[number]
             if member.is_late:
                 self._send(member, first, last, at)
                 continue
@@ -180,20 +181,6 @@ class Court:
         for k in map(int, np.flatnonzero(counts)):
             self._members[k].refusals[self._away[k]] += int(counts[k])
         counts[:] = 0
-
-    def _stretches(self, asking: Sequence[Member]) -> Iterator[tuple[Member, int, int]]:
-        """Put the decisions of several bots into their order; of one bot those that follow each other stay together."""
-        proposals = [self._proposal(member, leg) for member in asking for leg in range(member.asked)]
-        member, first, last = None, 0, 0
-        for proposal in arbitration_order(proposals):
-            if member is not None and (proposal.book_id, proposal.leg) == (member.number, last):
-                last += 1
-                continue
-            if member is not None:
-                yield member, first, last
-            member, first, last = self._members[proposal.book_id - 1], proposal.leg, proposal.leg + 1
-        if member is not None:
-            yield member, first, last
 
     def _send(self, member: Member, first: int, last: int, at: int) -> None:
         """Ask the rules now about decisions that arrive later; what they let pass is carried out on arrival."""
@@ -278,8 +265,18 @@ class Court:
 
     def _note_denial(self, member: Member, proposal: Proposal, at: int) -> None:
         # A book whose turn it is not has no money to size an entry by: the turn is the reason, not the size.
-        turn = self.referee.turns(at=at, stance=self._stance)[member.number] if proposal.is_entry else None
+        turn = self.referee.turn(member.number, at=at, stance=self._stance) if proposal.is_entry else None
         member.refusals[proposal.denial if turn is None else turn.code] += 1
+
+
+def stretches(asked: Sequence[tuple[Record, int]]) -> list[tuple[int, int, int]]:
+    """Put the sized decisions of several bots, by rank, into the order of `arbitration_order`: (bot, first, last) of stretches.
+
+    What a bot decided before its first entry comes before all that the others decided from theirs on.
+    """
+    entries = [(k, first_entry(sized, count), count) for k, (sized, count) in enumerate(asked)]
+    early = [(k, 0, entry) for k, entry, _ in entries if entry > 0]
+    return early + [(k, entry, count) for k, entry, count in entries if entry < count]
 
 
 def _turn(first: Refusal | None, last: Refusal | None) -> tuple[int, str]:

@@ -112,12 +112,17 @@ class Referee:
 
     def turns(self, *, at: int, stance: Stance | None) -> dict[int, Refusal | None]:
         """Say of every book whether it is refused because it is not its turn."""
-        if stance is None:
-            return {member.number: None for member in self._members}
+        desk = self._desk_of_turns(at, stance)
+        return {member.number: turn_refusal(desk, member.number) for member in self._members}
+
+    def turn(self, number: int, *, at: int, stance: Stance | None) -> Refusal | None:
+        """Say the same of one book."""
+        return turn_refusal(self._desk_of_turns(at, stance), number)
+
+    def _desk_of_turns(self, at: int, stance: Stance | None) -> Desk:
         self._nobodys.stance = stance
         store = _Rows(self._nobodys, {})
-        desk = Desk(store, store.account, market_at=moment(at), now=moment(at))
-        return {member.number: turn_refusal(desk, member.number) for member in self._members}
+        return Desk(store, store.account, market_at=moment(at), now=moment(at))
 
     def _memory(self) -> Memory:
         return Memory(

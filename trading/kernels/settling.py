@@ -94,8 +94,10 @@ def settle(table: Table, worlds: Record, tape: Any, book: int, now: int, first: 
             return k
         is_away = is_buy and its.turn == AWAY
         if order.deny == Reason.NONE and not is_away and (is_buy or order.kind == DecisionKind.PLACE):
-            if order.lots > tape.numbers[order.symbol].max_lots or not _is_clear(table, order, book, now):
+            limit = _clear_limit(table, order, book, now) if order.lots <= tape.numbers[order.symbol].max_lots else 0
+            if limit == 0:
                 return k
+            order.limit_ticks = limit
             terms.granted += 1
             its.granted += 1
         tape.reasons[order.reason] += 1
@@ -114,26 +116,43 @@ def settle(table: Table, worlds: Record, tape: Any, book: int, now: int, first: 
 
 
 @compiled
+def first_entry(sized: Record, count: int) -> int:
+    """Answer which of so many sized decisions is the first that may put more capital at risk; `count` if none is."""
+    for k in range(count):
+        if sized[k].kind == DecisionKind.ENTER or (sized[k].kind == DecisionKind.PLACE and sized[k].side == BUY):
+            return k
+    return count
+
+
+@compiled
 def settle_asked(table: Table, worlds: Record, tape: Any, book: int, now: int) -> int:
     """Size all decisions that wait and carry them out in their order; answer as `settle` does."""
     return settle(table, worlds, tape, book, now, 0, size_asked(worlds, tape))
 
 
 @compiled
-def _is_clear(table: Table, order: Any, book: int, now: int) -> bool:
-    """Say whether no rule could refuse an order or move its limit."""
+def _clear_limit(table: Table, order: Any, book: int, now: int) -> int:
+    """Answer the limit in ticks at which no rule could refuse an order; 0 where one might, or might move it elsewhere."""
     its, terms = table.books[book], table.terms[0]
     world = its.first + order.symbol
     w = table.worlds[world]
-    if order.limit_ticks <= 0 or order.lots <= 0 or order.lots < w.min_lots:
-        return False
-    amount = order.lots * order.limit_ticks * w.quote_units_per_tick_lot
-    if amount < w.min_notional or terms.granted >= terms.rate_max:
-        return False
-    if not _is_free_of_rivals(table, order, book, world):
-        return False
+    if order.limit_ticks <= 0 or order.lots <= 0 or order.lots < w.min_lots or terms.granted >= terms.rate_max:
+        return 0
+    limit = _limit_inside_rivals(table, order, book, world)
+    if limit <= 0 or order.lots * limit * w.quote_units_per_tick_lot < w.min_notional:
+        return 0
     if order.side != BUY:
-        return bool(order.lots * w.units_per_lot <= w.base_owned - w.base_locked)
+        return limit if order.lots * w.units_per_lot <= w.base_owned - w.base_locked else 0
+    # A limit that was lowered costs less, and may lose less, than what is looked at here.
+    return limit if _is_affordable(table, order, book, now, world) else 0
+
+
+@compiled
+def _is_affordable(table: Table, order: Any, book: int, now: int, world: int) -> bool:
+    """Say whether a buy stays clear of what its book has, and of every cap."""
+    its, terms = table.books[book], table.terms[0]
+    w = table.worlds[world]
+    amount = order.lots * order.limit_ticks * w.quote_units_per_tick_lot
     if amount > table.worlds[its.first].cash - its.leaving:
         return False
     price = order.limit_ticks * w.price_units_per_tick * _UNIT
@@ -157,9 +176,12 @@ def _seen(table: Table, world: int) -> Any:
 
 
 @compiled
-def _is_free_of_rivals(table: Table, order: Any, book: int, world: int) -> bool:
-    """Say whether the market has room for an order, and no other bot's order there that it could meet."""
-    live, market = 0, table.markets[world]
+def _limit_inside_rivals(table: Table, order: Any, book: int, world: int) -> int:
+    """Answer a limit at which an order meets no other bot's; 0 where there is none, or no room in its market.
+
+    An entry goes one tick below the lowest sale in its way, as long as that covers the price it was sized for.
+    """
+    live, market, limit = 0, table.markets[world], order.limit_ticks
     for other in range(len(table.worlds)):
         if table.markets[other] != market:
             continue
@@ -172,9 +194,13 @@ def _is_free_of_rivals(table: Table, order: Any, book: int, world: int) -> bool:
             if rival.kind == OrderKind.STOP or rival.side == order.side:
                 continue
             # Buys have the side 1 and sells -1, so that one comparison serves both.
-            if (order.limit_ticks - rival.ticks) * order.side >= 0:
-                return False
-    return bool(live < table.terms[0].orders_max)
+            if (limit - rival.ticks) * order.side >= 0:
+                if order.kind != DecisionKind.ENTER:
+                    return 0
+                limit = rival.ticks - 1
+    if live >= table.terms[0].orders_max:
+        return 0
+    return int(limit) if limit * ENTRY_COLLAR > order.limit_ticks * (1.0 + _CLEAR) or limit == order.limit_ticks else 0
 
 
 @compiled
