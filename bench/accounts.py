@@ -14,85 +14,16 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
-from backtests.candle_files import read_candles
-from bench.peers.market import random_walk
-from bench.strategies import MARKETS
-from strategies import registry
-from trading.accounts.plan import AccountBot, AccountPlan, Shares, Turns, Version, single
+from bench.peers.account_plans import bot_bars, candles_of, plans
+from trading.accounts.plan import AccountPlan
 from trading.accounts.result import AccountResult
 from trading.accounts.simulation import AccountSimulation
-from trading.bars import Candles, interval_milliseconds
-from trading.handover import Mode
 from trading.kernels.backtest import Costs, prepare_backtest
-from trading.risk import opening_limits
-from trading.rotation_text import parse_rotation
 
-INTERVAL = "15m"
-BEGIN_AT, END_AT = datetime(2024, 1, 8, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)
-WARM_FROM = datetime(2024, 1, 1, tzinfo=UTC)
-CAPITAL = Decimal("9882.30")
-BOTS = {
-    "mean_reversion": "BTC/USDT",
-    "sasha_hybrid": "BTC/USDT",
-    "grid": "ETH/USDT",
-    "triple_ema": "BTC/USDT",
-    "ema_ribbon": "ETH/USDT",
-}
-WEEK = "zone UTC\n" + "\n".join(
-    f"daily {hours} {name} flatten"
-    for hours, name in zip(("00:00-05:00", "05:00-10:00", "10:00-15:00", "15:00-20:00", "20:00-24:00"), BOTS, strict=True)
-)
 # nautilus_trader runs one strategy at so many bars a second on such a machine; `make bench-peers` measures it.
 PEER_BARS = 27_000
-
-
-def candles_of(folder: Path | None) -> dict[str, Candles]:
-    """Read a year of candles of both markets, or make them."""
-    begin, end = (int(at.timestamp()) * 1000 for at in (WARM_FROM, END_AT))
-    if folder is not None:
-        return {symbol: read_candles(folder, symbol=symbol, interval=INTERVAL, begin=begin, end=end) for symbol in MARKETS}
-    length = interval_milliseconds(INTERVAL)
-    bars = (end - begin) // length
-    return {
-        symbol: random_walk(bars=bars, seed=seed, interval_ms=length, start=start)
-        for seed, (symbol, start) in enumerate(zip(MARKETS, (60_000.0, 3_000.0), strict=True), start=1)
-    }
-
-
-def plans(candles: dict[str, Candles]) -> dict[str, AccountPlan]:
-    """Put the same five bots into every mode."""
-    bots = tuple(
-        AccountBot(
-            key=name,
-            definition=registry.definition(name),
-            params=registry.make_params(name, {}, INTERVAL),
-            interval_ms=interval_milliseconds(INTERVAL),
-            instruments=(MARKETS[symbol],),
-            candles=(candles[symbol],),
-        )
-        for name, symbol in BOTS.items()
-    )
-    ways: dict[str, Shares | Turns] = {
-        "percentage": Shares(versions=(Version(at=BEGIN_AT, percents=dict.fromkeys(BOTS, Decimal(20))),)),
-        "rotation": Turns(mode=Mode.ROTATION, rotation=parse_rotation(WEEK)),
-        "single": single("grid"),
-    }
-    return {
-        name: AccountPlan(
-            name=name,
-            bots=bots,
-            sharing=way,
-            capital=CAPITAL,
-            begin_at=BEGIN_AT,
-            end_at=END_AT,
-            limits=opening_limits(CAPITAL),
-        )
-        for name, way in ways.items()
-    }
 
 
 def timed(run: Callable[[], None]) -> float:
@@ -135,7 +66,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     known = plans(candles_of(asked.folder))
-    bars = int((END_AT - BEGIN_AT).total_seconds() * 1000) // interval_milliseconds(INTERVAL) * len(BOTS)
+    bars = bot_bars()
     kept: dict[str, list[AccountResult]] = {name: [] for name in known}
     took: dict[str, list[float]] = {name: [] for name in ("alone", *known)}
     for number in range(asked.rounds + 1):

@@ -17,14 +17,10 @@ from pathlib import Path
 from backtests import runs
 from backtests.candle_files import NoCandles, read_candles
 from backtests.spec import BacktestSpec, milliseconds
+from bench.peers.account_plans import MARKETS
 from strategies import registry
 from trading.bars import Candles
-from trading.instruments import Instrument
 
-MARKETS = {
-    "BTC/USDT": Instrument("BTC/USDT", "BTC", "USDT", *map(Decimal, ("0.01", "0.00001", "0.00001", "9000", "5"))),
-    "ETH/USDT": Instrument("ETH/USDT", "ETH", "USDT", *map(Decimal, ("0.01", "0.0001", "0.0001", "9000", "5"))),
-}
 STRETCHES = {
     "1m": (datetime(2021, 4, 20, tzinfo=UTC), datetime(2021, 5, 20, tzinfo=UTC)),
     "5m": (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 9, 7, tzinfo=UTC)),

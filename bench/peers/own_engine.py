@@ -10,6 +10,8 @@ import numpy as np
 
 from strategies import answers
 from trading import metrics
+from trading.accounts.plan import AccountPlan
+from trading.accounts.simulation import AccountSimulation
 from trading.bars import Candles, Floats, Times
 from trading.compilation import compiled
 from trading.indicators import SMA_RING, sma
@@ -50,6 +52,11 @@ def plain_loop(candles: Candles, fast: int, slow: int, *, fee: float) -> tuple[f
     equity, _, profits = loops.walk(candles.values, signals, 1 / (1 + fee), 1 - fee, 0.0, 0.0)
     sharpe = metrics.sharpe(metrics.daily_returns(candles.times, equity))
     return float(equity[-1]), float(len(profits)), sharpe
+
+
+def whole_account(plan: AccountPlan) -> Callable[[], object]:
+    """Make a simulation of a whole account; calling the answer runs it."""
+    return AccountSimulation(plan).run
 
 
 def event_engine(candles: Candles, fast: int, slow: int) -> BacktestResult:

@@ -15,16 +15,17 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from bench.peers import event_engines, market, oracle, own_engine, vectorbt_engine
+from bench.peers import account_plans, event_engines, market, oracle, own_engine, vectorbt_engine
 from trading.bars import Candles, Floats, Times
 from trading.sweeps.figures import Figures
-from trading.sweeps.market import lay_market
+from trading.sweeps.market import SweepMarket, lay_market
 
 YEAR = 525_600
 FEE = 0.001
@@ -62,14 +63,20 @@ GRIDS = {
     "wide: fast 20..515 by 5, slow 540..5490 by 50": grid(range(20, 520, 5), range(540, 5_500, 50)),
     "tight: fast 5..104 by 1, slow 105..204 by 1": grid(range(5, 105), range(105, 205)),
 }
-BANDS = np.array(
-    [
+
+
+def bands(periods: range) -> Floats:
+    """Combine periods with ten widths of the band and ten stops."""
+    combinations = [
         (period, width, stop, 0.0)
-        for period in range(10, 60, 5)
+        for period in periods
         for width in np.arange(1, 3, 0.2)
         for stop in np.arange(0.002, 0.022, 0.002)
     ]
-)
+    return np.array(combinations)
+
+
+BANDS = {"dense: periods 10..55 by 5": bands(range(10, 60, 5)), "wide: periods 120..1200 by 120": bands(range(120, 1_320, 120))}
 
 
 def take_turns(jobs: list[Job], rounds: int) -> list[Speed]:
@@ -145,15 +152,22 @@ def sweeps(candles: Candles, rounds: int) -> None:
             ),
         ]
         show(f"Sweep of crosses, {len(pairs):,} combinations, {title}, {bars:,} bars; combo-bars", jobs, take_turns(jobs, rounds))
-    some = np.ascontiguousarray(BANDS[:: len(BANDS) // 16][:16])
-    trades = int(own_engine.sweep_bands(laid, BANDS, fee=FEE, threads=1).trades.sum())
+    for title, combinations in BANDS.items():
+        _reversals(candles, laid, title, combinations, rounds)
+
+
+def _reversals(candles: Candles, laid: SweepMarket, title: str, combinations: Floats, rounds: int) -> None:
+    """Time one grid of reversals."""
+    bars = len(candles)
+    some = np.ascontiguousarray(combinations[:: len(combinations) // 16][:16])
+    trades = int(own_engine.sweep_bands(laid, combinations, fee=FEE, threads=1).trades.sum())
     jobs = [
-        Job("ours, 1 thread", len(BANDS) * bars, lambda: own_engine.sweep_bands(laid, BANDS, fee=FEE, threads=1)),
+        Job("ours, 1 thread", len(combinations) * bars, lambda: own_engine.sweep_bands(laid, combinations, fee=FEE, threads=1)),
         Job(f"vectorbt, {vectorbt_engine.ENGINE}", len(some) * bars, lambda: vectorbt_engine.sweep_bands(candles, some, fee=FEE)),
     ]
     speeds = take_turns(jobs, rounds)
-    show(f"Reversal at the band with a stop, {len(BANDS):,} combinations; combo-bars", jobs, speeds)
-    print(f"\n{len(BANDS) * bars / speeds[0].core / trades * 1e9:.0f} ns a trade, {trades:,} trades")
+    show(f"Reversal at the band with a stop, {len(combinations):,} combinations, {title}; combo-bars", jobs, speeds)
+    print(f"\n{len(combinations) * bars / speeds[0].core / trades * 1e9:.0f} ns a trade, {trades:,} trades")
 
 
 def _nothing() -> None:
@@ -180,12 +194,26 @@ def singles(candles: Candles, rounds: int) -> None:
     show("One backtest, averages of 20 and 200; bars", jobs, take_turns(jobs, rounds))
 
 
+def accounts(folder: Path | None, rounds: int) -> None:
+    """Time whole accounts of five bots beside one strategy in an engine that runs one; bars of all bots count."""
+    laid, candles = account_plans.plans(account_plans.candles_of(folder)), market.random_walk(bars=20_000)
+    jobs = [
+        Job(f"ours, five bots, {name}", account_plans.bot_bars(), _nothing, partial(own_engine.whole_account, plan))
+        for name, plan in laid.items()
+    ]
+    jobs.append(Job("nautilus_trader, one strategy", len(candles), _nothing, lambda: event_engines.nautilus(candles)))
+    show("A year of a whole account on 15m candles; bars", jobs, take_turns(jobs, rounds))
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--bars", type=int, default=YEAR)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=("oracle", "compare", "sweeps", "singles"))
+    parser.add_argument("--only", choices=("oracle", "compare", "sweeps", "singles", "accounts"))
+    parser.add_argument(
+        "--data", type=Path, help="folder of an exchange's Parquet candles for the whole account; else it is drawn"
+    )
     options = parser.parse_args()
     candles = market.random_walk(bars=options.bars)
     model = [
@@ -201,6 +229,8 @@ def main() -> None:
         sweeps(candles, options.rounds)
     if options.only in (None, "singles"):
         singles(candles, options.rounds)
+    if options.only in (None, "accounts"):
+        accounts(options.data, options.rounds)
     print(f"\nPeak memory of this process, peers included: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
