@@ -7,7 +7,8 @@ Both decide on a close and trade at the next open. What has to be said to make t
 - Our entry is a limit order, one per cent above that close, which expires at once. backtesting.py knows no such order, so the
   oracle's strategy looks at the coming open and stays away where the limit would: a rule of the exchange, not of the strategy.
 - A stop is live from the entry on. Both fill it at its price, or at the open where that lies beyond. An exchange refuses a stop
-  that the price has passed already, so where the entry itself opens below it, the oracle's strategy sends none.
+  that the price has passed already, and then we sell at once: where the entry itself opens at its stop or below, it is bought
+  and sold at that open. backtesting.py cannot do both at one open, so the oracle's strategy writes such a trade down instead.
 - Our equity of a day is read once the next day has opened, where a stop that this open passes has filled already; the oracle's
   equity of the day before is moved to that price.
 - An open position is valued at the last close and is no trade.
@@ -62,6 +63,8 @@ class _Cross(Strategy):
         closes = pd.Series(np.asarray(self.data.Close))
         self.quick, self.calm = closes.rolling(self.fast).mean().to_numpy(), closes.rolling(self.slow).mean().to_numpy()
         self.above = True
+        # Bought and sold at one open: the day, its open and the shares.
+        self.passing: list[tuple[int, float, int]] = []
 
     def next(self) -> None:
         day = len(self.data) - 1
@@ -79,9 +82,11 @@ class _Cross(Strategy):
         opens = self.opens
         if day < self.slow or day + 1 >= len(opens) or opens[day + 1] > _on_tick(close * COLLAR):
             return
-        stop = _on_tick(close * (1.0 - self.stop))
-        is_taken = self.stop > 0.0 and stop < opens[day + 1]
-        self.buy(size=int(SHARE * CAPITAL / close), sl=stop if is_taken else None)
+        stop, size = _on_tick(close * (1.0 - self.stop)), int(SHARE * CAPITAL / close)
+        if self.stop > 0.0 and stop >= opens[day + 1]:
+            self.passing.append((day + 1, float(opens[day + 1]), size))
+            return
+        self.buy(size=size, sl=stop if self.stop > 0.0 else None)
 
     opens: Any = GOOG["Open"].to_numpy()
 
@@ -130,6 +135,7 @@ def their_telling(fast: int, slow: int, stop: float) -> Told:
         found = Backtest(GOOG, _Cross, cash=CAPITAL, commission=0.0).run(fast=fast, slow=slow, stop=stop)
     rows = list(found["_trades"].itertuples())
     trades = [(row.EntryBar, float(row.EntryPrice), row.ExitBar, float(row.ExitPrice), int(row.Size)) for row in rows]
+    trades += [(day, price, day, price, size) for day, price, size in found["_strategy"].passing]
     equity = found["_equity_curve"]["Equity"].to_numpy().copy()
     opens, closes = GOOG["Open"].to_numpy(), GOOG["Close"].to_numpy()
     protected = [row for row in rows if row.SL is not None and not np.isnan(row.SL)]
