@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -88,6 +88,19 @@ def pairs_of_bots(leader_id: int | None = None) -> list[Bot]:
     return list((found if leader_id is None else found.filter(pk=leader_id)).order_by("id"))
 
 
+def other_sides(bot_ids: Collection[int]) -> dict[int, Bot]:
+    """Answer the other bot of each of these that works in a pair, with its account: one statement."""
+    found = Bot.objects.filter(Q(leader__in=bot_ids) | Q(follower__in=bot_ids)).select_related(
+        "book__account__market", "follower"
+    )
+    sides = {}
+    for bot in found:
+        other_id = bot.leader_id or bot.follower.pk
+        if other_id in bot_ids:
+            sides[other_id] = bot
+    return sides
+
+
 def running_pair(account_id: int) -> Bot | None:
     """Answer the first bot of an account that works together with one on another account, if there is one."""
     paired = Q(leader__isnull=False) | Q(follower__isnull=False)
@@ -96,7 +109,11 @@ def running_pair(account_id: int) -> Bot | None:
 
 def lines(account_id: int | None = None) -> list[Line]:
     """Answer the bots for a list."""
-    found = list(bots(account_id))
+    return lines_of(list(bots(account_id)))
+
+
+def lines_of(found: Sequence[Bot]) -> list[Line]:
+    """Answer some bots for a list."""
     markets = instruments_of([bot.pk for bot in found])
     return [
         Line(

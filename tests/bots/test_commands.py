@@ -9,6 +9,9 @@ from django.core.management import CommandError, call_command
 
 from bots.models import Bot
 from tests.bots.conftest import Desk
+from tests.bots.pair_of_bots import Two, two
+
+__all__ = ["two"]
 
 
 def run(*words: str) -> str:
@@ -97,3 +100,47 @@ def test_shares_that_with_the_others_pass_the_whole_are_refused(desk: Desk) -> N
 def test_without_an_account_the_command_says_how_to_get_one(db: None) -> None:
     with pytest.raises(CommandError, match="up"):
         run("bots", "list")
+
+
+def test_a_pair_is_made_with_one_command_that_says_what_comes_next(two: Two) -> None:
+    near, far = (str(desk.account.pk) for desk in two.sides)
+    words = ["bots", "pair", "--account", near, "--far-account", far, "--symbol", "btc-usdt", "--params", '{"share": 0.3}']
+    said = run(*words)
+
+    leader, follower = Bot.objects.order_by("id")
+    assert (follower.leader, leader.status, leader.interval, leader.params["share"]) == (leader, "stopped", "5m", 0.3)
+    assert f"allocations --account {near} set ARBITRAGE=20" in said
+    assert f"allocations --account {far} set ARBITRAGE=20" in said
+    assert f"bots --account {near} start ARBITRAGE" in said
+    # What it says works.
+    for desk in two.sides:
+        desk.close_bars([40_000.0])
+    for account in (near, far):
+        run("allocations", "--account", account, "set", "ARBITRAGE=20")
+    run("bots", "--account", near, "start", "ARBITRAGE")
+    assert set(Bot.objects.values_list("status", flat=True)) == {"running"}
+    rows = json.loads(run(*words, "--json"))
+    assert [(row["bot_id"], row["account"]) for row in rows] == [(leader.pk, "demo"), (follower.pk, "far")]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--params", "{"], "not JSON"),
+        (["--params", "[]"], "as a JSON object"),
+        (["--params", '{"shares": 1}'], "Did you mean 'share'"),
+        (["--symbol", "BTC/USDC"], "Did you mean BTC/USDT"),
+        (["--interval", "5min"], "Did you mean 5m"),
+        (["--far-account", "999999"], "does not exist"),
+    ],
+)
+def test_a_pair_that_cannot_be_is_refused_in_words(two: Two, words: list[str], why: str) -> None:
+    near, far = (str(desk.account.pk) for desk in two.sides)
+    with pytest.raises(CommandError, match=re.escape(why)):
+        run("bots", "pair", "--account", near, "--far-account", far, "--symbol", "BTC/USDT", *words)
+    assert not Bot.objects.exists()
+
+
+def test_of_two_accounts_one_has_to_be_named(two: Two) -> None:
+    with pytest.raises(CommandError, match="Say which account"):
+        run("bots", "pair", "--far-account", str(two.far.account.pk), "--symbol", "BTC/USDT")
