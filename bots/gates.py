@@ -10,13 +10,15 @@ from typing import Any, Final
 
 from bots.models import Bot
 from bots.selectors import bots as bots_of
-from bots.selectors import instruments_of, last_close
+from bots.selectors import instruments_of, last_close, other_sides
 from marketdata.models import Instrument
 from marketdata.selectors import Price, prices
+from portfolio.jobs.pairs import TRADER_AWAY
 from portfolio.models import Account, DecisionRecord
 from portfolio.risk_view import risk_view
 from portfolio.selectors import BookNumbers, account_overview
 from portfolio.selectors.gates import Gate, account_gates, book_gates
+from portfolio.selectors.leases import traders_away
 from portfolio.selectors.lists import latest_decisions
 from portfolio.selectors.risk import day_volumes
 from strategies import registry
@@ -73,6 +75,7 @@ def checklists(account_id: int, *, now: datetime) -> list[Checklist]:
     quotes = prices(account.market_id, now=now)
     decisions = latest_decisions(account_id)
     numbers = {book.book_id: book for book in overview.books}
+    others = other_sides([bot.pk for bot in found])
     return [
         Checklist(
             bot=bot,
@@ -80,6 +83,7 @@ def checklists(account_id: int, *, now: datetime) -> list[Checklist]:
                 *shared,
                 _status(bot),
                 _sources(bot),
+                *([_other_side(others[bot.pk], now=now)] if bot.pk in others else []),
                 *money[bot.book_id],
                 _data(bot, account),
                 _prices(markets[bot.pk], quotes),
@@ -119,6 +123,22 @@ def _sources(bot: Bot) -> Gate:
         facts={"strategy": bot.strategy, "pinned": bot.strategy_hash[:10], "now": current[:10]},
         remedy="" if is_same else "Its sources changed since it was started: stop and start it.",
         link=f"/bots/{bot.pk}/",
+    )
+
+
+def _other_side(other: Bot, *, now: datetime) -> Gate:
+    """Say whether the other bot's account could send its leg: of a pair both are ordered, or neither is."""
+    account = other.book.account
+    shut = next((gate for gate in account_gates(account, now=now) if not gate.is_open), None)
+    code = shut.code if shut is not None else TRADER_AWAY if traders_away([account.pk], now=now) else ""
+    remedy = shut.remedy if shut is not None else "Its trader has lost its lease: see whether it runs."
+    return Gate(
+        name="other side",
+        is_open=not code,
+        code=code,
+        facts={"account": account.name, "bot": other.pk} | (dict(shut.facts) if shut is not None else {}),
+        remedy=f"On {account.name}: {remedy}" if code else "",
+        link="/arbitrage/",
     )
 
 

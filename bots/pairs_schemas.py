@@ -34,6 +34,7 @@ class PairSideOut(Schema):
     """One bot of a pair on its account; its coins, and amounts in the account's quote asset."""
 
     bot: int
+    book: int
     account: int
     account_name: str
     mode: str

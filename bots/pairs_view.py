@@ -91,6 +91,7 @@ def _side(bot: Bot, known: _Known) -> dict[str, Any]:
     numbers = known.numbers[bot.book_id]
     return {
         "bot": bot.pk,
+        "book": bot.book_id,
         "account": account.pk,
         "account_name": account.name,
         "mode": account.mode,

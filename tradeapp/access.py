@@ -205,6 +205,7 @@ PAGES: Final[dict[str, Role | None]] = {
     "pages:risk": Role.VIEWER,
     "pages:modes": Role.VIEWER,
     "pages:sub_accounts": Role.VIEWER,
+    "pages:arbitrage": Role.VIEWER,
     "pages:system": Role.VIEWER,
     "pages:backtests": Role.VIEWER,
     "pages:backtest": Role.VIEWER,

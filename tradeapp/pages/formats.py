@@ -11,6 +11,7 @@ from typing import Any, Final
 MINUS: Final = "\N{MINUS SIGN}"
 NONE: Final = "\N{EN DASH}"
 _CENT: Final = Decimal("0.01")
+_THOUSANDTH: Final = Decimal("0.001")
 _LIMITS: Final = (
     ("soft_loss_percent", "Soft cap %"),
     ("hard_loss_percent", "Hard cap %"),
@@ -37,6 +38,13 @@ def gain(amount: Decimal | None) -> str:
 def percent(ratio: Decimal | None) -> str:
     """Write a ratio as a percentage with its sign: +0.12 %."""
     return NONE if ratio is None else f"{_signed((ratio * 100).quantize(_CENT, context=_ROUNDED), plus=True)} %"
+
+
+def edge(ratio: Decimal | None) -> str:
+    """Write a ratio of which a hundredth of a per cent is much: +0.120 %."""
+    if ratio is None:
+        return NONE
+    return f"{_signed((ratio * 100).quantize(_THOUSANDTH, context=_ROUNDED), plus=True)}\N{NO-BREAK SPACE}%"
 
 
 def basis_points(value: float | None) -> str:

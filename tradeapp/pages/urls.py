@@ -10,6 +10,7 @@ from django.views.generic import RedirectView
 from tradeapp.pages import (
     alarms,
     allocations,
+    arbitrage,
     audit,
     backtests,
     comparisons,
@@ -33,6 +34,7 @@ urlpatterns = [
     path("allocation/", allocations.allocation, name="allocation"),
     path("modes/", modes.modes, name="modes"),
     path("subaccounts/", sub_accounts.sub_accounts, name="sub_accounts"),
+    path("arbitrage/", arbitrage.arbitrage, name="arbitrage"),
     path("coordinator/", coordinator.coordinator, name="coordinator"),
     path("alarms/", alarms.alarms, name="alarms"),
     path("reconcile/", views.reconcile, name="reconcile"),

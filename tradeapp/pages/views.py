@@ -13,7 +13,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from bots.drift_view import drift_view
-from bots.selectors import remembered
+from bots.selectors import other_sides, remembered
 from portfolio import selectors
 from portfolio.models import Account
 from portfolio.risk_view import risk_view
@@ -34,6 +34,7 @@ from tradeapp.pages import (
     history_jobs,
     lineup_parts,
     market_data,
+    pair_parts,
     reading,
     security_parts,
 )
@@ -63,6 +64,7 @@ def bot(request: HttpRequest, bot_id: int) -> HttpResponse:
     context |= {
         "line": line,
         "state": remembered(line.bot),
+        "other_side": other_sides([bot_id]).get(bot_id),
         "stream_topics": f"{context['stream_topics']} bot:{bot_id}",
         "decisions": lists.decisions(book_id=line.bot.book_id, cursor=None, limit=1).items,
     }
@@ -260,6 +262,7 @@ PARTS = {
     **coordinator_parts.PARTS,
     **lineup_parts.PARTS,
     **family_parts.PARTS,
+    **pair_parts.PARTS,
     "processes": _nothing,
     "history_jobs": _history_jobs,
 }

@@ -22,6 +22,7 @@ _INTENTS = {"enter": "entry", "place": "limit"}
 register.filter("quote", formats.quote)
 register.filter("gain", formats.gain)
 register.filter("percent", formats.percent)
+register.filter("edge", formats.edge)
 register.filter("bps", formats.basis_points)
 register.filter("quantity", formats.quantity)
 register.filter("price", formats.price)
