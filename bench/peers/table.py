@@ -65,18 +65,18 @@ GRIDS = {
 }
 
 
-def bands(periods: range) -> Floats:
-    """Combine periods with ten widths of the band and ten stops."""
+def bands(narrowest: float) -> Floats:
+    """Combine ten periods and ten stops with ten widths of the band, from the narrowest on."""
     combinations = [
         (period, width, stop, 0.0)
-        for period in periods
-        for width in np.arange(1, 3, 0.2)
+        for period in range(10, 60, 5)
+        for width in narrowest + np.arange(0, 2, 0.2)
         for stop in np.arange(0.002, 0.022, 0.002)
     ]
     return np.array(combinations)
 
 
-BANDS = {"dense: periods 10..55 by 5": bands(range(10, 60, 5)), "wide: periods 120..1200 by 120": bands(range(120, 1_320, 120))}
+BANDS = {"bands 1.0 to 2.8 deviations wide": bands(1.0), "bands 2.0 to 3.8 deviations wide": bands(2.0)}
 
 
 def take_turns(jobs: list[Job], rounds: int) -> list[Speed]:
@@ -137,7 +137,7 @@ def _furthest(ours: Floats, theirs: Floats) -> float:
 
 
 def sweeps(candles: Candles, rounds: int) -> None:
-    """Time the sweeps of crosses and of reversals."""
+    """Time the sweeps of crosses."""
     laid, bars = lay_market(candles), len(candles)
     few = grid(range(20, 40, 5), range(540, 790, 50))
     for title, pairs in GRIDS.items():
@@ -152,12 +152,16 @@ def sweeps(candles: Candles, rounds: int) -> None:
             ),
         ]
         show(f"Sweep of crosses, {len(pairs):,} combinations, {title}, {bars:,} bars; combo-bars", jobs, take_turns(jobs, rounds))
+
+
+def reversals(candles: Candles, rounds: int) -> None:
+    """Time the sweeps of reversals."""
+    laid = lay_market(candles)
     for title, combinations in BANDS.items():
         _reversals(candles, laid, title, combinations, rounds)
 
 
 def _reversals(candles: Candles, laid: SweepMarket, title: str, combinations: Floats, rounds: int) -> None:
-    """Time one grid of reversals."""
     bars = len(candles)
     some = np.ascontiguousarray(combinations[:: len(combinations) // 16][:16])
     trades = int(own_engine.sweep_bands(laid, combinations, fee=FEE, threads=1).trades.sum())
@@ -210,7 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--bars", type=int, default=YEAR)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=("oracle", "compare", "sweeps", "singles", "accounts"))
+    parser.add_argument("--only", choices=("oracle", "compare", "sweeps", "reversals", "singles", "accounts"))
     parser.add_argument(
         "--data", type=Path, help="folder of an exchange's Parquet candles for the whole account; else it is drawn"
     )
@@ -227,6 +231,8 @@ def main() -> None:
         compare(min(options.bars, 20_003))
     if options.only in (None, "sweeps"):
         sweeps(candles, options.rounds)
+    if options.only in (None, "reversals"):
+        reversals(candles, options.rounds)
     if options.only in (None, "singles"):
         singles(candles, options.rounds)
     if options.only in (None, "accounts"):
