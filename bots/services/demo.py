@@ -82,14 +82,14 @@ def market_of(venue: Venue, *, now: datetime) -> Market:
     return upsert_market(exchange="binance", epoch=venue.epoch, facts=facts, now=now)
 
 
-def account_of(market: Market) -> Account | None:
+def account_of(market: Market, called: str = ACCOUNT) -> Account | None:
     """Find the demo account of a market."""
-    return Account.objects.filter(market=market, name=account_name(market)).first()
+    return Account.objects.filter(market=market, name=account_name(market, called)).first()
 
 
-def account_name(market: Market) -> str:
+def account_name(market: Market, called: str = ACCOUNT) -> str:
     """Name the demo account: another market is another account."""
-    return f"{ACCOUNT} {market.epoch[:12]}"
+    return f"{called} {market.epoch[:12]}"
 
 
 def list_instruments(market: Market, listings: Sequence[Listing], *, now: datetime) -> None:
@@ -106,16 +106,24 @@ def list_instruments(market: Market, listings: Sequence[Listing], *, now: dateti
 
 
 def set_up(
-    *, market: Market, venue: Venue, key: Key, plan: Plan, deploy: str, now: datetime, beside: Collection[int] = ()
+    *,
+    market: Market,
+    venue: Venue,
+    key: Key,
+    plan: Plan,
+    deploy: str,
+    now: datetime,
+    beside: Collection[int] = (),
+    called: str = ACCOUNT,
 ) -> Demo:
     """Open the account, its bots and their shares, and start them; what is there already stays as it is.
 
     Accounts of other local markets are put out of use, but those of the markets `beside` this one.
     """
     with transaction.atomic():
-        existing = account_of(market)
+        existing = account_of(market, called)
         account = existing or open_account(
-            name=account_name(market),
+            name=account_name(market, called),
             market=market,
             mode=Account.Mode.PAPER,
             deploy=deploy,

@@ -39,8 +39,9 @@ def accounts() -> QuerySet[Account]:
 
 
 def shown_account() -> Account | None:
-    """Return the account that pages show unless another one is asked for: a master."""
-    return accounts().filter(master=None).first()
+    """Return the account that pages show unless another one is asked for: a master, the oldest of those in use."""
+    masters = accounts().filter(master=None)
+    return masters.filter(is_enabled=True).order_by("id").first() or masters.first()
 
 
 def orders(*, account_id: int, book_id: int | None, status: str, cursor: int | None, limit: int) -> Page[Order]:

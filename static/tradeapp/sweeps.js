@@ -56,11 +56,15 @@ function startMap() {
     const [x, y, figure, kind] = choices.map((choice) => choice.value);
     const address = `/api/v1/sweeps/${element.dataset.sweep}`;
     try {
-      const [map, trials] = await Promise.all([
+      const [map, trials] = [
         get(`${address}/heatmap?${new URLSearchParams({ x, y, figure })}`), get(`${address}/trials?${new URLSearchParams({ figure, limit: LINES })}`),
-      ]);
-      drawMap(element, map, kind);
-      drawLines(lines, trials);
+      ];
+      // Who fails is told by the one that is waited for first.
+      trials.catch(() => undefined);
+      drawMap(element, await map, kind);
+      // The map is what a person came for: the lines are not in the way of its first picture.
+      await new Promise((painted) => requestAnimationFrame(() => setTimeout(painted)));
+      drawLines(lines, await trials);
     } catch {
       for (const chart of [element, lines]) {
         Plotly.purge(chart);

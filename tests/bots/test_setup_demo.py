@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from bots.models import Bot
 from marketdata.models import Instrument
 from portfolio.models import Account, Credential
+from portfolio.selectors import lists
 from tests.journeys.stack import Stack
 
 
@@ -62,6 +63,9 @@ def test_a_second_exchange_has_an_account_of_its_own_as_long_as_it_is_there(stac
     home, away = Account.objects.order_by("id")
     assert (home.is_enabled, away.is_enabled) == (True, True)
     assert home.market_id != away.market_id
+    assert [account.name.split()[0] for account in (home, away)] == ["demo", "second"]
+    shown = lists.shown_account()
+    assert shown == home
     assert (away.market.taker_fee_ppm, away.market.maker_fee_ppm) == (1200, 800)
     # What is traded there is a person's to say.
     assert set(Bot.objects.values_list("book__account", flat=True)) == {home.pk}

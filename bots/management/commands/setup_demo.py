@@ -92,6 +92,7 @@ def _set_up(plan: Plan, wish: services.Wish) -> demo.Demo:
                 venue=second.venue,
                 key=second.key,
                 plan=Plan("second", ()),
+                called="second",
                 deploy=_deploy(),
                 now=now,
                 beside=markets,
