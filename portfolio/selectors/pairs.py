@@ -169,7 +169,6 @@ def _order(order: Order, fees: _Fees) -> PairOrder:
 def _state(orders: Sequence[PairOrder], legs: Sequence[PairOrder]) -> str:
     if any(order.status in Order.LIVE for order in orders):
         return ON_ITS_WAY
-    count = sum(1 for leg in legs if leg.filled)
-    if count and all(leg.filled == leg.quantity for leg in legs):
+    if all(leg.filled == leg.quantity for leg in legs):
         return BOTH_LEGS
-    return (NEITHER, ONE_LEG, PARTIAL)[count]
+    return (NEITHER, ONE_LEG, PARTIAL)[sum(1 for leg in legs if leg.filled)]

@@ -95,6 +95,7 @@ def test_what_one_leg_left_over_and_its_mend_belong_to_the_pair(ordered: Two) ->
     assert told(alone) == ("one leg", alone.legs[0].filled, 0)
 
     ordered.close(LEVEL, LEVEL)
+    assert pairs_of(books(), limit=10).items[0].state == "on its way"
     ordered.trade(ready("sell"), "39900")
     (pair,) = pairs_of(books(), limit=10).items
     (mend,) = pair.mends
