@@ -11,7 +11,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -75,13 +76,8 @@ class Comparison:
 
 def compare(wanted: Wanted, directory: Path, *, seconds: float, restart_at: int = 0) -> Comparison:
     """Trade live, backtest elsewhere, and put the fills side by side; a restart kills both traders after so many bars."""
-    from tests.journeys.stack import Stack
-
     began = time.monotonic()
-    arguments = [_arguments(market, wanted) for market in (wanted.near, wanted.far)]
-    with Stack(directory / "near", arguments[0]) as near, Stack(directory / "far", arguments[1]) as far:
-        run = _Run(wanted, (near, far), seconds)
-        run.start()
+    with started(wanted, directory, seconds) as run:
         run.trade(restart_at)
         live, story = run.live(), run.story()
         pairs, denials, residuals = run.pairs(), run.denials(), run.residuals()
@@ -96,12 +92,24 @@ def compare(wanted: Wanted, directory: Path, *, seconds: float, restart_at: int 
     )
 
 
+@contextmanager
+def started(wanted: Wanted, directory: Path, seconds: float) -> Iterator[Run]:
+    """Have a pair of bots between two exchanges whose time stands still."""
+    from tests.journeys.stack import Stack
+
+    arguments = [_arguments(market, wanted) for market in (wanted.near, wanted.far)]
+    with Stack(directory / "near", arguments[0]) as near, Stack(directory / "far", arguments[1]) as far:
+        run = Run(wanted, (near, far), seconds)
+        run.start()
+        yield run
+
+
 def first_difference(found: Comparison) -> str:
     """Say where live and backtest part, empty if they never do."""
     return parity.first_difference(found.live, found.backtest)
 
 
-class _Run:
+class Run:
     """A pair of bots between two local exchanges."""
 
     def __init__(self, wanted: Wanted, stacks: tuple[Stack, Stack], seconds: float) -> None:
@@ -150,7 +158,7 @@ class _Run:
         mine = Account.objects.filter(pk__in=[account.pk for account in self.accounts], state=Account.State.ACTIVE)
         self.stacks[0].wait_until(lambda: mine.count() == len(self.accounts), what="both traders recover", seconds=120)
 
-    def trade(self, restart_at: int) -> None:
+    def trade(self, restart_at: int = 0) -> None:
         """Let time pass to the end; both traders may be killed on the way."""
         from portfolio.models import Account
 

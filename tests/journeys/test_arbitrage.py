@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from portfolio.models import Intent, Order, Pair
 from tests.journeys import arbitrage
 from tests.journeys.arbitrage import DE_PEG, MINUTE_MS, Comparison, Market, Wanted
 
@@ -60,6 +62,38 @@ def test_arbitrage_between_two_exchanges_equals_its_backtest(transactional_db: N
 
     assert_equal(found)
     assert found.denials == {}
+
+
+@pytest.mark.nightly
+def test_what_an_exchange_refuses_of_one_leg_the_other_leaves_over_is_undone(transactional_db: None, tmp_path: Path) -> None:
+    draw_twins(tmp_path / "candles", minutes=400)
+    near, far = (Market(tmp_path / "candles", exchange, "0.0005") for exchange in ("near", "far"))
+    refusal = {
+        "id": "E12",
+        "action": "answer",
+        "match": {"endpoint": "POST /api/v3/order"},
+        # The first order of the far account buys its stock.
+        "when": {"skip": 1},
+        "with": {"status": 400, "code": -1013, "msg": "Filter failure: LOT_SIZE"},
+    }
+    with arbitrage.started(Wanted(near, far, "BTC/USDT", "2024-03-01", bars=60), tmp_path, 300) as run:
+        run.stacks[1].control("/control/faults", {"seed": 7, "rules": [refusal]})
+        run.trade()
+        residuals, accounts = run.residuals(), [account.pk for account in run.accounts]
+
+    refused = Order.objects.get(account__in=accounts, status=Order.Status.REJECTED)
+    broken = refused.intent.pair
+    assert broken is not None
+    (other,) = broken.intents.filter(reason__endswith="_PAIR").exclude(pk=refused.intent_id)
+    assert other.order.filled_quantity > 0
+    # A purchase whose sale was refused is sold again, and what was sold and not bought is bought, once nothing pays any more;
+    # pairs that were made until then do not know which of them it belongs to, so it is journalled with the newest.
+    (mending,) = Intent.objects.filter(reason__endswith="_RESIDUAL")
+    assert mending.side == refused.side
+    assert mending.market_at > broken.market_at
+    assert mending.order.filled_quantity == pytest.approx(other.order.filled_quantity, rel=Decimal("0.01"))
+    assert mending.pair == Pair.objects.filter(market_at__lt=mending.market_at).latest("id")
+    assert residuals == []
 
 
 @pytest.mark.nightly
