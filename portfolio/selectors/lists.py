@@ -39,9 +39,12 @@ def accounts() -> QuerySet[Account]:
 
 
 def shown_account() -> Account | None:
-    """Return the account that pages show unless another one is asked for: a master, the oldest of those in use."""
+    """Return the account that pages show unless another one is asked for: a master in use, of the exchange that was there first.
+
+    Of several on one exchange it is the newest, and the newest of all where none is in use.
+    """
     masters = accounts().filter(master=None)
-    return masters.filter(is_enabled=True).order_by("id").first() or masters.first()
+    return masters.filter(is_enabled=True).order_by("market_id", "-id").first() or masters.first()
 
 
 def orders(*, account_id: int, book_id: int | None, status: str, cursor: int | None, limit: int) -> Page[Order]:
