@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -146,6 +147,9 @@ class BinanceMarket:
                 self.coalesced = queue.coalesced
                 if isinstance(event, (StreamOpen, Unreadable)):
                     await self._read_time(symbols[0])
+                elif isinstance(event, QuoteUpdate) and not event.market_ms:
+                    # Heard before anybody had told the time, which was asked for when the stream opened.
+                    event = replace(event, market_ms=self._market_ms)
                 yield event
 
     async def watch_trades(self, symbols: Sequence[str]) -> AsyncIterator[PublicTrade | Unreadable | StreamGap | StreamOpen]:
