@@ -119,12 +119,16 @@ def _supervisor() -> Iterator[Finding]:
         yield _dashboard_port()
         return
     yield Finding("up", Verdict.FINE, f"runs as process {holder}")
-    answers = plan.answers(f"{settings.VENUE_CONTROL_URL}/control/clock")()
-    if answers:
-        yield Finding("local exchange", Verdict.FINE, settings.VENUE_URL)
-    else:
-        remedy = f"Look into {settings.TRADEAPP_DATA_DIR / 'logs' / 'venue.log'}."
-        yield Finding("local exchange", Verdict.PROBLEM, f"{settings.VENUE_CONTROL_URL} does not answer", remedy)
+    yield _local_exchange("local exchange", settings.VENUE_URL, settings.VENUE_CONTROL_URL, log="venue.log")
+    if settings.SECOND_VENUE_CONTROL_URL:
+        yield _local_exchange("second exchange", settings.SECOND_VENUE_URL, settings.SECOND_VENUE_CONTROL_URL, log="venue-2.log")
+
+
+def _local_exchange(name: str, url: str, control_url: str, *, log: str) -> Finding:
+    if plan.answers(f"{control_url}/control/clock")():
+        return Finding(name, Verdict.FINE, url)
+    remedy = f"Look into {settings.TRADEAPP_DATA_DIR / 'logs' / log}."
+    return Finding(name, Verdict.PROBLEM, f"{control_url} does not answer", remedy)
 
 
 def _dashboard_port() -> Finding:

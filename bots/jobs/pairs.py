@@ -78,7 +78,8 @@ def _commit(seen: Mapping[int, Account], due: DuePair, answer: SteppedPair | Fai
             return False
         writers.save_states([answer.state, answer.follower_state])
         for bar in answer.bars:
-            coordinate_pair(locked, _by_account(answer.due, due.account_ids, bar.proposals), market_at=bar.closed_at, now=now)
+            proposals = _by_account(answer.due, due.account_ids, bar.proposals)
+            coordinate_pair(due.account_ids, proposals, market_at=bar.closed_at, now=now)
     return True
 
 

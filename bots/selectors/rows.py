@@ -27,7 +27,8 @@ _MARKETS: Final = "SELECT bot_id, instrument_id FROM bots_bot_instruments WHERE 
 _CLAIMED: Final = """
 SELECT bot.interval, bot.bar_closed_at, other.id IS NOT NULL, COALESCE(away.is_enabled, TRUE)
   FROM bots_bot AS bot JOIN portfolio_book AS book ON book.id = bot.book_id
-  LEFT JOIN bots_bot AS other ON other.id = bot.leader_id OR other.leader_id = bot.id
+  LEFT JOIN bots_bot AS other
+    ON other.id = COALESCE(bot.leader_id, (SELECT follower.id FROM bots_bot AS follower WHERE follower.leader_id = bot.id))
   LEFT JOIN portfolio_book AS far ON far.id = other.book_id LEFT JOIN portfolio_account AS away ON away.id = far.account_id
  WHERE book.account_id = %s AND bot.status = ANY(%s)
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
@@ -10,7 +10,7 @@ from typing import Final, cast
 from django.db import transaction
 from django.db.models import Q
 
-from portfolio.models import Account, Intent, Pair
+from portfolio.models import Intent, Pair
 from portfolio.selectors.leases import traders_away
 from portfolio.writers import accounts
 from portfolio.writers.store import open_desk
@@ -37,35 +37,43 @@ class _Moment:
 
 
 def coordinate_pair(
-    locked: Mapping[int, Account], proposals: Mapping[int, Sequence[Proposal]], *, market_at: datetime, now: datetime
+    account_ids: Collection[int], proposals: Mapping[int, Sequence[Proposal]], *, market_at: datetime, now: datetime
 ) -> dict[int, list[Outcome]]:
     """Record every decision of one candle, by account, and order what is acceptable: of two legs both, or neither.
 
-    Runs inside the caller's transaction on both locked accounts. Legs go out only while both traders can send them.
+    Runs inside the caller's transaction, which has locked both accounts. Legs go out only while both traders can send them.
     """
     at = _Moment(market_at, now)
-    has_legs = any(proposal.is_leg for found in proposals.values() for proposal in found)
-    away = {pk: Refusal(TRADER_AWAY, {"account": locked[pk].name}) for pk in traders_away(locked, now=now)} if has_legs else {}
-    if away:
-        return _decide(locked, _refused(proposals, away), at)
+    if away := _traders_away(account_ids, proposals, now):
+        return _decide(account_ids, _refused(proposals, away), at)
     try:
         # What the trial of a leg did at once is undone with it: an order that was taken back makes room no more.
         with transaction.atomic():
-            return _decide(locked, proposals, at)
+            return _decide(account_ids, proposals, at)
     except _ApartError as apart:
-        again = {pk: accounts.lock(pk) for pk in sorted(locked)}
-        return _decide(again, _refused(proposals, apart.refusals), at)
+        return _decide(account_ids, _refused(proposals, apart.refusals), at)
 
 
-def _decide(locked: Mapping[int, Account], proposals: Mapping[int, Sequence[Proposal]], at: _Moment) -> dict[int, list[Outcome]]:
-    desks = {pk: open_desk(locked[pk], market_at=at.market_at, now=at.now) for pk in proposals}
+def _traders_away(account_ids: Collection[int], proposals: Mapping[int, Sequence[Proposal]], now: datetime) -> dict[int, Refusal]:
+    if not any(proposal.is_leg for found in proposals.values() for proposal in found):
+        return {}
+    return {account_id: Refusal(TRADER_AWAY, {"account": account_id}) for account_id in traders_away(account_ids, now=now)}
+
+
+def _decide(account_ids: Collection[int], proposals: Mapping[int, Sequence[Proposal]], at: _Moment) -> dict[int, list[Outcome]]:
+    # Read anew for each candle and each trial: a desk counts in the account's row, and what a trial counted never was.
+    desks = {
+        account_id: open_desk(accounts.lock(account_id), market_at=at.market_at, now=at.now)
+        for account_id in sorted(account_ids)
+        if account_id in proposals
+    }
     outcomes = {pk: coordination.coordinate(desk, proposals[pk]) for pk, desk in desks.items()}
     is_refused = all(outcome.proposal.denial for found in outcomes.values() for outcome in found if outcome.proposal.is_leg)
     if not is_refused and (refusals := pairs.refusals(desks, outcomes)):
         raise _ApartError(refusals)
     _number(desks, outcomes, at)
-    for pk in sorted(desks):
-        desks[pk].write()
+    for desk in desks.values():
+        desk.write()
     return outcomes
 
 

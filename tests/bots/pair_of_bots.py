@@ -16,11 +16,13 @@ from bots import jobs, services
 from bots.models import Bot
 from bots.services import PlannedPair
 from marketdata.models import Mark
+from portfolio.jobs.coordinate import coordinate
 from portfolio.models import Lease, Order
 from portfolio.writers import accounts, fills, orders
 from tests.bots.conftest import NOW, Desk, clock, open_desk
 from tests.portfolio.exchange import Exchange
 from trading.desk.rows import OrderRow
+from trading.proposals import Proposal, ProposalKind
 
 LEVEL = [40_000.0]
 # The far market is a hundredth dearer: more than both fees and all that the strategy asks for.
@@ -97,6 +99,31 @@ class Two:
         with transaction.atomic():
             report = exchange.end(order.client_order_id)
             orders.apply_report(accounts.lock(order.account_id), order.pk, report, now=NOW)
+
+    def rest(self, bot: Bot, *, price: str) -> Order:
+        """Have a bot's book offer some of its coins at a price that nobody pays yet."""
+        account_id, instrument = bot.book.account_id, bot.instruments.get()
+        offer = Proposal(
+            book_id=bot.book_id,
+            rank=bot.rank,
+            leg=50,
+            instrument_id=instrument.pk,
+            kind=ProposalKind.PLACE,
+            reason="TEST_PLACE",
+            side="sell",
+            slot=0,
+            lots=500,
+            limit_price=Decimal(price),
+        )
+        with transaction.atomic():
+            (outcome,) = coordinate(accounts.lock(account_id), [offer], market_at=self.near.market_at, now=NOW)
+        assert outcome.is_accepted, outcome.code
+        order = Order.objects.select_related("instrument", "intent").get(account=account_id, status=Order.Status.READY)
+        assert orders.mark_sending(order.pk, epoch=1, now=NOW)
+        report = self.exchanges[account_id].accept(cast("OrderRow", order))
+        with transaction.atomic():
+            orders.mark_open(accounts.lock(account_id), order.pk, report, now=NOW)
+        return order
 
     def stock(self) -> None:
         """Have both sides buy their coins, and see them."""

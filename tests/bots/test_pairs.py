@@ -17,7 +17,8 @@ from bots.models import Bot, BotState
 from bots.selectors import due_bots_done, indicators, panel_of
 from bots.services import UnableToOperate, lineups
 from marketdata.models import PriceHealth
-from portfolio.models import Account, AuditEntry, DecisionRecord, Fill, Intent, Lease, Order, Pair
+from portfolio.jobs import verify
+from portfolio.models import Account, AuditEntry, Book, DecisionRecord, Fill, Intent, Lease, Order, Pair
 from portfolio.selectors.allocations import slices_at
 from portfolio.services.modes import UnableToSwitch
 from portfolio.writers import accounts, orders
@@ -143,36 +144,77 @@ def assert_nothing_ordered(two: Two) -> None:
         assert Account.objects.get(pk=desk.account.pk).intent_seq == max(sequences)
 
 
-def test_where_one_leg_is_refused_the_other_is_not_ordered(two: Two) -> None:
+@pytest.mark.parametrize("buyer", ["near", "far"])
+def test_where_the_purchase_is_refused_the_sale_is_not_ordered_whichever_account_comes_first(two: Two, buyer: str) -> None:
     two.started()
     two.stock()
-    # No room: what the buying side has is on its way out.
-    book = Bot.objects.get(book__account=two.near.account).book
+    buying, selling = (two.near, two.far) if buyer == "near" else (two.far, two.near)
+    book = Bot.objects.get(book__account=buying.account).book
     book.is_halted, book.halt_reason = True, "RISK_DAY_LOSS"
     book.save()
+    two.close(*((LEVEL, APART) if buyer == "near" else (APART, LEVEL)))
+
+    assert denials(two) == {
+        buying.account.pk: ("denied", "RISK_DAY_LOSS"),
+        selling.account.pk: ("denied", "PAIR_OTHER_LEG_REFUSED"),
+    }
+    assert_nothing_ordered(two)
+
+
+def test_no_pair_is_ordered_while_a_leg_of_the_last_one_is_on_its_way(two: Two) -> None:
+    two.started()
+    two.stock()
+    two.close(LEVEL, APART)
+    assert Pair.objects.count() == 1
+    # Nothing is known of either order yet, and the prices are as far apart as before.
     two.close(LEVEL, APART)
 
     assert denials(two) == {
-        two.near.account.pk: ("denied", "RISK_DAY_LOSS"),
-        two.far.account.pk: ("denied", "PAIR_OTHER_LEG_REFUSED"),
+        two.near.account.pk: ("denied", "PAIR_OTHER_LEG_REFUSED"),
+        two.far.account.pk: ("denied", "EXIT_PENDING"),
     }
-    assert_nothing_ordered(two)
+    assert Pair.objects.count() == 1
+    assert Order.objects.filter(status=Order.Status.READY).count() == 2
 
 
-def test_the_sale_of_a_pair_is_refused_with_its_purchase_whichever_account_has_the_lower_number(two: Two) -> None:
-    two.started()
+def test_a_leg_that_would_have_to_wait_for_a_cancel_asks_for_none(two: Two) -> None:
+    _, follower = two.started()
     two.stock()
-    book = Bot.objects.get(book__account=two.far.account).book
-    book.is_halted, book.halt_reason = True, "RISK_DAY_LOSS"
-    book.save()
-    # The other way round: the far side buys.
-    two.close(APART, LEVEL)
+    resting = two.rest(follower, price="50000")
+    two.close(LEVEL, APART)
 
     assert denials(two) == {
         two.near.account.pk: ("denied", "PAIR_OTHER_LEG_REFUSED"),
-        two.far.account.pk: ("denied", "RISK_DAY_LOSS"),
+        two.far.account.pk: ("denied", "PAIR_LEG_WAITS"),
     }
-    assert_nothing_ordered(two)
+    assert not Pair.objects.exists()
+    resting.refresh_from_db()
+    # What the trial asked for is undone with it.
+    assert (resting.status, resting.cancel_requested_at) == (Order.Status.OPEN, None)
+
+
+def test_after_a_refused_pair_the_next_one_is_numbered_as_if_it_had_not_been_tried(two: Two) -> None:
+    leader, _ = two.started()
+    two.stock()
+    resumed = [Account.objects.get(pk=desk.account.pk) for desk in two.sides]
+    Book.objects.filter(pk=leader.book_id).update(is_halted=True, halt_reason="RISK_DAY_LOSS")
+    # Several candles in one transaction: the newest one's legs are tried, and all of it is written.
+    for desk, close in zip(two.sides, (LEVEL, APART), strict=True):
+        desk.close_bars(close * 3)
+    two.advance()
+    assert denials(two)[two.near.account.pk] == ("denied", "RISK_DAY_LOSS")
+    assert DecisionRecord.objects.filter(denial="DATA_STALE").count() == 4
+    for desk, before in zip(two.sides, resumed, strict=True):
+        after = Account.objects.get(pk=desk.account.pk)
+        assert (after.intent_seq, after.ledger_seq, after.ledger_hash) == (
+            before.intent_seq,
+            before.ledger_seq,
+            before.ledger_hash,
+        )
+    Book.objects.filter(pk=leader.book_id).update(is_halted=False, halt_reason="")
+    two.close(LEVEL, APART)
+    assert Pair.objects.count() == 1
+    assert [verify.verify(desk.account.pk) for desk in two.sides] == [[], []]
 
 
 def test_no_leg_goes_out_while_the_other_accounts_trader_is_away(two: Two) -> None:
@@ -240,7 +282,7 @@ def test_each_side_pays_the_fees_of_its_own_exchange(db: None) -> None:
     )
 
 
-def test_an_error_of_the_strategy_halts_both(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_strategy_that_changed_halts_both(two: Two) -> None:
     two.started()
     Bot.objects.update(strategy_hash="another")
     two.close(LEVEL, LEVEL)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
+import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +19,8 @@ from django.test import Client
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from tests.tradeapp.test_up import System
+
 SECONDS = 60
 PASSWORD = "a long enough password"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -22,6 +28,36 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-backg
 ARGUMENTS += ["--disable-component-update", "--disable-sync"]
 # plotly.js brings styles for maps, which we do not draw; the policy rightly keeps them out.
 EXPECTED = re.compile(r"Applying inline style violates .*sha256-ji27qzEtxXZW")
+
+
+class _Hurried(System):
+    """The whole system on a synthetic market that is in a hurry."""
+
+    words: tuple[str, ...] = ()
+
+    def run(self, *words: str) -> subprocess.Popen[str]:
+        return super().run(*words, *self.words, "--speed", "240")
+
+
+class _HurriedTwins(_Hurried):
+    """The same with a second market."""
+
+    words = ("--second",)
+
+
+@contextmanager
+def hurried(*, second: bool = False) -> Iterator[System]:
+    """Start the whole system on a synthetic market that is in a hurry, or on two of them, and stop it as an operator does."""
+    with tempfile.TemporaryDirectory(prefix="tradeapp-browser-") as folder:
+        # Root's servers run under another account, which has to get through.
+        Path(folder).chmod(0o711)
+        running = (_HurriedTwins if second else _Hurried)(Path(folder) / "data")
+        try:
+            running.wait_ready()
+            yield running
+        finally:
+            running.process.send_signal(signal.SIGINT)
+            running.process.wait(30)
 
 
 @contextmanager

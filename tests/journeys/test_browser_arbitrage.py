@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.journeys.browser import SECONDS, ask, chromium, sign_in
+from tests.journeys.browser import SECONDS, ask, chromium, hurried, sign_in
 from tests.tradeapp.test_up import System
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(600), pytest.mark.nightly]
 
 
-class TwoExchanges(System):
-    """The whole system with two synthetic markets that are in a hurry."""
-
-    def run(self, *words: str) -> subprocess.Popen[str]:
-        return super().run(*words, "--second", "--speed", "240")
-
-
 @pytest.fixture
 def system() -> Iterator[System]:
-    with tempfile.TemporaryDirectory(prefix="tradeapp-arbitrage-") as folder:
-        Path(folder).chmod(0o711)
-        running = TwoExchanges(Path(folder) / "data")
-        try:
-            running.wait_ready()
-            yield running
-        finally:
-            running.process.send_signal(signal.SIGINT)
-            running.process.wait(30)
+    with hurried(second=True) as running:
+        yield running
 
 
 # The one of the dashboard's tests lets the database be asked between its steps; here only the page is asked.

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.journeys.browser import ask, chromium, sign_in
+from tests.journeys.browser import ask, chromium, hurried, sign_in
 from tests.tradeapp.test_up import System
 from tests.waiting import wait_until
 from tradeapp.pages import formats
@@ -34,24 +30,10 @@ RECORD = """() => {
 }"""
 
 
-class FastSystem(System):
-    """The whole system on a synthetic market that is in a hurry."""
-
-    def run(self, *words: str) -> subprocess.Popen[str]:
-        return super().run(*words, "--speed", "240")
-
-
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
-    with tempfile.TemporaryDirectory(prefix="tradeapp-browser-") as folder:
-        Path(folder).chmod(0o711)
-        running = FastSystem(Path(folder) / "data")
-        try:
-            running.wait_ready()
-            yield running
-        finally:
-            running.process.send_signal(signal.SIGINT)
-            running.process.wait(30)
+    with hurried() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

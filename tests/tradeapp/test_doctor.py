@@ -18,6 +18,7 @@ from portfolio.models import Account
 from tests.bots.conftest import Desk, desk
 from tradeapp import doctor
 from tradeapp.doctor import Verdict
+from tradeapp.up import instance_lock
 
 __all__ = ["desk"]
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -81,6 +82,18 @@ def test_a_stopped_system_is_not_a_broken_one(tmp_path: Path) -> None:
     verdicts = {finding["subject"]: finding["verdict"] for finding in report["findings"]}
     assert verdicts["up"] == verdicts["database"] == verdicts["redis"] == "notice"
     assert code == 0
+
+
+@pytest.mark.django_db
+def test_each_local_exchange_is_looked_at(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.TRADEAPP_DATA_DIR = tmp_path
+    settings.VENUE_CONTROL_URL, settings.SECOND_VENUE_CONTROL_URL = "http://127.0.0.1:1", "http://127.0.0.1:2"
+    with instance_lock.acquire(tmp_path):
+        findings = doctor.examine(now=NOW)
+
+    assert _find(findings, "local exchange").remedy == f"Look into {tmp_path / 'logs' / 'venue.log'}."
+    assert _find(findings, "second exchange").verdict is Verdict.PROBLEM
+    assert _find(findings, "second exchange").remedy == f"Look into {tmp_path / 'logs' / 'venue-2.log'}."
 
 
 def test_a_database_of_ones_own_that_does_not_answer_is_a_problem(tmp_path: Path) -> None:
