@@ -209,7 +209,7 @@ def _of_orders(result: AccountResult) -> dict[str, Any]:
 def _trips(bot: BotResult) -> list[RoundTrip]:
     """Count a bot's closed trades; what another bot handed on to it was bought by nobody, so its sale closes no trade."""
     lot_sizes = {held.symbol: held.lot_size for held in bot.holdings}
-    return closed_trips(bot.fills, lot_sizes, is_grid=registry.definition(bot.strategy).is_grid)
+    return closed_trips(bot.fills, lot_sizes, is_grid=registry.is_grid(bot.strategy))
 
 
 def _bot_report(bot: BotResult) -> dict[str, Any]:

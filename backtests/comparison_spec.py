@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from backtests.account_spec import AccountAsked, plan_of
 from backtests.spec import USUAL_PARTICIPATION, check_participation, without_usual
+from strategies import registry
 from trading.bars import interval_milliseconds
 from trading.costs import rate_ppm
 from trading.frictions import NONE, Frictions
@@ -78,6 +79,12 @@ class ComparisonSpec:
     def fingerprint(self) -> str:
         """Identify what was asked for, whoever asks."""
         return fingerprint_of(without_usual(asdict(self), participation=self.participation, frictions=self.frictions))
+
+    @property
+    def code_hash(self) -> str:
+        """Identify the code that decides: ours, and what users wrote."""
+        files = [plan_of(plan.content, source=source_of(number)) for number, plan in enumerate(self.plans)]
+        return registry.code_hash(*(bot.strategy for file in files for bot in file.bots))
 
     def asked(self, number: int) -> AccountAsked:
         """Answer what is asked of one of the plans."""

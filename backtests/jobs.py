@@ -17,7 +17,6 @@ from backtests.writers import comparisons as comparison_writers
 from backtests.writers import reports as report_writers
 from backtests.writers import runs as run_writers
 from trading.accounts.simulation import AccountSimulation
-from trading.compilation import sources_hash
 
 log = structlog.get_logger(__name__)
 # A plan tells of itself so often; a worker that is silent for longer than a claim holds has lost it.
@@ -98,9 +97,9 @@ def run_sweep_chunk(*, sweep_id: int, clock: Callable[[], datetime]) -> bool:
 def _try_chunk(sweep: Sweep, chunk: SweepChunk, clock: Callable[[], datetime]) -> bool:
     if chunk.attempts > writers.ATTEMPTS_MAX:
         raise ValueError(f"Trials {chunk.begin} to {chunk.end} lost their worker {writers.ATTEMPTS_MAX} times")
-    if sweep.source_hash != sources_hash():
-        raise ValueError("The code changed since the sweep was asked for; ask for it again")
     spec = sweeps.spec_of(sweep)
+    if sweep.source_hash != spec.code_hash:
+        raise ValueError("The code changed since the sweep was asked for; ask for it again")
     instrument = None if spec.is_fast else selectors.known_instrument(spec.symbol)
     candles = sweeps.candles(spec)
     table = sweep_runs.run_trials(spec, begin=chunk.begin, end=chunk.end, candles=candles, instrument=instrument)
@@ -129,9 +128,10 @@ def run_comparison_plan(*, comparison_id: int, clock: Callable[[], datetime]) ->
 def _simulate_plan(plan: ComparedPlan, clock: Callable[[], datetime]) -> bool:
     if plan.attempts > writers.ATTEMPTS_MAX:
         raise ValueError(f"The plan lost its worker {writers.ATTEMPTS_MAX} times")
-    if plan.comparison.source_hash != sources_hash():
+    spec = comparisons.spec_of(plan.comparison)
+    if plan.comparison.source_hash != spec.code_hash:
         raise ValueError("The code changed since the comparison was asked for; ask for it again")
-    asked = account_runs.put_together(comparisons.spec_of(plan.comparison), plan.number)
+    asked = account_runs.put_together(spec, plan.number)
     # Compiling for the first time takes so long that the worker tells of itself before and after.
     comparison_writers.note_progress(plan=plan, market_at=asked.begin_at, now=clock())
     simulation = AccountSimulation(asked)

@@ -17,7 +17,6 @@ from backtests.sweep_spec import SweepSpec
 from backtests.writers import comparisons as comparison_writers
 from backtests.writers import runs as run_writers
 from strategies import registry
-from trading.compilation import sources_hash
 
 # Workers that may be at one sweep at a time; each doorbell keeps ringing until no chunk is left.
 DOORBELLS = 4
@@ -80,8 +79,9 @@ def record_sweep(*, spec: SweepSpec, by: User | None, now: datetime) -> Sweep:
     if not checked.is_fast:
         selectors.known_instrument(checked.symbol)
     sweeps.candles(checked)
+    source_hash = checked.code_hash
     with transaction.atomic():
-        return writers.add_sweep(spec=checked, source_hash=sources_hash(), by=by, now=now)
+        return writers.add_sweep(spec=checked, source_hash=source_hash, by=by, now=now)
 
 
 def cancel_sweep(*, sweep_id: int, now: datetime) -> Sweep:
@@ -110,8 +110,9 @@ def record_comparison(*, spec: ComparisonSpec, by: User | None, now: datetime) -
         begin = plan.begin_at.timestamp() * 1000
         bars = sum(int((candles.times >= begin).sum()) for bot in plan.bots for candles in bot.candles)
         described.append(comparison_writers.Described(plan.name, str(plan.mode), bars))
+    source_hash = checked.code_hash
     with transaction.atomic():
-        return comparison_writers.add_comparison(spec=checked, described=described, source_hash=sources_hash(), by=by, now=now)
+        return comparison_writers.add_comparison(spec=checked, described=described, source_hash=source_hash, by=by, now=now)
 
 
 def cancel_comparison(*, comparison_id: int, now: datetime) -> PlanComparison:

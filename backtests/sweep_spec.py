@@ -117,6 +117,11 @@ class SweepSpec:
         values = without_usual(asdict(self), participation=self.participation, frictions=self.frictions)
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
+    @property
+    def code_hash(self) -> str:
+        """Identify the code that decides: ours, and what a user wrote."""
+        return registry.code_hash() if self.is_fast else registry.code_hash(self.strategy)
+
     def chunks(self) -> Iterator[tuple[int, int]]:
         """Cut the trials into pieces that a worker does in seconds."""
         size = CHUNK_TRIALS if self.is_fast else CHUNK_BACKTESTS

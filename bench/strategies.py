@@ -111,7 +111,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     print("| " + " | ".join(HEADINGS) + " |")
     print("|" + " --- |" * len(HEADINGS))
-    for name in (name for name in registry.names() if registry.definition(name).symbols_least == 1):
+    for name in (name for name in registry.shipped_names() if registry.definition(name).symbols_least == 1):
         for interval in STRETCHES:
             for symbol in MARKETS:
                 try:

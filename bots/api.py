@@ -21,6 +21,7 @@ from portfolio.coordinator_view import gate_views
 from portfolio.schemas import DecisionOut, EquityOut, PageOut
 from portfolio.selectors import equity_series, lists
 from strategies import registry
+from strategies.sources import UnknownStrategy
 
 router = Router(tags=["bots"])
 Command = Callable[..., Bot]
@@ -173,11 +174,19 @@ def _checklist(found: Checklist) -> dict[str, Any]:
 
 
 def _strategy(name: str) -> dict[str, Any]:
-    strategy = registry.definition(name)
+    is_own = name not in registry.shipped_names()
+    try:
+        strategy = registry.definition(name)
+        params = registry.schema(name)
+    except UnknownStrategy as error:
+        nothing = {"params": {}, "presets": {}, "source_hash": "", "order_kinds": []}
+        return {"name": name, **nothing, "is_own": is_own, "trouble": str(error)}
     return {
         "name": name,
-        "params": registry.schema(name),
+        "params": params,
         "presets": {interval: dict(values) for interval, values in strategy.presets.items()},
         "source_hash": strategy.source_hash,
         "order_kinds": [str(kind) for kind in strategy.order_kinds],
+        "is_own": is_own,
+        "trouble": "",
     }

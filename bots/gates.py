@@ -22,6 +22,7 @@ from portfolio.selectors.leases import traders_away
 from portfolio.selectors.lists import latest_decisions
 from portfolio.selectors.risk import day_volumes
 from strategies import registry
+from strategies.sources import UnknownStrategy
 from trading.bars import interval_milliseconds
 from trading.ledger import exactly, plain
 from trading.risk import LIQUIDITY
@@ -113,7 +114,7 @@ def _status(bot: Bot) -> Gate:
 def _sources(bot: Bot) -> Gate:
     try:
         current = registry.definition(bot.strategy).source_hash
-    except registry.UnknownStrategy as error:
+    except UnknownStrategy as error:
         return Gate(name="strategy", is_open=False, code="STRATEGY_ERROR", remedy=str(error), link=f"/bots/{bot.pk}/")
     is_same = current == bot.strategy_hash
     return Gate(

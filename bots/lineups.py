@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 from strategies import registry
+from strategies.sources import UnknownStrategy
 from trading.bars import BadInterval, interval_milliseconds
 from trading.ledger import plain
 
@@ -250,16 +251,17 @@ def _strategy_wrong(who: str, row: Mapping[str, Any]) -> Iterator[str]:
         interval_milliseconds(row["interval"])
     except (BadInterval, TypeError) as error:
         yield f"{who}: {error}"
-    if row["strategy"] not in registry.names():
-        yield f"{who}: there is no strategy {row['strategy']!r}. Known: {', '.join(registry.names())}."
+    try:
+        definition = registry.definition(str(row["strategy"]))
+    except UnknownStrategy as error:
+        yield f"{who}: {error}"
         return
-    definition = registry.definition(row["strategy"])
     least, most = definition.symbols_least, definition.symbols_most
     if isinstance(row["symbols"], list) and not least <= len(row["symbols"]) <= most:
         count = str(least) if least == most else f"{least} to {most}"
         yield f"{who}: {row['strategy']} trades {count} markets, not {len(row['symbols'])}."
     try:
-        registry.param_values(row["strategy"], row.get("params", {}), str(row["interval"]))
+        registry.consult(row["strategy"], row.get("params", {}), str(row["interval"]))
     except (registry.BadParameter, ValueError, TypeError, AttributeError) as error:
         yield f"{who}: {error}"
 

@@ -14,7 +14,7 @@ from trading.trade_figures import risk_figures
 
 def results_view(bot: Bot) -> dict[str, Any]:
     """Measure a bot's newest trades in R, and count how its newest orders ended: seven queries at most."""
-    closed = results.newest_trips(bot.book, is_grid=registry.definition(bot.strategy).is_grid, fills_max=results.FILLS_MAX)
+    closed = results.newest_trips(bot.book, is_grid=registry.is_grid(bot.strategy), fills_max=results.FILLS_MAX)
     placed = results.newest_orders(bot.book_id, orders_max=results.ORDERS_MAX)
     prices = results.last_prices(placed.tallies, bot.book.account.market_id)
     return {

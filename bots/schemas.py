@@ -105,6 +105,9 @@ class StrategyOut(Schema):
     presets: dict[str, dict[str, Any]]
     source_hash: str
     order_kinds: list[str]
+    # Whether a user wrote it, and why it cannot be run, if so.
+    is_own: bool
+    trouble: str
 
 
 class DriftFiguresOut(Schema):

@@ -1,7 +1,7 @@
 """Find a strategy by its name, and translate its parameters and state for people."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,7 +9,20 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from strategies import arbitrage, ema_ribbon, grid, hedge, mean_reversion, momentum, sasha_hybrid, scalping, sma_cross, triple_ema
+from strategies import (
+    arbitrage,
+    ema_ribbon,
+    grid,
+    hedge,
+    mean_reversion,
+    momentum,
+    sasha_hybrid,
+    scalping,
+    sma_cross,
+    sources,
+    triple_ema,
+)
+from strategies.sources import UnknownStrategy
 from trading.compilation import sources_hash
 from trading.strategy import (
     Choice,
@@ -21,24 +34,52 @@ from trading.strategy import (
 )
 
 
-class UnknownStrategy(ValueError):
-    """No strategy has this name."""
-
-
 class BadParameter(ValueError):
     """A parameter is unknown, of the wrong type or out of its range."""
 
 
-def names() -> tuple[str, ...]:
-    """List the strategies there are."""
+def shipped_names() -> tuple[str, ...]:
+    """List the strategies that are part of the product."""
     return tuple(_DEFINITIONS)
 
 
+def own_names() -> tuple[str, ...]:
+    """List the users' own strategies; one that has a shipped one's name is not among them."""
+    return tuple(name for name in sources.get().names() if name not in _DEFINITIONS)
+
+
+def names() -> tuple[str, ...]:
+    """List the strategies there are, the shipped ones first."""
+    return (*shipped_names(), *own_names())
+
+
 def definition(name: str) -> StrategyDefinition:
-    """Find a strategy, or refuse with the closest known name."""
+    """Find a strategy, or refuse with the closest known name; BrokenStrategy for a user's that cannot be run."""
     if name in _DEFINITIONS:
         return _DEFINITIONS[name]
-    raise UnknownStrategy(f"Unknown strategy {name!r}.{_hint(name, _DEFINITIONS)}")
+    found = sources.get().definition(name)
+    if found is None:
+        raise UnknownStrategy(f"Unknown strategy {name!r}.{_hint(name, names())}")
+    return found
+
+
+def consult(name: str, values: Mapping[str, Any] | None = None, interval: str = "") -> None:
+    """Ask a strategy all that somebody who holds locks will want to know: a user's own starts its process here, not there."""
+    definition(name).warmup_bars(make_params(name, values, interval))
+
+
+def is_grid(name: str) -> bool:
+    """Say whether results are counted in matched pairs; those of a user's strategy that is gone are counted from flat to flat."""
+    try:
+        return definition(name).is_grid
+    except UnknownStrategy:
+        return False
+
+
+def code_hash(*strategies: str) -> str:
+    """Fingerprint the code that these strategies run on: ours, and what users wrote."""
+    own = [definition(name).source_hash for name in sorted(set(strategies)) if name not in _DEFINITIONS]
+    return hashlib.sha256(" ".join([sources_hash(), *own]).encode()).hexdigest() if own else sources_hash()
 
 
 def schema(name: str) -> dict[str, dict[str, Any]]:
@@ -147,7 +188,7 @@ def _number(what: str, kind: type[Any], rule: Range, value: Any) -> int | float:
     return int(number) if kind is int else number
 
 
-def _hint(wanted: str, known: Mapping[str, Any]) -> str:
+def _hint(wanted: str, known: Collection[str]) -> str:
     close = get_close_matches(wanted.lower(), known, n=1, cutoff=0.5)
     meant = f" Did you mean {close[0]!r}?" if close else ""
     return f"{meant} Known: {', '.join(known)}."

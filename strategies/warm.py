@@ -25,7 +25,7 @@ _INSTRUMENT = Instrument("A/B", "A", "B", *map(Decimal, ("0.01", "0.01", "0.01",
 
 def compile_live_path() -> None:
     """Compile every strategy's step, the filling of its book and the sizing of its decisions."""
-    for name in registry.names():
+    for name in registry.shipped_names():
         definition = registry.definition(name)
         panel = np.full((FIELDS, definition.symbols_least, 2), 100.0)
         live_step.warm(definition, registry.make_params(name), panel)
@@ -41,7 +41,7 @@ def compile_live_path() -> None:
 
 def compile_backtests() -> None:
     """Compile every strategy's backtest loop."""
-    for name in registry.names():
+    for name in registry.shipped_names():
         definition, params = registry.definition(name), registry.make_params(name)
         bars = definition.warmup_bars(params) + 3
         candles = Candles(_MINUTE, np.arange(1, bars + 1, dtype=np.int64) * _MINUTE, np.full((FIELDS, bars), 100.0))

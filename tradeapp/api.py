@@ -37,6 +37,7 @@ from portfolio.services.deficits import UnableToCover
 from portfolio.services.modes import UnableToSwitch
 from portfolio.services.orphans import UnableToCancel
 from portfolio.trader.rights import UnableToAsk
+from strategies.sources import UnknownStrategy
 from tradeapp import confirmation, keys_api, people, people_api, problems, readiness, second_factor, sources_api, tokens
 from tradeapp.doorkeeper import SessionAuth, TokenAuth
 from tradeapp.models import ApiToken
@@ -60,6 +61,7 @@ REFUSALS = (
     UnableToLimit,
     UnableToLineUp,
     UnableToOperate,
+    UnknownStrategy,
     UnableToSwitch,
     UnableToTransfer,
     tokens.UnableToMakeToken,

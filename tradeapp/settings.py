@@ -15,6 +15,8 @@ ENVIRON = environment.load(BASE_DIR)
 TRADEAPP_DATA_DIR: Path = places.data_directory(environ=ENVIRON, user_id=os.getuid())
 # Where `history fetch` keeps candles; see docs/history.md.
 HISTORY_ROOT = TRADEAPP_DATA_DIR / "history"
+# Strategies that users wrote; see docs/strategies/own.md.
+STRATEGIES_DIR = Path(ENVIRON.get("STRATEGIES_DIR", "") or TRADEAPP_DATA_DIR / "strategies")
 TRADEAPP_PROCESS = ENVIRON.get("TRADEAPP_PROCESS", "command")
 TRADEAPP_METRICS_PORT = environment.port(ENVIRON, "TRADEAPP_METRICS_PORT")
 _remembered = environment.remembered_addresses(TRADEAPP_DATA_DIR)

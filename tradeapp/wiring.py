@@ -21,6 +21,8 @@ from portfolio import doorbells as account_doorbells
 from portfolio.jobs.silence import DatabaseBoard
 from portfolio.models import Account
 from portfolio.writers.accounts import wake_trader
+from strategies import sources
+from strategies.sources import Source
 from stream.errands import Errands
 from stream.publish import publish_on_commit
 from tradeapp import heartbeats
@@ -40,7 +42,8 @@ ONCE_SECONDS = 2
 
 
 def register() -> None:
-    """Connect the doorbells; safe to repeat."""
+    """Connect the doorbells and the users' own strategies; safe to repeat."""
+    sources.register(own_strategies)
     _hang(account_doorbells.on_synced, advance_when_synced)
     _hang(account_doorbells.due_bots_done, bots_are_done)
     # After the bots: a turn is over when its last candle is stepped and drawn.
@@ -53,6 +56,14 @@ def register() -> None:
     if settings.TRADEAPP_PROCESS.startswith(("trader", "feed")):
         silence.hang(DatabaseBoard())
         quota.hang(DatabaseCounter())
+
+
+def own_strategies() -> Source:
+    """Look for users' own strategies in their folder."""
+    # Imported late: it loads numba, which most processes never need.
+    from plugins.source import FolderSource
+
+    return FolderSource(lambda: settings.STRATEGIES_DIR)
 
 
 def advance_when_synced(*, account_id: int, market_at: datetime) -> None:

@@ -27,7 +27,7 @@ def warm_kernels(names: Iterable[str] | None = None) -> dict[str, float]:
     """
     times = np.arange(_BARS, dtype=np.int64)
     seconds = {"sizing": _timed(_warm_sizing)}
-    for name in registry.names() if names is None else names:
+    for name in registry.shipped_names() if names is None else names:
         definition = registry.definition(name)
         params = registry.make_params(name)
         panel = np.full((FIELDS, definition.symbols_least, _BARS), 100.0)
@@ -43,7 +43,7 @@ def warm_kernels(names: Iterable[str] | None = None) -> dict[str, float]:
 
 def warm_next(number: int) -> bool:
     """Warm one strategy by its number among all, and say whether another one comes after it."""
-    names = registry.names()
+    names = registry.shipped_names()
     warm_kernels(names[number : number + 1])
     return number + 1 < len(names)
 

@@ -13,10 +13,11 @@ def remembered(bot: Bot) -> dict[str, int | float | None]:
     # Imported late: it loads numba, which most processes never need.
     from bots.memory import unpack
     from strategies import registry
+    from strategies.sources import UnknownStrategy
     from trading import live_step
 
     try:
         return live_step.state_view(registry.definition(bot.strategy), unpack(bytes(stored)))
-    except (live_step.StateSchemaChanged, registry.UnknownStrategy):
+    except (live_step.StateSchemaChanged, UnknownStrategy):
         # Its page says why it does not trade; until it is started again there is nothing to show.
         return {}

@@ -34,6 +34,7 @@ def create_bot(
     request_id: str = "",
 ) -> Bot:
     """Create a stopped bot with a book of its own; a bot of that key is left as it is."""
+    registry.consult(planned.strategy, planned.params, planned.interval)
     with transaction.atomic():
         account = accounts.lock(account_id)
         existing = Bot.objects.filter(book__account=account, key=planned.key).first()
@@ -72,6 +73,8 @@ def open_bot(account: Account, planned: PlannedBot, request: Request, *, leader:
 
 def create_lineup(*, account_id: int, plan: Plan, by: User | None, now: datetime) -> list[Bot]:
     """Create every bot of a plan that is not there yet, in the order of the plan."""
+    for planned in plan.bots:
+        registry.consult(planned.strategy, planned.params, planned.interval)
     with transaction.atomic():
         return [create_bot(account_id=account_id, planned=planned, by=by, now=now) for planned in plan.bots]
 

@@ -24,6 +24,7 @@ from portfolio.models import Account
 from portfolio.writers import accounts, audit
 from portfolio.writers.orders import request_cancels
 from strategies import registry
+from strategies.sources import UnknownStrategy
 from trading import live_step
 from trading.handover import Mode
 from trading.strategy import StrategyDefinition
@@ -59,6 +60,7 @@ def start_bot(*, bot_id: int, by: User | None, now: datetime, request_id: str = 
 
     A bot that runs stays as it is. `market_at` is for a market that has no candle yet.
     """
+    _consult(bot_id)
     with transaction.atomic():
         sides = _lock(bot_id)
         bot = _asked(sides, bot_id)
@@ -180,11 +182,17 @@ def _asked(sides: Sequence[_Side], bot_id: int) -> Bot:
     return next(side.bot for side in sides if side.bot.pk == bot_id)
 
 
+def _consult(bot_id: int) -> None:
+    bot = Bot.objects.filter(id=bot_id).first()
+    if bot is not None and bot.status != Bot.Status.RUNNING:
+        _definition(bot)
+
+
 def _definition(bot: Bot) -> StrategyDefinition:
     try:
-        registry.param_values(bot.strategy, bot.params, bot.interval)
+        registry.consult(bot.strategy, bot.params, bot.interval)
         return registry.definition(bot.strategy)
-    except (registry.UnknownStrategy, registry.BadParameter) as error:
+    except (UnknownStrategy, registry.BadParameter) as error:
         raise UnableToOperate("STRATEGY_ERROR", f"{bot.name} cannot start: {error}") from error
 
 

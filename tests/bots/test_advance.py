@@ -48,7 +48,7 @@ def viewed(field: str, cell: int) -> str:
     return f"{record}.{cell}.{name}" if dot else name
 
 
-@pytest.mark.parametrize("strategy", [name for name in registry.names() if registry.definition(name).symbols_least == 1])
+@pytest.mark.parametrize("strategy", [name for name in registry.shipped_names() if registry.definition(name).symbols_least == 1])
 def test_the_chart_shows_the_numbers_a_bot_decided_from(desk: Desk, strategy: str) -> None:
     bot = desk.bot("FIRST", strategy=strategy)
     warmup = registry.definition(strategy).warmup_bars(registry.make_params(strategy, {}, "5m"))

@@ -45,7 +45,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
     told = "\n".join(refused.value.errors)
     assert len(refused.value.errors) == 9, told
-    assert "there is no strategy 'alchemy'. Known: mean_reversion, sasha_hybrid, grid" in told
+    assert "Unknown strategy 'alchemy'. Known: mean_reversion, sasha_hybrid, grid" in told
     assert "has schema 2; this release reads schema 1" in told
     assert "trades 1 markets, not 2" in told
 

@@ -147,4 +147,6 @@ def test_pairs_come_newest_first_in_pages_and_in_as_many_statements_however_many
 
 
 def test_the_legs_of_every_strategy_are_known_as_legs() -> None:
-    assert {reason.name for name in registry.names() for reason in registry.definition(name).leg_reasons} == set(LEG_REASONS)
+    assert {reason.name for name in registry.shipped_names() for reason in registry.definition(name).leg_reasons} == set(
+        LEG_REASONS
+    )

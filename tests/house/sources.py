@@ -12,7 +12,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent.parent
 DJANGO_APPS = ("stream", "marketdata", "portfolio", "bots", "backtests", "trials", "tradeapp")
 PURE = ("trading", "strategies")
-PACKAGES = (*DJANGO_APPS, *PURE, "exchange", "venue", "history_fetcher")
+PACKAGES = (*DJANGO_APPS, *PURE, "exchange", "venue", "history_fetcher", "plugins")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from strategies import registry
+from plugins.source import FolderSource
+from plugins.template import STRATEGY
+from strategies import registry, sources
 from trading.bars import Candles, interval_milliseconds
 from trading.instruments import Instrument
 from trading.kernels.backtest import Costs, run_backtest
@@ -35,11 +37,15 @@ from trading.kernels.panel_backtest import run_panel_backtest
 
 if TYPE_CHECKING:
     from bots.lineups import PlannedBot
+    from portfolio.models import Fill
 
 BASE_MS = 300_000
 PAGE = 1000
 # The grid has no order that rests as a stop: its floor is decided on closed bars.
 FLOORS = ("STOP_RANGE", "STOP_DRAWDOWN")
+
+
+OWN = "own_average"
 
 
 class Window(NamedTuple):
@@ -61,6 +67,8 @@ WINDOWS = {
     "scalping": Window("SOL/USDT,DOGE/USDT", "2024-03-01T02:15", 360),
     "momentum": Window("BTC/USDT,ETH/USDT", "2024-03-08T10:40", 250),
     "hedge": Window("BTC/USDT,ETH/USDT", "2024-03-13T18:50", 250),
+    # The one that `strategies new` writes, in a process of its own on both sides.
+    OWN: Window("ETH/USDT", "2024-05-08T10:20", 150),
 }
 
 
@@ -100,6 +108,8 @@ class Story:
     # Of each market, where they differ.
     taker_fees: list[Decimal] = field(default_factory=list)
     base_ms: int = BASE_MS
+    # Where a strategy of one's own lies.
+    own_folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +152,9 @@ def first_difference(live: Sequence[Trade], backtest: Sequence[Trade]) -> str:
 
 def backtest_side(story: Story) -> list[Trade]:
     """Run the backtest of a story; called in a process of its own."""
+    if story.own_folder:
+        source = FolderSource(lambda: Path(story.own_folder))
+        sources.register(lambda: source)
     definition = registry.definition(story.strategy)
     asked: dict[str, Any] = {
         "definition": definition,
@@ -192,6 +205,9 @@ def live_side(
     *, strategy: str, symbol: str, market: Sequence[str], bars: int, directory: Path, seconds: float
 ) -> tuple[Story, list[Trade], Witness]:
     """Trade the strategy alone over the real stack, and answer its story, its fills and what else there is to say."""
+    from django.conf import settings
+    from django.test import override_settings
+
     from bots.lineups import Plan
     from bots.models import Bot
     from bots.selectors import instruments_of
@@ -201,7 +217,8 @@ def live_side(
     from portfolio.models import Account, DecisionRecord, Fill, Reconciliation
     from tests.journeys.stack import Stack
 
-    with Stack(directory, [*market, "--paused"]) as stack:
+    folder = write_own(directory / "strategies") if strategy == OWN else settings.STRATEGIES_DIR
+    with override_settings(STRATEGIES_DIR=folder), Stack(directory, [*market, "--paused"]) as stack:
         stack.start_venue()
         demo = stack.set_up(Plan("parity", (_as_shipped(strategy, symbol),)))
         bot = demo.bots[0]
@@ -250,14 +267,38 @@ def live_side(
             anchor=anchor,
             start=start,
             until=until,
+            own_folder=str(folder) if strategy == OWN else "",
         )
-    trades = [
-        Trade(
-            milliseconds(fill.traded_at), fill.side, fill.quantity, fill.price, fill.fee, fill.fee_asset, fill.instrument.symbol
-        )
-        for fill in fills
-    ]
-    return story, in_order(trades), witness
+    return story, _told(fills), witness
+
+
+def _told(fills: Sequence[Fill]) -> list[Trade]:
+    """Tell live fills as both sides do."""
+    from marketdata.candles import milliseconds
+
+    return in_order(
+        [
+            Trade(
+                milliseconds(fill.traded_at),
+                fill.side,
+                fill.quantity,
+                fill.price,
+                fill.fee,
+                fill.fee_asset,
+                fill.instrument.symbol,
+            )
+            for fill in fills
+        ]
+    )
+
+
+def write_own(folder: Path) -> Path:
+    """Write a strategy of one's own from the template, and answer its folder."""
+    folder.mkdir(mode=0o700, parents=True)
+    path = folder / f"{OWN}.py"
+    path.write_text(STRATEGY.format(name=OWN, title="OwnAverage"), encoding="utf-8")
+    path.chmod(0o600)
+    return folder
 
 
 def _as_shipped(strategy: str, symbol: str) -> PlannedBot:
@@ -336,8 +377,10 @@ def _compare_over(strategy: str, window: Window, options: argparse.Namespace) ->
             directory=Path(directory),
             seconds=options.seconds,
         )
+        # A strategy of one's own lies there.
+        shifted = in_another_process(shifted_by_a_tick(story))
     print(f"{strategy}: {window.symbol} from {window.begin}, {window.bars} bars in {comparison.seconds:.0f} s")
-    return _say(comparison, in_another_process(shifted_by_a_tick(story)))
+    return _say(comparison, shifted)
 
 
 def _say(comparison: Comparison, shifted: list[Trade]) -> int:

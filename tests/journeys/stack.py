@@ -177,6 +177,7 @@ class Stack:
                 "VENUE_CONTROL_URL": self.control_url,
                 "TRADEAPP_PROCESS": name,
                 "PYTHONUNBUFFERED": "1",
+                "STRATEGIES_DIR": str(settings.STRATEGIES_DIR),
             }
         )
 

@@ -12,7 +12,14 @@ pytestmark = [pytest.mark.timeout(400), pytest.mark.slow, pytest.mark.parity("P1
 
 
 # A few hundred real candles each; `make parity` runs all five over as many as twenty trades need.
-@pytest.mark.parametrize(("strategy", "symbol", "bars"), [("mean_reversion", "BTC/USDT", 300), ("grid", "ETH/USDT", 120)])
+@pytest.mark.parametrize(
+    ("strategy", "symbol", "bars"),
+    [
+        ("mean_reversion", "BTC/USDT", 300),
+        ("grid", "ETH/USDT", 120),
+        pytest.param(parity.OWN, "ETH/USDT", 120, marks=pytest.mark.nightly),
+    ],
+)
 def test_the_live_stack_equals_the_backtest(
     transactional_db: None, shared_data: Path, tmp_path: Path, strategy: str, symbol: str, bars: int
 ) -> None:

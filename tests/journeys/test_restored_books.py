@@ -117,6 +117,8 @@ def test_an_older_copy_is_reopened_with_nothing_left_over(desk: Desk, copy: Copy
     copy.take()
     desk.enter(book=1)
     desk.exit()
+    # A purchase that could meet the sale on its way would be refused.
+    desk.wait_until_quiet()
     desk.place(book=1, slot=3)
     desk.wait_until_quiet()
     desk.stop_trader(signal.SIGKILL)

@@ -39,7 +39,7 @@ def decide(name: str, book: Record) -> tuple[Any, dict[str, Any]]:
     return result.decisions[0], {field.removeprefix("coins.0."): value for field, value in view.items()}
 
 
-@pytest.mark.parametrize("name", [name for name in registry.names() if name not in {"grid", "arbitrage"}])
+@pytest.mark.parametrize("name", [name for name in registry.shipped_names() if name not in {"grid", "arbitrage"}])
 def test_a_held_position_is_taken_over_with_its_stop(name: str) -> None:
     decision, state = decide(name, book_with(stop=CLOSE * 0.9))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from strategies import registry
+from strategies.sources import UnknownStrategy
 from tests.trading.markets import ETH, random_walk
 from trading import live_step
 from trading.bars import to_panel
@@ -20,12 +21,12 @@ def test_both_line_ups_are_there() -> None:
     first = {"mean_reversion", "sasha_hybrid", "grid", "triple_ema", "ema_ribbon"}
     second = {"sma_cross", "scalping", "momentum", "hedge", "arbitrage"}
 
-    assert set(registry.names()) == first | second
+    assert set(registry.shipped_names()) == first | second
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("mean_revertion", "mean_reversion"), ("tripleema", "triple_ema")])
 def test_an_unknown_strategy_gets_a_hint(typed: str, meant: str) -> None:
-    with pytest.raises(registry.UnknownStrategy, match=f"Did you mean '{meant}'"):
+    with pytest.raises(UnknownStrategy, match=f"Did you mean '{meant}'"):
         registry.definition(typed)
 
 
@@ -52,7 +53,7 @@ def test_averages_too_close_together_are_refused() -> None:
         registry.make_params("triple_ema", {"fast": 12, "middle": 15})
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", registry.shipped_names())
 def test_every_preset_and_default_is_in_range(name: str) -> None:
     definition = registry.definition(name)
     for interval in definition.presets:
@@ -71,7 +72,7 @@ def test_typed_text_and_numbers_make_the_same_record() -> None:
     assert typed.tobytes() == meant.tobytes()
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", registry.shipped_names())
 def test_warming_up_never_wants_money(name: str) -> None:
     definition, params = registry.definition(name), registry.make_params(name, {})
     panel = np.repeat(to_panel(random_walk(seed=2, bars=700)), definition.symbols_least, axis=1)
@@ -84,7 +85,7 @@ def test_warming_up_never_wants_money(name: str) -> None:
         assert (decisions[:count]["reason"] == Reason.SIGNAL_WARMING_UP).all()
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", registry.shipped_names())
 def test_state_of_another_layout_is_refused(name: str) -> None:
     definition, params = registry.definition(name), registry.make_params(name, {})
     stored = live_step.state_to_bytes(definition, live_step.new_state(definition, params))

@@ -58,7 +58,7 @@ def test_a_stop_that_the_next_open_lies_below_sells_there_in_both(case: str) -> 
 BUSY = {"scalping": {"cost_gate": 2, "target_atr": 3}}
 
 
-@pytest.mark.parametrize("name", [name for name in registry.names() if registry.definition(name).symbols_least == 1])
+@pytest.mark.parametrize("name", [name for name in registry.shipped_names() if registry.definition(name).symbols_least == 1])
 def test_on_real_candles_every_fill_is_the_same(name: str, shared_data: Path) -> None:
     def prepared(half_spread: str) -> Any:
         return prepare_backtest(

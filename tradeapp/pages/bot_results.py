@@ -21,7 +21,7 @@ def results(_request: HttpRequest, context: dict[str, Any]) -> None:
         "results": found,
         "in_r_rows": in_r({**found["in_r"], "trades": found["trades"]}) if found["trades"] else [],
         "order_rows": orders_filled(found["orders"]) if found["orders"]["orders"] or found["orders"]["stops"] else [],
-        "is_grid": registry.definition(bot.strategy).is_grid,
+        "is_grid": registry.is_grid(bot.strategy),
     }
 
 

@@ -38,7 +38,7 @@ def account_turn(leg: TrialLeg) -> TurnOutcome:
     gains = [_gained(point) - gained_before for point in seen]
     known = before.equity if before is not None else ZERO
     starting = seen[0].equity - gains[0] if seen else known
-    is_grid = registry.definition(leg.setup["strategy"]).is_grid
+    is_grid = registry.is_grid(leg.setup["strategy"])
     orders = results.orders_between(leg.book_id, leg.begin_at, leg.end_at)
     return TurnOutcome(
         starting_equity=starting,

@@ -10,6 +10,7 @@ from bots.models import Bot
 from bots.selectors import instruments_of
 from marketdata.selectors import first_candle_at
 from strategies import registry
+from strategies.sources import UnknownStrategy
 from trading.bars import interval_milliseconds
 
 _DAY = timedelta(days=1)
@@ -22,7 +23,17 @@ def warm_up(strategy: str, params: dict[str, Any], interval: str) -> timedelta:
 
 
 def earliest_begin(bots: Sequence[Bot]) -> datetime | None:
-    """Return the first midnight at which every bot is warm with the candles in the database; none where one has no candles."""
+    """Return the first midnight at which every bot is warm with the candles in the database.
+
+    None where one has no candles, or a strategy that cannot be run.
+    """
+    try:
+        return _earliest_begin(bots)
+    except UnknownStrategy:
+        return None
+
+
+def _earliest_begin(bots: Sequence[Bot]) -> datetime | None:
     warm = []
     for bot, instruments in ((bot, instruments_of([bot.pk])[bot.pk]) for bot in bots):
         for instrument in instruments:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from backtests import candle_files, jobs, runs, selectors, services, user_strategies
+from backtests import candle_files, jobs, runs, selectors, services
 from backtests.account_command import add_account_arguments, compare_accounts
 from backtests.friction_arguments import add_friction_arguments, asked_frictions, asked_participation
 from backtests.models import BacktestRun
@@ -86,9 +84,6 @@ class Command(BaseCommand):
 
 def _run(options: dict[str, Any]) -> dict[str, Any]:
     instruments = _instruments(options)
-    own = user_strategies.find(settings.TRADEAPP_DATA_DIR / "strategies", options["strategy"])
-    if own is not None:
-        return _run_own(own, _spec(options, instruments), instruments)
     spec = _spec(options, instruments).checked()
     if options["no_store"]:
         outcome = runs.run(spec, candles=selectors.candles(spec), instruments=instruments, details=selectors.details(spec))
@@ -109,25 +104,6 @@ def _write_report(run_id: int, target: str, *, is_json: bool) -> str:
     path = Path(target or f"backtest-{run.id}-{run.strategy}.html")
     path.write_text(document.backtest_document(run, kept, now=timezone.now()), encoding="utf-8")
     return f"Wrote {path.resolve()}"
-
-
-def _run_own(path: Path, spec: BacktestSpec, instruments: Sequence[Instrument]) -> dict[str, Any]:
-    """Backtest a user's strategy in a process of its own; nothing of it is stored."""
-    arrays: dict[str, Any] = {}
-    for k, candles in enumerate(selectors.candles(spec)):
-        arrays |= {f"times{k}": candles.times, f"values{k}": candles.values}
-    for k, candles in enumerate(selectors.details(spec)):
-        arrays |= {f"detail_times{k}": candles.times, f"detail_values{k}": candles.values}
-    request = {
-        "action": "backtest",
-        "spec": {**asdict(spec), "frictions": spec.frictions.as_plain()},
-        "instruments": [asdict(instrument) for instrument in instruments],
-        "base_interval_ms": interval_milliseconds(spec.base_interval),
-        "detail_interval_ms": interval_milliseconds(spec.detail_interval) if spec.detail_interval else 0,
-    }
-    answer = user_strategies.contained(path, request, arrays)
-    report = _report(spec, answer["fills"], answer["metrics"], answer["reasons"])
-    return {**report, "params": answer["params"]}
 
 
 def _show(run_id: int) -> dict[str, Any]:

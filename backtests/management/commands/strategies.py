@@ -10,8 +10,9 @@ import numpy as np
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from backtests import user_strategies
-from backtests.strategy_template import STRATEGY, TEST
+from plugins import folder as own
+from plugins.source import FolderSource
+from plugins.template import STRATEGY, TEST
 from strategies import checks, registry
 from trading.bars import Floats
 
@@ -32,7 +33,7 @@ class Command(BaseCommand):
         check.add_argument("--bars", type=int, default=1500)
         check.add_argument("--seconds", type=int, default=120, help="time for a strategy of your own")
         for action in actions.choices.values():
-            action.add_argument("--folder", type=Path, default=settings.TRADEAPP_DATA_DIR / "strategies")
+            action.add_argument("--folder", type=Path, default=settings.STRATEGIES_DIR)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Do it; a person sees a message, never a traceback."""
@@ -48,45 +49,66 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _list(self, folder: Path) -> None:
-        for name in registry.names():
+        for name in registry.shipped_names():
             self.stdout.write(f"{name:16} {registry.definition(name).summary}")
-        for name in user_strategies.names(folder):
-            self.stdout.write(f"{name:16} your own: {folder / name}.py")
+        for name in own.names(folder):
+            is_hidden = name in registry.shipped_names()
+            words = "is never run: a shipped strategy has its name" if is_hidden else f"your own: {folder / name}.py"
+            self.stdout.write(f"{name:16} {words}")
 
     def _new(self, folder: Path, name: str) -> None:
-        if not user_strategies.NAME.fullmatch(name):
+        if not own.NAME.fullmatch(name):
             raise CommandError(f"{name!r} is no name: write small letters, digits and _, such as my_idea")
-        if name in registry.names() or user_strategies.find(folder, name):
+        if name in registry.shipped_names() or own.find(folder, name):
             raise CommandError(f"There is a strategy {name} already")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         words = {"name": name, "title": name.replace("_", " ").title().replace(" ", "")}
-        (folder / f"{name}.py").write_text(STRATEGY.format(**words), encoding="utf-8")
-        (folder / f"test_{name}.py").write_text(TEST.format(**words), encoding="utf-8")
+        for file, text in ((f"{name}.py", STRATEGY), (f"test_{name}.py", TEST)):
+            (folder / file).write_text(text.format(**words), encoding="utf-8")
+            # One that others may write is never run.
+            (folder / file).chmod(0o600)
         self.stdout.write(f"Wrote {folder / name}.py and its test. Try: strategies check {name}")
 
     def _check(self, folder: Path, options: dict[str, Any]) -> None:
-        names = options["names"] or [*registry.names(), *user_strategies.names(folder)]
+        theirs = [name for name in own.names(folder) if name not in registry.shipped_names()]
         broken = 0
-        for name in names:
-            findings = _findings(folder, name, options)
+        for name in options["names"] or [*registry.shipped_names(), *theirs]:
+            if name in theirs:
+                findings, walls = _own_findings(folder, name, options)
+            else:
+                findings, walls = _shipped_findings(name, options), ""
             broken += sum(not finding.is_kept for finding in findings)
             self.stdout.write(f"{name}: {'keeps every promise' if all(one.is_kept for one in findings) else 'BREAKS a promise'}")
             for finding in findings:
                 self.stdout.write(f"  {'ok  ' if finding.is_kept else 'NOT '} {finding.promise}  {finding.detail}")
+            if walls:
+                self.stdout.write(f"  {walls}")
         if broken:
             raise CommandError(f"{broken} promises are not kept")
 
 
-def _findings(folder: Path, name: str, options: dict[str, Any]) -> list[checks.Finding]:
-    path = user_strategies.find(folder, name)
-    if path is None:
-        definition = registry.definition(name)
+def _shipped_findings(name: str, options: dict[str, Any]) -> list[checks.Finding]:
+    definition = registry.definition(name)
+    panel = _candles(options["bars"], definition.symbols_least)
+    return list(checks.check_strategy(definition, registry.make_params(name), panel))
+
+
+def _own_findings(folder: Path, name: str, options: dict[str, Any]) -> tuple[list[checks.Finding], str]:
+    """Check a user's strategy in its own process, and say what that process is shut off from."""
+    source = FolderSource(lambda: folder)
+    try:
+        definition = source.definition(name)
+        assert definition is not None
         panel = _candles(options["bars"], definition.symbols_least)
-        return list(checks.check_strategy(definition, registry.make_params(name), panel))
-    limits = user_strategies.Limits(seconds=options["seconds"])
-    request = {"action": "check", "params": {}, "interval": ""}
-    answer = user_strategies.contained(path, request, {"panel": _candles(options["bars"], 1)}, limits=limits)
-    return [checks.Finding(str(promise), bool(is_kept), str(detail)) for promise, is_kept, detail in answer["findings"]]
+        findings = source.promises(name, panel, seconds=options["seconds"])
+        walls = source.walls(name)
+    finally:
+        source.close()
+    missing = [wall for wall in ("network", "files") if wall not in walls]
+    words = (
+        f"this system cannot shut it off from: {', '.join(missing)}" if missing else "shut off from the network and your files"
+    )
+    return [checks.Finding(promise, is_kept, detail) for promise, is_kept, detail in findings], words
 
 
 def _candles(bars: int, markets: int) -> Floats:

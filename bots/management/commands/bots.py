@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from bots import lineups, selectors, services
 from bots.models import Bot
-from strategies.registry import BadParameter, UnknownStrategy
+from strategies.registry import BadParameter
+from strategies.sources import UnknownStrategy
 from trading.bars import BadInterval
 from trading.instruments import UnknownSymbol
 

@@ -1,0 +1,178 @@
+"""What a user's strategy does wrong ends its own process and is told with its line; what it must not reach, it does not reach."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from plugins.source import FolderSource
+from strategies.sources import BrokenStrategy
+from tests.plugins.own import candles, line_of, quick, walk, write
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of one's own."""
+    return tmp_path / "strategies"
+
+
+@pytest.fixture
+def source(folder: Path) -> Iterator[FolderSource]:
+    """The folder with little patience for slow strategies."""
+    opened = quick(folder)
+    yield opened
+    opened.close()
+
+
+def children() -> list[psutil.Process]:
+    """List the processes of users' strategies that this process has started."""
+    return [child for child in psutil.Process().children() if "plugins.child" in child.cmdline()]
+
+
+def said_of(source: FolderSource, path: Path) -> str:
+    """Answer what is said of a strategy that cannot be run."""
+    with pytest.raises(BrokenStrategy) as told:
+        walk(source, candles(), path.stem)
+    return str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("wrong = {}['this']", "KeyError: 'this'"),
+        ("if True print(1)", "SyntaxError: invalid syntax"),
+        ("panel[3, 0, i] = 1 / 0", "ZeroDivisionError: division by zero"),
+        ("hoard = bytearray(8 << 30)", "it used more memory than it may"),
+        ("raise SystemExit(3)", "its process ended"),
+        ("import ctypes; ctypes.string_at(0)", "its process ended: Fatal Python error: Segmentation fault"),
+    ],
+)
+@pytest.mark.fault("P09")
+def test_an_error_names_its_file_and_line(folder: Path, source: FolderSource, line: str, why: str) -> None:
+    path = write(folder, line=line)
+    said = said_of(source, path)
+
+    assert said.startswith("mine.py")
+    assert why in said
+    assert "SystemExit" in line or f"mine.py:{line_of(path, line)}: " in said
+
+
+@pytest.mark.parametrize(
+    ("line", "used"),
+    [("while True: pass", "1 seconds of a processor"), ("import time; time.sleep(60)", "5 seconds by the clock")],
+)
+@pytest.mark.fault("P09")
+def test_one_that_does_not_answer_is_ended_with_its_line(folder: Path, source: FolderSource, line: str, used: str) -> None:
+    path = write(folder, line=line)
+
+    assert said_of(source, path) == f"mine.py:{line_of(path, line)}: it used more than {used} for one answer"
+    assert children() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("return 1000", "step answered 1000: it must write 1 to 64 decisions"),
+        ("return 0", "step answered 0"),
+        ("return -(2**62)", "step answered -4611686018427387904"),
+        ("decisions['kind'] = 9; decisions['reason'] = 29; return 1", "kind 9"),
+        ("decisions['kind'] = 1; return 1", "reason 0"),
+        ("decisions['reason'] = 29; decisions['symbol'] = 7; return 1", "market 7 of 1"),
+        ("decisions['reason'] = 29; decisions['symbol'] = -1; return 1", "market -1 of 1"),
+        ("decisions['reason'] = 29; decisions['slot'] = 2**40; return 1", "slot 1099511627776"),
+        ("decisions['reason'] = 29; decisions['side'] = 3; return 1", "side 3"),
+    ],
+)
+def test_nonsense_never_reaches_compiled_code(folder: Path, source: FolderSource, line: str, why: str) -> None:
+    assert why in said_of(source, write(folder, line=line))
+
+
+def test_no_secret_of_ours_is_in_its_environment(folder: Path, source: FolderSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://secret")
+    monkeypatch.setenv("BINANCE_API_SECRET", "secret")
+    said = said_of(source, write(folder, line="import os; raise KeyError(' '.join(sorted(os.environ)))"))
+
+    assert "PATH" in said
+    assert "DATABASE_URL" not in said
+    assert "SECRET" not in said
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "open('{key}').read()",
+        "open('{key}.new', 'w')",
+        "import os; os.listdir('{folder}')",
+        "open('/proc/{parent}/environ').read()",
+        "import os; os.kill({parent}, 0)",
+        "import os; os.unlink('{key}')",
+    ],
+)
+def test_our_files_and_processes_are_out_of_its_reach(tmp_path: Path, folder: Path, source: FolderSource, line: str) -> None:
+    key = tmp_path / "master.key"
+    key.write_text("the master key")
+    path = write(folder, line=line.format(key=key, folder=tmp_path, parent=os.getpid()))
+    _needs_wall(source, "files")
+
+    assert "PermissionError" in said_of(source, path)
+    assert key.read_text() == "the master key"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("import os; os.fork()", "PermissionError"),
+        ("import subprocess; subprocess.run(['/bin/true'])", "PermissionError"),
+        ("import os; os.execv('/bin/true', ['true'])", "PermissionError"),
+        ("import threading; threading.Thread(target=print).start()", "can't start new thread"),
+        ("import socket; socket.socket(socket.AF_UNIX)", "PermissionError"),
+        ("import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)", "PermissionError"),
+        ("import socket; socket.socketpair()", "PermissionError"),
+    ],
+)
+def test_it_gets_no_process_no_thread_and_no_connection(folder: Path, source: FolderSource, line: str, why: str) -> None:
+    path = write(folder, line=line)
+    _needs_wall(source, "network")
+
+    assert f"mine.py:{line_of(path, line)}: " in (said := said_of(source, path))
+    assert why in said
+
+
+def test_what_it_prints_disturbs_nobody(folder: Path, source: FolderSource, capfd: pytest.CaptureFixture[str]) -> None:
+    write(folder, line="print('x' * 10_000)")
+
+    assert len(walk(source, candles()).said) == 60
+    assert capfd.readouterr() == ("", "")
+
+
+def test_one_that_ended_is_started_again_when_it_is_asked_next(folder: Path, source: FolderSource) -> None:
+    path = write(folder, line="import os; os._exit(7) if panel[3, 0, i] > 3500 else None")
+    low, high = candles() * 0.1, candles() * 10.0
+
+    assert len(walk(source, low).said) == 60
+    with pytest.raises(BrokenStrategy, match="its process ended: code 7"):
+        walk(source, high, path.stem)
+    assert len(walk(source, low).said) == 60
+
+
+def test_closing_leaves_no_process(folder: Path) -> None:
+    source = quick(folder)
+    write(folder, "first")
+    write(folder, "second")
+    walk(source, candles(), "first")
+    walk(source, candles(), "second")
+    started = children()
+    source.close()
+
+    assert len(started) == 2
+    assert not any(child.is_running() for child in started)
+
+
+def _needs_wall(source: FolderSource, wall: str) -> None:
+    write(source._place(), "plain")
+    if wall not in source.walls("plain"):
+        pytest.skip(f"this kernel has no wall round the {wall}")
