@@ -184,9 +184,11 @@ def candles(
     interval: Annotated[str, Field(max_length=4)],
     until: Moment | None = None,
     limit: Annotated[int, Field(ge=1, le=1500)] = 500,
+    market: RowId | None = None,
 ) -> dict[str, Any]:
-    """List the newest closed candles, oldest first."""
-    instrument = Instrument.objects.filter(market__in=selectors.markets_traded(), symbol=symbol).order_by("id").last()
+    """List the newest closed candles, oldest first: of a market, or of the first one in use that has the symbol."""
+    markets = selectors.markets_traded() if market is None else [market]
+    instrument = Instrument.objects.filter(market__in=markets, symbol=symbol).order_by("market_id").first()
     if instrument is None:
         raise Http404("There is no such symbol.")
     return {"items": selectors.candles(instrument_id=instrument.pk, interval=interval, end_at=until, bars=limit)}

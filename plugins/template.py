@@ -8,7 +8,7 @@ from typing import Annotated
 
 from strategies import answers, lifecycle
 from trading.indicators import ATR_CELLS, SMA_RING, atr, sma
-from trading.strategy import CLOSE, HIGH, LOW, OrderKind, Range, Reason, StrategyDefinition, record_dtype
+from trading.strategy import CLOSE, HIGH, LOW, OrderKind, Plot, Range, Reason, StrategyDefinition, record_dtype
 
 PERIOD_MOST = 200
 
@@ -73,7 +73,13 @@ def warmup_bars(params):
 
 def fact_names(params, reason):
     """Name the facts beside a reason."""
-    return ("close", "average", "reading", "none")
+    has_no_stop = reason in (Reason.SIGNAL_WARMING_UP.value, Reason.SIGNAL_NO_OPINION.value)
+    return ("close", "average", "range" if has_no_stop else "stop")
+
+
+def plots(params):
+    """Show the average beside the candles."""
+    return (Plot("Average", "average"),)
 
 
 DEFINITION = StrategyDefinition(
@@ -89,6 +95,7 @@ DEFINITION = StrategyDefinition(
     fact_names=fact_names,
     order_kinds=(OrderKind.ENTRY, OrderKind.EXIT, OrderKind.STOP),
     regimes_expected=(),
+    plots=plots,
 )
 '''
 

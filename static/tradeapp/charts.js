@@ -32,6 +32,8 @@ const make = {
   },
 
   equity(element) {
+    // A book that had no money yet is no line at zero.
+    const funded = (points) => points.slice(Math.max(0, points.findIndex((point) => point[1] !== 0)));
     const bots = JSON.parse(element.dataset.bots);
     const only = element.dataset.only;
     const lines = new Map();
@@ -39,7 +41,7 @@ const make = {
     chart.load = async () => {
       const keys = only ? [only] : ["account", ...bots.map((bot) => String(bot.book))];
       const answers = await Promise.all(keys.map((key) => items(`/api/v1/accounts/${element.dataset.account}/equity?limit=3000${key === "account" ? "" : `&book=${key}`}`)));
-      keys.forEach((key, place) => lines.set(key, answers[place].map((point) => [point.market_at, Number(point.equity)])));
+      keys.forEach((key, place) => lines.set(key, funded(answers[place].map((point) => [point.market_at, Number(point.equity)]))));
       draw();
     };
     chart.hear = (topic, state) => {
@@ -122,13 +124,12 @@ const make = {
   },
 
   candles(element) {
-    const { symbol, interval, book, account, bot } = element.dataset;
+    const { symbol, interval, book, account, market, bot } = element.dataset;
     const chart = base(element, draw);
     let candles = [], fills = [], stops = [], seen = { opened_at: [], plots: [] }, closed = null;
     chart.load = async () => {
-      const market = encodeURIComponent(symbol);
       [candles, fills, stops, seen] = await Promise.all([
-        items(`/api/v1/candles?symbol=${market}&interval=${interval}&limit=500`),
+        items(`/api/v1/candles?symbol=${encodeURIComponent(symbol)}&market=${market}&interval=${interval}&limit=500`),
         items(`/api/v1/fills?account=${account}&book=${book}&limit=300`),
         items(`/api/v1/orders?account=${account}&book=${book}&limit=200`),
         get(`/api/v1/bots/${bot}/indicators?limit=500`),

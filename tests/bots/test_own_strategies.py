@@ -58,7 +58,7 @@ def test_it_trades_beside_a_shipped_one(desk: Desk, folder: Path) -> None:
 
     own = [row for row in said() if row[0] == "Own"]
     assert {row[2] for row in own} >= {"enter"}
-    assert all({"close", "average", "reading", "none"} <= set(row[4]) for row in own)
+    assert all({"close", "average"} <= set(row[4]) for row in own)
     assert DecisionRecord.objects.filter(book__name="Own").first().strategy_hash == registry.definition("mine").source_hash  # type: ignore[union-attr]
     # What a strategy of one's own says is told with what the shipped one says, of the same candles.
     assert len({row[1] for row in own}) == len({row[1] for row in said() if row[0] == "Shipped"}) == len(RISE)
@@ -171,11 +171,7 @@ def test_a_broken_one_gets_no_bot(desk: Desk, folder: Path, tmp_path: Path) -> N
 
 
 def test_its_chart_shows_what_it_plots(desk: Desk, folder: Path) -> None:
-    path = write(folder, "plotted")
-    plots = '    plots=lambda params: (Plot("Average", "average"),),\n'
-    text = path.read_text().replace("    regimes_expected=(),\n", "    regimes_expected=(),\n" + plots)
-    path.write_text(text.replace("import CLOSE, HIGH, LOW, OrderKind", "import CLOSE, HIGH, LOW, OrderKind, Plot"))
-    bot = desk.bot("OWN", "plotted")
+    bot = desk.bot("OWN", "mine")
     desk.history(quiet, bars=1500)
     close(desk, RISE)
     bot.refresh_from_db()
@@ -183,3 +179,12 @@ def test_its_chart_shows_what_it_plots(desk: Desk, folder: Path) -> None:
     lines = indicators(bot, bars=10).lines
     assert [plot.label for plot in lines] == ["Average"]
     assert BotState.objects.filter(bot=bot).exists()
+
+
+def test_what_its_chart_asks_for_must_be_in_its_state(desk: Desk, folder: Path) -> None:
+    path = write(folder, "plotted")
+    path.write_text(path.read_text().replace('Plot("Average", "average")', 'Plot("Average", "mean")'))
+    bot = desk.bot("OWN", "plotted")
+
+    with pytest.raises(BrokenStrategy, match="a plot shows 'mean', which its state does not have"):
+        indicators(bot, bars=10)

@@ -78,7 +78,7 @@ def test_the_registry_knows_it(source: FolderSource) -> None:
     }
     params = registry.make_params("mine", {"period": 20})
     assert found.warmup_bars(params) == 250
-    assert found.fact_names(params, 29) == ("close", "average", "reading", "none")
+    assert found.fact_names(params, 29) == ("close", "average", "stop")
 
 
 def test_its_parameters_are_checked_like_any_others(source: FolderSource) -> None:
