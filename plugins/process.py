@@ -40,6 +40,10 @@ class Refused(ValueError):
     """The strategy's own check of its parameters refuses these."""
 
 
+class Died(BrokenStrategy):
+    """The process of a strategy ended before it answered."""
+
+
 class _UsedUp(Exception):
     """The child has used its processor's time."""
 
@@ -65,6 +69,7 @@ class Child:
         self.asked_at = time.monotonic()
         self._limits = limits
         self._lock = threading.RLock()
+        self._said_before = 0
         ours, theirs = socket.socketpair()
         # Both sides write and read at places of their own.
         self._said = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the child.
@@ -93,6 +98,8 @@ class Child:
         with self._lock:
             self.asked_at = time.monotonic()
             try:
+                # Its last words are those that follow.
+                self._said_before = os.fstat(self._said.fileno()).st_size
                 self._channel.settimeout(limits.seconds_waited)
                 wire.send(self._channel, question)
                 answer = self._receive(limits)
@@ -100,8 +107,11 @@ class Child:
                 raise BrokenStrategy(self._stopped(f"{limits.seconds_waited:g} seconds by the clock")) from None
             except _UsedUp:
                 raise BrokenStrategy(self._stopped(f"{limits.seconds:g} seconds of a processor")) from None
-            except (wire.Closed, wire.TooLong, OSError) as error:
-                raise BrokenStrategy(self._last_words(error)) from None
+            except wire.TooLong as error:
+                self.close()
+                raise BrokenStrategy(f"{self.path.name}: {error}") from None
+            except (wire.Closed, OSError, ValueError):
+                raise Died(self._last_words()) from None
             finally:
                 self.asked_at = time.monotonic()
         kind, told = answer[:1], answer[1:]
@@ -158,10 +168,7 @@ class Child:
         while 'File "' not in self._words() and time.monotonic() < until:
             time.sleep(0.02)
 
-    def _last_words(self, error: Exception) -> str:
-        if isinstance(error, wire.TooLong):
-            self.close()
-            return f"{self.path.name}: {error}"
+    def _last_words(self) -> str:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(FAREWELL_SECONDS)
         code = self._process.poll()
@@ -185,7 +192,7 @@ class Child:
         if self._said.closed:
             return ""
         self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(0, self._said.tell() - 20_000))
+        self._said.seek(max(self._said_before, self._said.tell() - 20_000))
         return self._said.read().decode("utf-8", "replace")
 
 

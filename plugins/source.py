@@ -15,14 +15,14 @@ from typing import Any, Final
 import numpy as np
 
 from plugins import described, folder, wire
-from plugins.process import Child, Limits
+from plugins.process import Child, Died, Limits
 from strategies.sources import BrokenStrategy
 from trading.bars import Floats
 from trading.compilation import sources_hash
 from trading.strategy import DecisionKind, Reason, Record, StrategyDefinition
 
 # A child is a hundred megabytes: so many at most in one process of ours, and none that nobody has asked for so long.
-CHILDREN_MAX: Final = 8
+CHILDREN_MAX: Final = 16
 IDLE_SECONDS: Final = 1200
 # A strategy that could not be read may be read again: what failed may have been the machine.
 FAILURE_SECONDS: Final = 10
@@ -75,6 +75,8 @@ class Children:
             child = self._running.get(version)
             if child is None or not child.is_alive:
                 child = self._running[version] = Child(version.path, version.text, self._limits)
+            # Whoever has it in hand is about to ask.
+            child.asked_at = time.monotonic()
             return child
 
     def close(self) -> None:
@@ -224,7 +226,17 @@ class _Asked:
         return tuple(str(name)[:60] for name in json.loads(self._ask(wire.FACTS + wire.COUNT.pack(reason) + params)))
 
     def _ask(self, question: bytes) -> bytes:
-        return self._children.of(self._version).ask(question)
+        try:
+            return self._children.of(self._version).ask(question)
+        except Died:
+            # It may have been the machine that ended it, and the same question has the same answer.
+            return self._ask_again(question)
+
+    def _ask_again(self, question: bytes) -> bytes:
+        try:
+            return self._children.of(self._version).ask(question)
+        except Died as error:
+            raise BrokenStrategy(str(error)) from None
 
     def _refuse_nonsense(self, decisions: Record, *, markets: int) -> None:
         """Refuse what compiled code would believe."""

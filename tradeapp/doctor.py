@@ -27,6 +27,7 @@ from bots.selectors import bots as bots_of
 from portfolio.models import Allocation, Credential, Heartbeat
 from portfolio.selectors import lists
 from portfolio.selectors.modes import newest_version
+from strategies import registry
 from tradeapp import environment, live_gate
 from tradeapp.up import instance_lock, plan, ports
 from tradeapp.up.start import DEFAULT_PORT, FREE_BYTES_MIN
@@ -57,7 +58,7 @@ class Finding:
 
 def examine(*, now: datetime) -> list[Finding]:
     """Look at everything; a later check is skipped only when what it needs is missing."""
-    findings = [*_python(), *_data_directory(), *_secret_files(), *_supervisor(), *_redis(), *_browser()]
+    findings = [*_python(), *_data_directory(), *_secret_files(), *_supervisor(), *_redis(), *_browser(), *_own_strategies()]
     database = list(_database())
     findings += database
     if any(finding.subject == "tables" and finding.verdict is Verdict.FINE for finding in database):
@@ -122,6 +123,19 @@ def _supervisor() -> Iterator[Finding]:
     yield _local_exchange("local exchange", settings.VENUE_URL, settings.VENUE_CONTROL_URL, log="venue.log")
     if settings.SECOND_VENUE_CONTROL_URL:
         yield _local_exchange("second exchange", settings.SECOND_VENUE_URL, settings.SECOND_VENUE_CONTROL_URL, log="venue-2.log")
+
+
+def _own_strategies() -> Iterator[Finding]:
+    """Try each of the user's own strategies in its own process."""
+    for name in registry.own_names():
+        try:
+            registry.consult(name)
+        except ValueError as error:
+            yield Finding(
+                f"strategy {name}", Verdict.PROBLEM, str(error), f"Mend it, then: python manage.py strategies check {name}"
+            )
+        else:
+            yield Finding(f"strategy {name}", Verdict.FINE, "can be run")
 
 
 def _local_exchange(name: str, url: str, control_url: str, *, log: str) -> Finding:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
 from plugins.source import FolderSource
+from strategies import checks, registry
 from strategies.sources import BrokenStrategy
 from tests.plugins.own import candles, line_of, quick, walk, write
 
@@ -67,10 +70,10 @@ def test_an_error_names_its_file_and_line(folder: Path, source: FolderSource, li
 )
 @pytest.mark.fault("P09")
 def test_one_that_does_not_answer_is_ended_with_its_line(folder: Path, source: FolderSource, line: str, used: str) -> None:
-    path = write(folder, line=line)
+    path, before = write(folder, line=line), children()
 
     assert said_of(source, path) == f"mine.py:{line_of(path, line)}: it used more than {used} for one answer"
-    assert children() == []
+    assert children() == before
 
 
 @pytest.mark.parametrize(
@@ -159,13 +162,26 @@ def test_one_that_ended_is_started_again_when_it_is_asked_next(folder: Path, sou
     assert len(walk(source, low).said) == 60
 
 
+def test_one_that_the_machine_ends_amid_a_step_is_asked_again(folder: Path, source: FolderSource) -> None:
+    """Memory may run out for others' sake: a step has no effect but its answer, so it can be asked for twice."""
+    path, before = write(folder, line="import time; time.sleep(0.5)"), children()
+    definition = source.definition(path.stem)
+    assert definition is not None
+    (child,) = [one for one in children() if one not in before]
+    with ThreadPoolExecutor(1) as pool:
+        walking = pool.submit(checks.walk, definition, registry.record_of(definition, {}), candles(3))
+        time.sleep(0.2)
+        child.kill()
+        assert len(walking.result().said) == 3
+
+
 def test_closing_leaves_no_process(folder: Path) -> None:
-    source = quick(folder)
+    source, before = quick(folder), children()
     write(folder, "first")
     write(folder, "second")
     walk(source, candles(), "first")
     walk(source, candles(), "second")
-    started = children()
+    started = [child for child in children() if child not in before]
     source.close()
 
     assert len(started) == 2

@@ -16,6 +16,7 @@ from pytest_django import Settings
 from bots.services import Wish, switch_mode
 from portfolio.models import Account
 from tests.bots.conftest import Desk, desk
+from tests.plugins.own import write
 from tradeapp import doctor
 from tradeapp.doctor import Verdict
 from tradeapp.up import instance_lock
@@ -82,6 +83,18 @@ def test_a_stopped_system_is_not_a_broken_one(tmp_path: Path) -> None:
     verdicts = {finding["subject"]: finding["verdict"] for finding in report["findings"]}
     assert verdicts["up"] == verdicts["database"] == verdicts["redis"] == "notice"
     assert code == 0
+
+
+@pytest.mark.django_db
+def test_a_strategy_of_ones_own_that_cannot_be_run_is_a_problem(settings: Settings, tmp_path: Path) -> None:
+    settings.STRATEGIES_DIR = tmp_path / "strategies"
+    write(settings.STRATEGIES_DIR, "good")
+    write(settings.STRATEGIES_DIR, "bad", head="import nothing_of_this_name\n")
+    findings = doctor.examine(now=NOW)
+
+    assert _find(findings, "strategy good").verdict is Verdict.FINE
+    assert _find(findings, "strategy bad").says.startswith("bad.py:1: ModuleNotFoundError")
+    assert _find(findings, "strategy bad").remedy == "Mend it, then: python manage.py strategies check bad"
 
 
 @pytest.mark.django_db
