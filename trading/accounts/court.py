@@ -8,15 +8,14 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from trading.accounts.guard import Guard
-from trading.accounts.member import Member
+from trading.accounts.member import Bytes, Member
 from trading.accounts.purse import Purse
 from trading.accounts.referee import Referee
 from trading.accounts.sharing import Sharing
 from trading.accounts.turns import TurnTaking
 from trading.desk.plain import Book, Instrument
-from trading.desk.refusals import Refusal
 from trading.handover import Stance
-from trading.kernels.settling import AWAY, OPEN_TURN, UNKNOWN, Table, first_entry, settle, settle_asked
+from trading.kernels.settling import AWAY, OPEN_TURN, UNKNOWN, Table, first_entry, settle, settle_asked, turn_away
 from trading.kernels.world import count_barren
 from trading.ledger import UNIT, ZERO
 from trading.proposals import Proposal, ProposalKind
@@ -36,10 +35,18 @@ _NO_LIMIT: Final = 2**62
 class Kept(NamedTuple):
     """What decisions change beside the bots' own memory."""
 
-    books: Record
-    terms: Record
+    books: Bytes
+    terms: Bytes
     granted: list[tuple[int, int]]
     refusals: list[dict[str, int]]
+
+
+class _Turn(NamedTuple):
+    """What is known of a bot's turn, and the code by which it is turned away while it has none."""
+
+    at_first: int
+    later: int
+    code: str
 
 
 class Court:
@@ -65,10 +72,13 @@ class Court:
         self._scheme = scheme
         self._begin = begin
         self._base_ms = members[0].bot.base_ms
-        self._away = [""] * len(members)
+        # What is known of everybody's turn, and from when on.
+        self._known = [_Turn(UNKNOWN, UNKNOWN, "")] * len(members)
+        self._known_from = begin
         # Column by column: records are slow to read and write by attribute.
         self._books = {name: table.books[name] for name in table.books.dtype.names or ()}
         self._terms = {name: table.terms[name] for name in table.terms.dtype.names or ()}
+        self._content = table.books.view(np.uint8), table.terms.view(np.uint8)
         self._terms["rate_max"][0] = _RATE_MAX
         if guard is not None:
             self._set_limits(guard.limits)
@@ -82,26 +92,25 @@ class Court:
         """Work out what holds for every decision after now and before `until`: turns, caps, floors."""
         self._count_turned_away()
         books, terms, guard = self._books, self._terms, self._guard
-        # The very moment at which the account passed on is nobody's: there the rules are asked.
-        terms["known_after"][0] = -1 if self._stance is None else self._index(now)
+        terms["known_from"][0] = self._index(now)
         # Where the market has no room for another order, each goes before the rules.
         terms["orders_max"][0] = _ORDERS_MAX if self._is_trusting else 0
         terms["unallocated"][0] = float(self._purse.unallocated)
-        turns = self._turns(now, until)
-        for k, member in enumerate(self._members):
-            books["turn"][k], self._away[k] = turns[k]
-            books["leaving"][k] = -int(min(member.pending, ZERO) // UNIT)
-            books["position_cap"][k] = float(member.allocation * member.bot.position_cap_percent * HUNDREDTH)
+        self._known_from, self._known = now, self._turns(now, until)
+        books["turn_at_first"][:] = [turn.at_first for turn in self._known]
+        books["turn"][:] = [turn.later for turn in self._known]
+        books["leaving"][:] = [-int(min(member.pending, ZERO) // UNIT) for member in self._members]
+        books["position_cap"][:] = [member.position_cap for member in self._members]
         if guard is not None:
             self._refresh_limits(guard)
 
     def _refresh_limits(self, guard: Guard) -> None:
         books, terms = self._books, self._terms
-        for k, member in enumerate(self._members):
-            books["is_latched"][k] = member.number in guard.latches
-            books["floor"][k] = float(guard.soft_floor(member.number))
+        books["is_latched"][:] = [member.number in guard.latches for member in self._members]
+        floors = guard.soft_floors()
+        books["floor"][:] = [floors[member.number] for member in self._members]
         terms["is_latched"][0] = None in guard.latches
-        terms["floor"][0] = float(guard.soft_floor(None))
+        terms["floor"][0] = floors[None]
 
     def _set_limits(self, limits: Limits) -> None:
         terms = self._terms
@@ -115,18 +124,27 @@ class Court:
 
     def keep(self) -> Kept:
         """Copy what decisions change, to go back to it."""
-        table = self._table
+        books, terms = self._content
         refusals = [dict(member.refusals) for member in self._members]
-        return Kept(table.books.copy(), table.terms.copy(), self.referee.granted(), refusals)
+        return Kept(books.copy(), terms.copy(), self.referee.granted(), refusals)
 
     def go_back(self, kept: Kept) -> None:
         """Undo what was decided since."""
-        table = self._table
-        table.books[:], table.terms[:] = kept.books, kept.terms
+        for mine, before in zip(self._content, (kept.books, kept.terms), strict=True):
+            mine[:] = before
         self.referee.go_back(kept.granted)
         for member, refusals in zip(self._members, kept.refusals, strict=True):
             member.refusals.clear()
             member.refusals.update(refusals)
+
+    def turns_away(self, member: Member) -> bool:
+        """Refuse what a bot asks for if nothing of it concerns anybody else: entries out of its turn; answer whether it was."""
+        k = member.number - 1
+        known = self._known[k]
+        if (known.later if member.event > self._known_from else known.at_first) != AWAY:
+            return False
+        table, tape = self._table, member.simulation.tape
+        return turn_away(table.books, table.terms, member.worlds, tape.decisions, tape.reasons, k)
 
     def arbitrate(self, asking: Sequence[Member], at: int) -> None:
         """Settle all decisions that wait."""
@@ -167,19 +185,23 @@ class Court:
     def _stance(self) -> Stance | None:
         return self._scheme.stance
 
-    def _turns(self, now: int, until: int) -> list[tuple[int, str]]:
-        """Ask the rules about everybody's turn at both ends; in between nothing that they look at changes."""
+    def _turns(self, now: int, until: int) -> list[_Turn]:
+        """Ask the rules about everybody's turn at once, and then at both ends: between those nothing they look at changes.
+
+        The very moment at which the account passed on is nobody's, so that it counts apart.
+        """
         if not self._is_trusting:
-            return [(UNKNOWN, "")] * len(self._members)
-        if self._stance is None:
-            return [(OPEN_TURN, "")] * len(self._members)
-        first, last = (self.referee.turns(at=at, stance=self._stance) for at in (now + 1, until - 1))
-        return [_turn(first[member.number], last[member.number]) for member in self._members]
+            return [_Turn(UNKNOWN, UNKNOWN, "")] * len(self._members)
+        stance = self._stance
+        if stance is None:
+            return [_Turn(OPEN_TURN, OPEN_TURN, "")] * len(self._members)
+        codes = (self.referee.turn_codes(at=at, stance=stance) for at in (now, now + 1, until - 1))
+        return [_known_turn(*told) for told in zip(*codes, strict=True)]
 
     def _count_turned_away(self) -> None:
         counts = self._books["turned_away"]
         for k in map(int, np.flatnonzero(counts)):
-            self._members[k].refusals[self._away[k]] += int(counts[k])
+            self._members[k].refusals[self._known[k].code] += int(counts[k])
         counts[:] = 0
 
     def _send(self, member: Member, first: int, last: int, at: int) -> None:
@@ -265,8 +287,8 @@ class Court:
 
     def _note_denial(self, member: Member, proposal: Proposal, at: int) -> None:
         # A book whose turn it is not has no money to size an entry by: the turn is the reason, not the size.
-        turn = self.referee.turn(member.number, at=at, stance=self._stance) if proposal.is_entry else None
-        member.refusals[proposal.denial if turn is None else turn.code] += 1
+        codes = self.referee.turn_codes(at=at, stance=self._stance)
+        member.refusals[(proposal.is_entry and codes[member.number - 1]) or proposal.denial] += 1
 
 
 def stretches(asked: Sequence[tuple[Record, int]]) -> list[tuple[int, int, int]]:
@@ -279,9 +301,9 @@ def stretches(asked: Sequence[tuple[Record, int]]) -> list[tuple[int, int, int]]
     return early + [(k, entry, count) for k, entry, count in entries if entry < count]
 
 
-def _turn(first: Refusal | None, last: Refusal | None) -> tuple[int, str]:
-    if first is None and last is None:
-        return OPEN_TURN, ""
-    if first is None or last is None or first.code != last.code:
-        return UNKNOWN, ""
-    return AWAY, first.code
+def _known_turn(at_first: str, after: str, before: str) -> _Turn:
+    """Put together what the rules say of a bot at the first moment of a stretch, right after it and right before its end."""
+    later = UNKNOWN if after != before else AWAY if after else OPEN_TURN
+    code = after if later == AWAY else at_first
+    # All that is turned away in a stretch is counted by one code; what is open at once is left to the rules.
+    return _Turn(AWAY if at_first and at_first == code else UNKNOWN, later, code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import NamedTuple
 
 from trading.accounts.member import Member
 from trading.accounts.referee import Referee
@@ -13,6 +14,17 @@ from trading.desk.desk import Desk
 from trading.desk.dust import loss_floor
 from trading.ledger import ZERO, exactly
 from trading.risk import HARD_STOP, REFUSE, DayStart, Limits, RiskRoom, Standing, shrunk_start
+
+
+class _Caps(NamedTuple):
+    """What the rules make of the day's start and the capital since: the loss of a book worth nothing, and how far it may fall."""
+
+    start: DayStart
+    flows: Decimal
+    loss: Decimal
+    hard_cap: Decimal
+    soft_floor: float
+    hard_floor: float
 
 
 @dataclass(slots=True)
@@ -33,6 +45,7 @@ class Guard:
     net_flows: Decimal = ZERO
     # No dust of all books together is worth so much.
     dust_max: Decimal = field(init=False)
+    _caps: dict[int | None, _Caps] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Find out what dust may come to."""
@@ -74,7 +87,7 @@ class Guard:
         )
 
     @exactly
-    def floors(self, at: int, *, is_sure: bool = True) -> dict[int | None, Decimal]:
+    def floors(self, at: int, *, is_sure: bool = True) -> dict[int | None, float]:
         """Answer the worth at which account and books may be beyond their hard cap, of those that are not shut yet.
 
         What is held by then may make it dust or not: unless the moment is sure, dust is not considered.
@@ -83,12 +96,11 @@ class Guard:
         for key in self.starts:
             if key in self.latches or None in self.latches:
                 continue
-            standing = self._standing(key, ZERO)
-            cap = standing.hard_cap
-            if is_sure and ZERO < cap < self.dust_max:
-                cap = max(cap, self._dust_least(key, at))
-            if cap > ZERO:
-                found[key] = standing.loss - cap
+            caps = self._caps_of(key)
+            if is_sure and ZERO < caps.hard_cap < self.dust_max:
+                found[key] = float(caps.loss - max(caps.hard_cap, self._dust_least(key, at)))
+            elif caps.hard_cap > ZERO:
+                found[key] = caps.hard_floor
         return found
 
     @exactly
@@ -106,10 +118,19 @@ class Guard:
         return beyond
 
     @exactly
-    def soft_floor(self, key: int | None) -> Decimal:
-        """Answer the worth below which a book or the account may not plan to fall today."""
-        standing = self._standing(key, ZERO)
-        return standing.loss - standing.soft_cap
+    def soft_floors(self) -> dict[int | None, float]:
+        """Answer the worths below which books and account may not plan to fall today."""
+        return {key: self._caps_of(key).soft_floor for key in self.starts}
+
+    def _caps_of(self, key: int | None) -> _Caps:
+        """Return what the rules make of the day's start, anew only where that or the capital has changed."""
+        start, flows = self.starts[key], self._flows(key)
+        known = self._caps.get(key)
+        if known is None or known.start is not start or known.flows != flows:
+            standing = self._standing(key, ZERO)
+            soft_floor, hard_floor = (float(standing.loss - cap) for cap in (standing.soft_cap, standing.hard_cap))
+            known = self._caps[key] = _Caps(start, flows, standing.loss, standing.hard_cap, soft_floor, hard_floor)
+        return known
 
     def _standing(self, key: int | None, equity: Decimal) -> Standing:
         return Standing(limits=self.limits, start=self.starts[key], equity=equity, net_flows=self._flows(key), worst_open=ZERO)

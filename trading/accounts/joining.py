@@ -79,7 +79,8 @@ def _walk(simulation: Simulation | PanelSimulation, worlds: Record, shown: Recor
     else:
         simulation.world = worlds
     tape = simulation.tape
-    changing: tuple[Record, ...] = (worlds, simulation.state, tape.book, tape.reasons, tape.denials)
+    # The book is not among it: who goes back is told it anew.
+    changing: tuple[Record, ...] = (worlds, simulation.state, tape.reasons, tape.denials)
     if worlds[0]["latency_ms"] > 0:
         # What is on its way is changed by the decisions that come after it.
         changing += (tape.sized,)

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from operator import mul
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from trading.accounts.plan import AccountBot
 from trading.bars import Times
-from trading.instruments import Instrument, amount, whole_units
+from trading.instruments import UNITS_PER_ONE, Instrument, amount, units, whole_units
 from trading.kernels import asking
 from trading.kernels.backtest import Fill, Simulation, count_reasons, readable_fill
 from trading.kernels.panel_backtest import PanelSimulation
@@ -22,14 +23,15 @@ from trading.kernels.roughness import DEEPER
 from trading.kernels.runner import JOURNAL_MARGIN, WALKED
 from trading.kernels.world import ORDER_DTYPE, buy_cost
 from trading.ledger import UNIT, ZERO
+from trading.risk import HUNDREDTH
 from trading.strategy import BUY, MAX_DECISIONS, NO_SLOT, DecisionKind, OrderKind, Reason, Record, View
 
 FLOAT_UNIT: Final = 1e-8
 # More lots than anybody owns: all of them.
 _ALL_LOTS: Final = 2**60
 _READ_OFTEN: Final = (
-    "asked", "passes", "status", "cursor", "allocation", "cash", "cash_locked", "capital", "base_owned", "base_locked",
-    "order_count", "fill_count",
+    "asked", "passes", "status", "cursor", "allocation", "cash", "cash_locked", "capital", "leaving", "base_owned", "base_locked",
+    "order_count", "fill_count", "is_told", "veil", "veiled_until",
 )  # fmt: skip
 _TRADING: Final = (DecisionKind.ENTER, DecisionKind.EXIT, DecisionKind.PLACE)
 _NOTHING: Final = np.zeros(0, dtype=ORDER_DTYPE)
@@ -43,10 +45,10 @@ Cells = dict[str, Times]
 class Saved(NamedTuple):
     """What a walk changes, as it was before: bytes, and of them what figures are made from."""
 
-    content: tuple[Bytes, ...]
+    content: list[Bytes]
     fill_count: int
     cash: int
-    owned: tuple[int, ...]
+    owned: Times
 
 
 @dataclass(slots=True, eq=False)
@@ -101,9 +103,12 @@ class Member:
         self._sent_before: Record = self.simulation.tape.sized[:0]
         self._until = -1
         self._stop = 0
+        share, whole = (self.bot.position_cap_percent * HUNDREDTH).as_integer_ratio()
+        self._cap_share = share, whole * UNITS_PER_ONE
         # The marks of one moment: they are asked for again and again.
         self._marked_at = -1
-        self._marks: list[Decimal] = []
+        self._marks: list[int] = []
+        self._tick_units = [units(one.tick_size) for one in self.instruments]
 
     @cached_property
     def quote(self) -> str:
@@ -139,6 +144,13 @@ class Member:
         return amount(int(self._cells["allocation"][0]))
 
     @property
+    def position_cap(self) -> float:
+        """Return what it may hold of one market, in quote."""
+        # A quotient of whole numbers is rounded but once, and made much faster than an amount.
+        share, whole = self._cap_share
+        return int(self._cells["allocation"][0]) * share / whole
+
+    @property
     def fill_count(self) -> int:
         """Count its fills."""
         return int(self._cells["fill_count"][0])
@@ -157,7 +169,7 @@ class Member:
         """Walk all base bars that open before `until`, or to the first that needs leave or meets an order."""
         times, cells = self.simulation.tape.times, self.walked.now
         if until != self._until:
-            self._until, self._stop = until, int(np.searchsorted(times, until))
+            self._until, self._stop = until, int(times.searchsorted(until))
         self.simulation.run(self._stop)
         # What was on its way may have arrived and come to nothing.
         self.changes += self.may_wait
@@ -180,50 +192,52 @@ class Member:
         """Copy what a walk changes."""
         cells = self.walked.now
         cash = int(cells["cash"][0]) + int(cells["cash_locked"][0])
-        content = tuple(one.copy() for one in self.walked.content)
-        return Saved(content, int(cells["fill_count"][0]), cash, tuple(map(int, cells["base_owned"])))
+        content = [one.copy() for one in self.walked.content]
+        return Saved(content, int(cells["fill_count"][0]), cash, cells["base_owned"].copy())
 
     def restore(self, saved: Saved) -> None:
         """Go back to what was saved; fills and samples beyond it are written anew by the next walk."""
         for mine, before in zip(self.walked.content, saved.content, strict=True):
             mine[:] = before
-        self.changes += 1
+        self._is_moved()
 
     def mark(self, market: int, at: int) -> Decimal:
         """Return the close of the last base bar of a market that had closed at a market time."""
-        if at != self._marked_at:
-            last = max(0, int(np.searchsorted(self.simulation.tape.times, at)) - 1)
-            closes = self.walked.closes[:, last].tolist()
-            self._marks = [one.price(ticks) for one, ticks in zip(self.instruments, closes, strict=True)]
-            self._marked_at = at
-        return self._marks[market]
+        return self.instruments[market].price(self._ticks(at)[market])
 
     def worth(self, at: int) -> Decimal:
         """Return what the book is worth at the marks."""
-        held = (self.quantity(market) * self.mark(market, at) for market in range(len(self.instruments)))
-        return self.cash + self.cash_reserved + sum(held, ZERO)
+        # What buys keep back that rest nowhere is cash all the same.
+        money, owned = int(self._cells["cash"][0]) + int(self._cells["cash_locked"][0]), self._cells["base_owned"].tolist()
+        if not any(owned):
+            return amount(money)
+        # Whole numbers are added up much faster than amounts.
+        prices = map(mul, self._tick_units, self._ticks(at))
+        return amount(money * UNITS_PER_ONE + sum(map(mul, owned, prices))).scaleb(-8)
 
-    def put_in(self, units: int) -> None:
+    def put_in(self, moved: int) -> None:
         """Add units of quote to the book, or take them out."""
-        self.walked.now["cash"][0] += units
-        self._count_capital(amount(units))
+        self.walked.now["cash"][0] += moved
+        self._count_capital(amount(moved))
 
     def size_by(self, capital: Decimal) -> None:
         """Have its next orders sized by so much."""
-        self.walked.now["allocation"][0] = int(max(capital, ZERO) // UNIT)
-        self._is_moved()
+        allocation = int(max(capital, ZERO) // UNIT)
+        if allocation != self.walked.now["allocation"][0]:
+            self.walked.now["allocation"][0] = allocation
+            self._is_moved()
 
     def wait_for(self, missing: Decimal) -> None:
         """Remember what a plan still moves into the book (above zero) or out of it (below), and show no cash that leaves."""
         self.pending = missing
-        self.worlds[0].leaving = -whole_units(min(missing, ZERO))
+        self.walked.now["leaving"][0] = -whole_units(min(missing, ZERO))
         self._is_moved()
 
     def show(self, view: View, at: int) -> None:
         """Show its strategy no more of the book than this at a bar that closes now."""
         if view == View.WHOLE:
             return
-        self.worlds[0].veil, self.worlds[0].veiled_until = int(view), at
+        self.walked.now["veil"][0], self.walked.now["veiled_until"][0] = int(view), at
         self._is_moved()
 
     def take_over(self, giver: Member, its_market: int, stop_ticks: int, value: Decimal) -> None:
@@ -281,6 +295,21 @@ class Member:
         return bool(world["rest_lots"] > 0 and world["rest_side"] != BUY)
 
     @property
+    def is_idle(self) -> bool:
+        """Say whether it neither owns anything nor has an order that could trade."""
+        return not (self.may_wait or self._held() or any(self._cells["order_count"].tolist()))
+
+    def _ticks(self, at: int) -> list[int]:
+        if at != self._marked_at:
+            last = max(0, int(self.simulation.tape.times.searchsorted(at)) - 1)
+            self._marks = self.walked.closes[:, last].tolist()
+            self._marked_at = at
+        return self._marks
+
+    def _held(self) -> list[int]:
+        return [market for market, owned in enumerate(self._cells["base_owned"].tolist()) if owned]
+
+    @property
     def _worlds(self) -> Record:
         return self.worlds if self._cells is self.walked.now else self.walked.shown
 
@@ -336,7 +365,7 @@ class Member:
 
     def sellable(self, at: int) -> list[int]:
         """List its markets in which the exchange would take what it owns."""
-        return [market for market in range(len(self.instruments)) if self.is_sellable(market, at)]
+        return [market for market in self._held() if self.is_sellable(market, at)]
 
     def size(self) -> None:
         """Size the decisions that wait, all of them before one is carried out."""
@@ -379,7 +408,7 @@ class Member:
         self._is_moved()
 
     def _is_moved(self) -> None:
-        self.worlds[0].is_told = 0
+        self.walked.now["is_told"][0] = 0
         self.changes += 1
 
     def _do(self, kind: DecisionKind, market: int, *, lots: int = 0, stop_ticks: int = 0, reason: Reason = Reason.NONE) -> None:

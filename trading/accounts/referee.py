@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -49,8 +49,7 @@ class Referee:
             symbol: _instrument_row(pk, one) for pk, (symbol, one) in enumerate(_markets(members).items(), start=1)
         }
         self._granted: list[tuple[int, int]] = []
-        # The books with nothing in them: whose turn it is depends on nothing else.
-        self._nobodys = self._memory()
+        self._turn_codes: dict[Hashable, tuple[str, ...]] = {}
         # The rows of each book, with what they were made from.
         self._rows: dict[int, tuple[tuple[int, int], list[Order]]] = {}
 
@@ -110,18 +109,24 @@ class Referee:
         """Forget what was granted since."""
         self._granted = granted.copy()
 
-    def turns(self, *, at: int, stance: Stance | None) -> dict[int, Refusal | None]:
-        """Say of every book whether it is refused because it is not its turn."""
-        desk = self._desk_of_turns(at, stance)
-        return {member.number: turn_refusal(desk, member.number) for member in self._members}
+    def turn_codes(self, *, at: int, stance: Stance | None) -> tuple[str, ...]:
+        """Say of every book by which code it is refused because it is not its turn; empty where it is not.
 
-    def turn(self, number: int, *, at: int, stance: Stance | None) -> Refusal | None:
-        """Say the same of one book."""
-        return turn_refusal(self._desk_of_turns(at, stance), number)
+        The rule knows no moments but the two of the stance, so that one answer serves all that lie alike to them.
+        """
+        like = None if stance is None else _likeness(at, stance)
+        known = self._turn_codes.get(like)
+        if known is None:
+            desk = self._desk_of_turns(at, stance)
+            refusals = [turn_refusal(desk, member.number) for member in self._members]
+            known = self._turn_codes[like] = tuple("" if refusal is None else refusal.code for refusal in refusals)
+        return known
 
     def _desk_of_turns(self, at: int, stance: Stance | None) -> Desk:
-        self._nobodys.stance = stance
-        store = _Rows(self._nobodys, {})
+        # The books have nothing in them: whose turn it is depends on nothing else.
+        memory = self._memory()
+        memory.stance = stance
+        store = _Rows(memory, {})
         return Desk(store, store.account, market_at=moment(at), now=moment(at))
 
     def _memory(self) -> Memory:
@@ -214,6 +219,12 @@ def milliseconds(at: datetime) -> int:
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE_MS: Final = MINUTE // timedelta(milliseconds=1)
+
+
+def _likeness(at: int, stance: Stance) -> Hashable:
+    now = moment(at)
+    sides = (None if then is None else (now > then) - (now < then) for then in (stance.since, stance.until))
+    return stance.mode, stance.phase, stance.active, *sides
 
 
 def _all_markets(members: Sequence[Member]) -> Iterator[tuple[Member, int, KnownInstrument]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from trading.accounts.member import FLOAT_UNIT, Member, Saved
+from trading.accounts.member import FLOAT_UNIT, Member
 from trading.bars import Floats, Times
-from trading.strategy import BUY, Record
+from trading.compilation import compiled
+from trading.strategy import BUY
 
 
 def closes_at(member: Member, moments: Times) -> list[Floats]:
@@ -18,41 +21,43 @@ def closes_at(member: Member, moments: Times) -> list[Floats]:
     ]
 
 
-def worth_at(member: Member, moments: Times, closes: Floats, before: Saved) -> tuple[list[Floats], Floats]:
-    """Return what its coins, by market, and all of the book was worth at moments since `before`."""
-    journal = member.simulation.tape.journal[before.fill_count : member.filled_now]
-    if not len(journal):
-        held = [owned * FLOAT_UNIT * close for owned, close in zip(before.owned, closes, strict=True)]
-        return held, _added(before.cash * FLOAT_UNIT, held)
-    done = np.searchsorted(journal["time"], moments)
-    cash, coins = _moved_by(member, journal)
-    held = []
-    for market, close in enumerate(closes):
-        own = coins if len(closes) == 1 else np.where(journal["symbol"] == market, coins, 0)
-        held.append((before.owned[market] + _summed(own))[done] * FLOAT_UNIT * close)
-    money: Floats = (before.cash + _summed(cash))[done].astype(np.float64) * FLOAT_UNIT
-    return held, _added(money, held)
+@compiled
+def sample(book: Any, fills: Any, before: Any, into: Any, first: int, last: int) -> None:
+    """Write down what a book was worth at the account's times from the first to before the last, since it stood as before."""
+    k, begin, count, in_quote = book
+    journal, fill, end = fills
+    cash, owned = before
+    worlds, times, closes, sale_mins, worths, invested, is_in_market = into
+    for at in range(first, last):
+        while fill < end and journal[fill].time < times[at]:
+            one = journal[fill]
+            w = worlds[begin + one.symbol]
+            amount, coins = one.lots * one.ticks * w.quote_units_per_tick_lot, one.lots * w.units_per_lot
+            if one.side == BUY:
+                cash -= amount + one.fee * in_quote
+                owned[one.symbol] += coins - one.fee * (1 - in_quote)
+            else:
+                cash += amount - one.fee
+                owned[one.symbol] -= coins
+            fill += 1
+        worth = cash * FLOAT_UNIT
+        for market in range(count):
+            held = owned[market] * FLOAT_UNIT * closes[begin + market, at]
+            worth += held
+            invested[at] += held
+            is_in_market[at] |= held >= sale_mins[begin + market]
+        worths[k, at] = worth
 
 
-def _moved_by(member: Member, journal: Record) -> tuple[Times, Times]:
-    """Answer the units of quote and of base that fills brought."""
-    worlds, market = member.worlds, journal["symbol"]
-    amounts = journal["lots"] * journal["ticks"] * worlds["quote_units_per_tick_lot"][market]
-    coins = journal["lots"] * worlds["units_per_lot"][market]
-    is_buy, fees = journal["side"] == BUY, journal["fee"]
-    if member.in_quote:
-        return np.where(is_buy, -amounts, amounts) - fees, np.where(is_buy, coins, -coins)
-    return np.where(is_buy, -amounts, amounts - fees), np.where(is_buy, coins - fees, -coins)
-
-
-def _added(cash: Floats | float, held: list[Floats]) -> Floats:
-    """Add cash and coins up, market by market."""
-    worth = cash + held[0]
-    for one in held[1:]:
-        worth = worth + one
-    return worth
-
-
-def _summed(changes: Times) -> Times:
-    """Add changes up, with what there was before the first."""
-    return np.concatenate(([0], np.cumsum(changes)))
+@compiled
+def first_below(worths: Floats, floors: Floats, first: int, last: int) -> int:
+    """Answer the first place at which one of the worths is at its floor, or all of them at the last floor; `last` if none is."""
+    for at in range(first, last):
+        whole = 0.0
+        for k in range(len(worths)):
+            whole += worths[k, at]
+            if k < len(floors) - 1 and worths[k, at] <= floors[k]:
+                return at
+        if whole <= floors[len(floors) - 1]:
+            return at
+    return last

@@ -24,7 +24,7 @@ from trading.accounts.plan import AccountPlan, Shares
 from trading.accounts.purse import Purse
 from trading.accounts.referee import milliseconds, moment
 from trading.accounts.result import AccountResult, BotResult, Holding
-from trading.accounts.samples import worth_at
+from trading.accounts.samples import first_below, sample
 from trading.accounts.sharing import Sharing
 from trading.accounts.turns import TurnTaking
 from trading.bars import Floats
@@ -37,6 +37,7 @@ from trading.risk import HARD_STOP
 
 # Samples in floats find a breach of a cap a hair early; whether it is one is computed exactly.
 _HAIR: Final = 1.0 + 1e-9
+_NO_FLOOR: Final = float("-inf")
 
 
 class AccountSimulation:
@@ -83,7 +84,11 @@ class AccountSimulation:
         ends = np.cumsum([len(member.instruments) for member in self.members])
         self._rows = [slice(int(end) - len(member.instruments), int(end)) for end, member in zip(ends, self.members, strict=True)]
         # Less than this is dust, for figures.
-        self._sale_mins = [[max(float(one.min_notional), FLOAT_UNIT) for one in member.instruments] for member in self.members]
+        sale_mins = [max(float(one.min_notional), FLOAT_UNIT) for member in self.members for one in member.instruments]
+        # What samples are made from, and where they go.
+        worlds, closes = self._table.worlds, self._table.closes
+        read = (worlds, self._times, closes, np.array(sale_mins))
+        self._samples = (*read, self._worths, self._invested, self._is_in_market)
 
     def run(self, until: datetime | None = None) -> None:
         """Walk to a moment, or to the end."""
@@ -188,7 +193,7 @@ class AccountSimulation:
 
     def _leap(self, horizon: int) -> None:
         """Walk to the horizon from decision to decision."""
-        self._set_out(self.members, horizon)
+        self._set_out_alone(self.members, horizon)
         while (at := min(member.event for member in self.members)) < horizon:
             self._meet(at, horizon)
 
@@ -219,6 +224,15 @@ class AccountSimulation:
                 self._stood[member.number] = member.save()
             member.walk(horizon)
 
+    def _set_out_alone(self, members: Sequence[Member], horizon: int) -> None:
+        """Have members walk on to what concerns anybody else: they are turned away on the way where it is not their turn."""
+        self._set_out(members, horizon)
+        if self._stood is not None:
+            return
+        for member in members:
+            while member.is_asking and self.court.turns_away(member):
+                member.walk(horizon)
+
     def _meet(self, at: int, horizon: int) -> None:
         """Settle what is asked at a moment, and have those concerned walk on.
 
@@ -228,6 +242,7 @@ class AccountSimulation:
         passing = [member for member in self.members if member.event == at and not member.is_asking]
         for member in passing:
             member.pass_on()
+        # Not alone: who asks at the opening is seen as it stands there, be it turned away or not.
         self._set_out(passing, horizon)
         asking = [member for member in self.members if member.event == at and member.is_asking]
         if not asking:
@@ -238,7 +253,7 @@ class AccountSimulation:
         self._look_back(ahead, is_back=False)
         for member in asking:
             member.answered()
-        self._set_out(asking, horizon)
+        self._set_out_alone(asking, horizon)
 
     def _look_back(self, members: Sequence[Member], *, is_back: bool) -> None:
         for member in members:
@@ -249,14 +264,12 @@ class AccountSimulation:
         """Answer when a cap may have been met since now, if one was."""
         assert self.guard is not None
         first, last = self._between(at)
-        floors = self.guard.floors(self._now, is_sure=is_sure).items() if first < last else ()
-        met = [self._first_below(key, float(floor) * _HAIR, first, last) for key, floor in floors]
-        return min((self._begin + index * self._base_ms for index in met if index is not None), default=None)
-
-    def _first_below(self, key: int | None, floor: float, first: int, last: int) -> int | None:
-        worths = self._worths[:, first:last].sum(axis=0) if key is None else self._worths[key - 1, first:last]
-        below = worths <= floor
-        return first + int(np.argmax(below)) if below.any() else None
+        if first >= last:
+            return None
+        floors = self.guard.floors(self._now, is_sure=is_sure)
+        of_books = [floors.get(member.number, _NO_FLOOR) * _HAIR for member in self.members]
+        met = first_below(self._worths, np.array([*of_books, floors.get(None, _NO_FLOOR) * _HAIR]), first, last)
+        return None if met == last else self._begin + met * self._base_ms
 
     def _between(self, at: int) -> tuple[int, int]:
         """Answer which of the account's times lie after now, up to a moment."""
@@ -267,15 +280,12 @@ class AccountSimulation:
         first, last = self._between(at)
         if first >= last:
             return
-        moments = self._times[first:last]
         self._invested[first:last] = 0.0
         self._is_in_market[first:last] = False
         for k, (member, saved) in enumerate(zip(self.members, before, strict=True)):
-            closes = self._table.closes[self._rows[k], first:last]
-            held, self._worths[k, first:last] = worth_at(member, moments, closes, saved)
-            for one, sale_min in zip(held, self._sale_mins[k], strict=True):
-                self._invested[first:last] += one
-                self._is_in_market[first:last] |= one >= sale_min
+            book = k, self._rows[k].start, len(member.instruments), int(member.in_quote)
+            fills = member.simulation.tape.journal, saved.fill_count, member.filled_now
+            sample(book, fills, (saved.cash, saved.owned.copy()), self._samples, first, last)
         self._worths[-1, first:last] = float(self.purse.unallocated)
 
     def _stop_losses(self, at: int) -> None:

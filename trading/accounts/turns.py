@@ -37,21 +37,8 @@ class TurnTaking:
         # The stops of books that leave, by market: their orders go before what they guard is handed on.
         self._stop_ticks: dict[tuple[int, int], int] = {}
         self.switches: list[tuple[datetime, str]] = []
-
-    @property
-    def stance(self) -> Stance | None:
-        """Answer who may enter, since when and until when."""
-        passing, turn = self._hand_over, self._turn
-        if passing is None or turn is None:
-            return None
-        return Stance(
-            mode=self._turns.mode,
-            epoch=passing.epoch,
-            phase=passing.phase,
-            active=passing.incoming,
-            since=passing.settled_at,
-            until=turn.end_at,
-        )
+        # Who may enter, since when and until when.
+        self.stance: Stance | None = None
 
     def next_after(self, at: int) -> datetime | None:
         """Answer when there is something to do next."""
@@ -71,6 +58,20 @@ class TurnTaking:
         self._go_on(at)
         for member in self._members.values():
             member.show(handover.view_at(self._hand_over, member.number, now), at)
+        self.stance = self._stance()
+
+    def _stance(self) -> Stance | None:
+        passing, turn = self._hand_over, self._turn
+        if passing is None or turn is None:
+            return None
+        return Stance(
+            mode=self._turns.mode,
+            epoch=passing.epoch,
+            phase=passing.phase,
+            active=passing.incoming,
+            since=passing.settled_at,
+            until=turn.end_at,
+        )
 
     def _go_on(self, at: int) -> None:
         for _ in range(_STEPS_MAX):
@@ -114,9 +115,15 @@ class TurnTaking:
 
     def _facts(self, number: int, passing: HandOver, at: int) -> BookFacts:
         member, heir = self._members[number], self._heir(passing)
+        if member.is_idle:
+            return BookFacts()
         markets = range(len(member.instruments))
-        sides = [int(order["side"]) for market in markets for order in member.orders(market)]
-        sides += [int(order["side"]) for market in markets for order in member.waiting(market)]
+        sides = [
+            side
+            for market in markets
+            for orders in (member.orders(market), member.waiting(market))
+            for side in orders["side"].tolist()
+        ]
         entries = sides.count(BUY)
         sellable = member.sellable(at)
         return BookFacts(

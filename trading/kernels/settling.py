@@ -25,9 +25,10 @@ _CLEAR: Final = 1e-11
 
 BOOK_DTYPE: Final = record_dtype(
     [
-        # Its markets among all, and its turn until the next moment at which that may change.
+        # Its markets among all; its turn at the very moment from which turns are known, and from then on until one may change.
         ("first", "i8"),
         ("count", "i8"),
+        ("turn_at_first", "i8"),
         ("turn", "i8"),
         ("is_latched", "i8"),
         ("leaving", "i8"),
@@ -46,8 +47,8 @@ TERMS_DTYPE: Final = record_dtype(
         # Whether every buy must go before the rules.
         ("is_strict", "i8"),
         ("is_latched", "i8"),
-        # The base bar after which the bots' turns are known.
-        ("known_after", "i8"),
+        # The base bar from which the bots' turns are known.
+        ("known_from", "i8"),
         ("value_max", "i8"),
         ("orders_max", "i8"),
         ("repeats_max", "i8"),
@@ -84,15 +85,16 @@ class Table(NamedTuple):
 def settle(table: Table, worlds: Record, tape: Any, book: int, now: int, first: int, last: int) -> int:
     """Carry out sized decisions of a bot from the first on; answer the first that must go before the rules, or the last."""
     its, terms = table.books[book], table.terms[0]
+    turn = _turn(its, terms, now)
     for k in range(first, last):
         order = tape.sized[k]
         if order.kind == DecisionKind.HOLD:
             tape.reasons[order.reason] += 1
             continue
-        is_buy = order.kind == DecisionKind.ENTER or (order.kind == DecisionKind.PLACE and order.side == BUY)
-        if is_buy and (its.turn == UNKNOWN or now <= terms.known_after):
+        is_buy = _is_entry(order)
+        if is_buy and turn == UNKNOWN:
             return k
-        is_away = is_buy and its.turn == AWAY
+        is_away = is_buy and turn == AWAY
         if order.deny == Reason.NONE and not is_away and (is_buy or order.kind == DecisionKind.PLACE):
             limit = _clear_limit(table, order, book, now) if order.lots <= tape.numbers[order.symbol].max_lots else 0
             if limit == 0:
@@ -119,9 +121,38 @@ def settle(table: Table, worlds: Record, tape: Any, book: int, now: int, first: 
 def first_entry(sized: Record, count: int) -> int:
     """Answer which of so many sized decisions is the first that may put more capital at risk; `count` if none is."""
     for k in range(count):
-        if sized[k].kind == DecisionKind.ENTER or (sized[k].kind == DecisionKind.PLACE and sized[k].side == BUY):
+        if _is_entry(sized[k]):
             return k
     return count
+
+
+@compiled
+def turn_away(books: Record, terms: Record, worlds: Record, decisions: Record, reasons: Times, book: int) -> bool:
+    """Refuse all that a bot asks for out of its turn if it is nothing but entries; answer whether it was.
+
+    Nothing of it is sized, for the turn comes before the size, and nothing changes that another bot could see.
+    """
+    clock = worlds[0]
+    for k in range(clock.asked):
+        if decisions[k].kind != DecisionKind.HOLD and not _is_entry(decisions[k]):
+            return False
+    for k in range(clock.asked):
+        reasons[decisions[k].reason] += 1
+        if decisions[k].kind != DecisionKind.HOLD:
+            terms[0].decisions += 1
+            books[book].turned_away += 1
+    clock.asked = 0
+    return True
+
+
+@compiled
+def _turn(its: Any, terms: Any, now: int) -> int:
+    return int(its.turn if now > terms.known_from else its.turn_at_first)
+
+
+@compiled
+def _is_entry(decision: Any) -> bool:
+    return bool(decision.kind == DecisionKind.ENTER or (decision.kind == DecisionKind.PLACE and decision.side == BUY))
 
 
 @compiled
