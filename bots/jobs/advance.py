@@ -12,10 +12,11 @@ import structlog
 from django.db import transaction
 
 from bots import writers
-from bots.jobs.due import DueBot, find_due
+from bots.jobs.due import DueBot, equity_due_at, find_due
 from bots.jobs.pairs import advance_pairs
 from bots.jobs.settling import claim_of, draw_equity, halt
 from bots.jobs.stepping import Failed, Stepped, step_all
+from portfolio.jobs.allocations import tend
 from portfolio.jobs.coordinate import coordinate
 from portfolio.models import Account
 from portfolio.selectors import books_exact
@@ -55,6 +56,11 @@ def advance_account(*, account_id: int, clock: Callable[[], datetime]) -> Advanc
         if not seen.is_enabled or seen.synced_through_at is None:
             return Advance()
         dues = find_due(account_id, seen.synced_through_at)
+        # Once for each candle, and before its decisions: what is dealt out anew counts for them. Money that comes after them
+        # waits for the next candle, whoever rings in between.
+        is_new = bool(dues) or equity_due_at(account_id, seen.synced_through_at) is not None
+        if is_new and tend(account_id=account_id, market_at=seen.synced_through_at, now=clock()):
+            continue
         if not dues:
             advance_pairs(account_id=account_id, clock=clock)
             draw_equity(seen, now=clock())

@@ -14,6 +14,7 @@ from bots import writers
 from bots.jobs.due import DueBot, DuePair, find_due_pairs, load_pair
 from bots.jobs.settling import claim_of, draw_equity, halt
 from bots.jobs.stepping import Failed, SteppedPair, step_pair
+from portfolio.jobs.allocations import tend
 from portfolio.jobs.pairs import coordinate_pair
 from portfolio.models import Account
 from portfolio.selectors import books_exact
@@ -42,6 +43,9 @@ def advance_pairs(*, account_id: int, clock: Callable[[], datetime]) -> int:
 
 
 def _advance(due: DuePair, clock: Callable[[], datetime]) -> bool:
+    for account_id in due.account_ids:
+        # As for any bot: what is dealt out anew counts for the decisions of this candle.
+        tend(account_id=account_id, market_at=due.closes[-1], now=clock())
     for _ in range(ATTEMPTS):
         seen = Account.objects.select_related("market").in_bulk(due.account_ids)
         loaded, follower_state = load_pair(due)

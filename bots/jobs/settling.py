@@ -10,7 +10,6 @@ from bots import writers
 from bots.jobs.due import DueBot, equity_due_at
 from bots.jobs.stepping import Failed
 from bots.models import Bot
-from portfolio.jobs.allocations import tend
 from portfolio.jobs.equity import record_equity
 from portfolio.models import Account
 from portfolio.writers import audit
@@ -32,7 +31,7 @@ def halt(answer: Failed, bot: Bot, *, now: datetime) -> None:
 
 
 def draw_equity(account: Account, *, now: datetime) -> None:
-    """Draw a point of the equity curve for each closed candle of the base interval, bots or none; then tend the shares.
+    """Draw a point of the equity curve for each closed candle of the base interval, bots or none.
 
     After the decisions are committed, because the trader is already at work on them and a point keeps no order waiting;
     a paced market waits for it. The figures are read at once, before the first of those orders can have filled.
@@ -41,4 +40,3 @@ def draw_equity(account: Account, *, now: datetime) -> None:
     market_at = equity_due_at(account.pk, account.synced_through_at)
     if market_at is not None:
         record_equity(account_id=account.pk, market_at=market_at, now=now)
-        tend(account_id=account.pk, market_at=market_at, now=now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,22 @@ def test_the_live_account_equals_the_simulated_one(transactional_db: None, share
     assert passed >= (3 if mode == "transfers" else 0)
     assert sum(bool(fills) for fills in live.values()) >= (1 if mode == "single" else 2)
     assert account_parity.in_another_process(story.shifted) != live
+
+
+def test_money_that_comes_and_goes_while_coins_are_held(transactional_db: None, shared_data: Path, tmp_path: Path) -> None:
+    """A deposit is dealt out to the bots, and a withdrawal taken from what nobody has makes all their shares smaller."""
+    market = ["--market", "replay", "--data", str(shared_data / "ohlcv"), "--exchange", "binance", "--from", "2024-08-05T10:55"]
+    market += ["--symbols", "BTCUSDT,ETHUSDT", "--speed", "1000000"]
+    payments = account_parity.Payments(Decimal(16), {30: Decimal(3000), 90: Decimal(-1500)})
+
+    story, live = account_parity.live_account(
+        payments=payments, market=market, bars=BARS, directory=tmp_path / "stack", seconds=1500
+    )
+    found = account_parity.in_another_process(story)
+
+    print(f"\nfills { {key: len(fills) for key, fills in live.items()} }, flows {story.flows}")
+    assert {key: first_difference(live[key], found[key]) for key in live} == dict.fromkeys(live, "")
+    assert sum(map(len, live.values())) >= 15
+    # Both are felt: without either of them the fills would be others.
+    for flows in (story.flows[:1], story.flows[1:]):
+        assert account_parity.in_another_process(replace(story, flows=flows)) != live
