@@ -104,6 +104,12 @@ def turn_at(rotation: Rotation, at: datetime) -> Turn:
     raise AssertionError("The last turn has no end")
 
 
+def turns_ahead(rotation: Rotation, at: datetime) -> list[Turn]:
+    """Answer the turns from that of a moment on, as `turn_at` answers them, as far as their ends can be seen from there."""
+    turns = _turns_from(rotation, (at - timedelta(days=9)).astimezone(ZoneInfo(rotation.zone)).date())
+    return [turn for turn in turns if turn.end_at is not None and turn.end_at > at]
+
+
 def next_switches(rotation: Rotation, after: datetime, count: int) -> list[Switch]:
     """Answer the next moments at which the account passes on, soonest first; fewer if it soon stops changing."""
     switches: list[Switch] = []

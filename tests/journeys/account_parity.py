@@ -103,12 +103,10 @@ def live_account(
 
     from bots import lineups
     from bots.models import Bot
-    from bots.selectors import instruments_of
     from bots.services import switch_mode
     from bots.services.demo import BALANCE
     from marketdata.candles import milliseconds, moment
-    from marketdata.selectors import filters_of
-    from portfolio.models import Account, Fill, Reconciliation
+    from portfolio.models import Account, Reconciliation
     from portfolio.selectors.risk import limits_in_force
     from tests.journeys.stack import Stack
 
@@ -134,34 +132,45 @@ def live_account(
         stack.wait_until(synced.exists, what="every fill is posted")
         bad = Reconciliation.objects.filter(account=demo.account.pk, outcome=Reconciliation.Outcome.RESIDUAL)
         assert not bad.exists(), "a reconciliation found a residual"
-        told: dict[str, tuple[Story, Decimal]] = {}
-        fills: Fills = {}
-        for bot in bots:
-            assert bot.anchor_at is not None
-            (instrument,) = instruments_of([bot.pk])[bot.pk]
-            times, values = venue_candles(stack.venue_port, instrument.venue_symbol, milliseconds(bot.anchor_at), until)
-            story = Story(
-                strategy=bot.strategy,
-                params=dict(bot.params),
-                interval=bot.interval,
-                instruments=[filters_of(instrument)],
-                times=[times],
-                values=[values],
-                allocation=bot.book.base_equity,
-                anchor=milliseconds(bot.anchor_at),
-                start=start_ms,
-                until=until,
-            )
-            told[bot.name] = story, bot.book.position_cap_percent
-            rows = Fill.objects.filter(book=bot.book, traded_at__lt=moment(until)).order_by("traded_at", "trade_id")
-            fills[bot.name] = [
-                Trade(milliseconds(row.traded_at), row.side, row.quantity, row.price, row.fee, row.fee_asset, instrument.symbol)
-                for row in rows
-            ]
+        told, fills = _told(stack.venue_port, bots, start_ms, until)
         limits, of_books = limits_in_force(demo.account.pk)
         assert limits is not None
         assert not of_books
         return AccountStory(BALANCE, limits, _sharing(demo.account.pk, bots, moment(start_ms)), told, flows), fills
+
+
+def _told(venue_port: int, bots: Sequence[Bot], start_ms: int, until: int) -> tuple[dict[str, tuple[Story, Decimal]], Fills]:
+    """Answer what the simulation must be told of each bot, and its live fills."""
+    from bots.selectors import instruments_of
+    from marketdata.candles import milliseconds, moment
+    from marketdata.selectors import filters_of
+    from portfolio.models import Fill
+
+    told: dict[str, tuple[Story, Decimal]] = {}
+    fills: Fills = {}
+    for bot in bots:
+        assert bot.anchor_at is not None
+        (instrument,) = instruments_of([bot.pk])[bot.pk]
+        times, values = venue_candles(venue_port, instrument.venue_symbol, milliseconds(bot.anchor_at), until)
+        story = Story(
+            strategy=bot.strategy,
+            params=dict(bot.params),
+            interval=bot.interval,
+            instruments=[filters_of(instrument)],
+            times=[times],
+            values=[values],
+            allocation=bot.book.base_equity,
+            anchor=milliseconds(bot.anchor_at),
+            start=start_ms,
+            until=until,
+        )
+        told[bot.name] = story, bot.book.position_cap_percent
+        rows = Fill.objects.filter(book=bot.book, traded_at__lt=moment(until)).order_by("traded_at", "trade_id")
+        fills[bot.name] = [
+            Trade(milliseconds(row.traded_at), row.side, row.quantity, row.price, row.fee, row.fee_asset, instrument.symbol)
+            for row in rows
+        ]
+    return told, fills
 
 
 def _share_equally(account_id: int, bots: Sequence[Bot], percent: Decimal, *, market_at: datetime) -> None:

@@ -21,6 +21,7 @@ from trading.rotation import (
     instant,
     next_switches,
     turn_at,
+    turns_ahead,
 )
 from trading.rotation_text import RotationUnreadable, days_text, parse_rotation, print_rotation
 
@@ -247,3 +248,21 @@ def test_every_moment_has_exactly_one_turn(zone: str, cuts: list[int], at: int) 
         local = switch.at.astimezone(ZoneInfo(zone))
         jumped = local.utcoffset() != (switch.at - timedelta(seconds=1)).astimezone(ZoneInfo(zone)).utcoffset()
         assert local.hour * 60 + local.minute in begins or jumped
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+def test_turns_ahead_are_those_that_are_answered_one_by_one(zone: str) -> None:
+    """From any moment on, over both changes of the clock."""
+    rotation = parse_rotation(
+        f"zone {zone}\ngaps idle\ndaily 23:00-02:30 A carry\ndaily 02:30-09:00 B wait 30m\nsun 12:00-14:00 A flatten"
+    )
+    moment = datetime(2024, 3, 1, tzinfo=UTC)
+    while moment < datetime(2024, 11, 10, tzinfo=UTC):
+        ahead = turns_ahead(rotation, moment)
+        assert len(ahead) > 20
+        at = moment
+        for turn in ahead:
+            assert turn == turn_at(rotation, at)
+            assert turn.end_at is not None
+            at = turn.end_at
+        moment += timedelta(days=5, hours=7, minutes=11)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from trading.accounts.referee import moment
 from trading.desk.mode_rules import HANDED_OVER
 from trading.handover import Act, Action, BookFacts, HandOver, Stance
 from trading.ledger import ZERO, exactly
-from trading.rotation import Policy, Turn, turn_at
+from trading.rotation import Policy, Turn, turn_at, turns_ahead
 from trading.strategy import BUY
 
 # A hand-over in which every order ends at once takes a few steps; more would be one that goes round in circles.
@@ -33,6 +34,7 @@ class TurnTaking:
         self._purse = purse
         self._look_again = timedelta(milliseconds=interval_ms)
         self._turn: Turn | None = None
+        self._ahead: deque[Turn] = deque()
         self._hand_over: HandOver | None = None
         # The stops of books that leave, by market: their orders go before what they guard is handed on.
         self._stop_ticks: dict[tuple[int, int], int] = {}
@@ -95,11 +97,19 @@ class TurnTaking:
             facts.is_flat and self._members[number].filled_at <= at for number, facts in self._all_facts(passing, at).items()
         )
 
+    def _turn_at(self, now: datetime) -> Turn:
+        """Ask whose turn it is, for many days at once."""
+        while self._ahead and (ends := self._ahead[0].end_at) is not None and ends <= now:
+            self._ahead.popleft()
+        if not self._ahead:
+            self._ahead.extend(turns_ahead(self._turns.rotation, now))
+        return self._ahead[0] if self._ahead else turn_at(self._turns.rotation, now)
+
     def _all_facts(self, passing: HandOver, at: int) -> dict[int, BookFacts]:
         return {number: self._facts(number, passing, at) for number in passing.outgoing}
 
     def _begin(self, now: datetime) -> None:
-        before, self._turn = self._turn, turn_at(self._turns.rotation, now)
+        before, self._turn = self._turn, self._turn_at(now)
         if before is not None and before.bot == self._turn.bot:
             return
         incoming = frozenset(member.number for member in self._members.values() if member.bot.key == self._turn.bot)
