@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from trading.bars import Candles, Floats
 from trading.metrics import NOISE, YEAR_MS
@@ -126,7 +126,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float | None, float | None]:
         return None, None
     middle = float(np.mean(values))
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    reach = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    reach = float(stdtrit(len(values) - 1, 0.975)) * error
     return middle - reach, middle + reach
 
 

@@ -61,6 +61,23 @@ def test_it_answers_bar_for_bar_what_it_answers_without_walls(source: FolderSour
     assert {int(kind) for answer in inside.decisions for kind in answer["kind"]} > {0}
 
 
+def test_one_of_several_markets_sees_all_of_them(folder: Path, source: FolderSource) -> None:
+    """The second market is what it looks at when it asks for the first; a candle that is missing is missing there as well."""
+    path = write(folder, "several", "panel = panel[:, ::-1] if panel.shape[1] == 2 else None")
+    path.write_text(path.read_text().replace("    regimes_expected=(),\n", "    regimes_expected=(),\n    symbols_most=2,\n"))
+    one, other = candles(300), candles(300) * 2.0
+    one[:, :, 100:103] = np.nan
+    both = np.ascontiguousarray(np.concatenate([one, other], axis=1))
+
+    assert (registry.definition("several").symbols_least, registry.definition("several").symbols_most) == (1, 2)
+    told = walk(source, both, "several")
+    alone = walk(source, other)
+    assert [answer["facts"].tobytes() for answer in told.decisions] == [answer["facts"].tobytes() for answer in alone.decisions]
+    # A bar of one market alone is told as what it is, too.
+    holds = walk(source, np.ascontiguousarray(both[:, ::-1]), "several").decisions
+    assert np.isnan(holds[101]["facts"]).all()
+
+
 def test_the_registry_knows_it(source: FolderSource) -> None:
     found = registry.definition("mine")
 
