@@ -28,12 +28,13 @@ _ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | errno.EPERM
 # Calls of another width have numbers of their own there.
 _OTHER_WIDTH: Final = 0x40000000
 # The calls by which a process gets a connection, another process, or into another process: socket, socketpair, clone, fork,
-# vfork, execve, ptrace, mount, keyctl, unshare, perf_event_open, setns, process_vm_readv and _writev, bpf, execveat, userfaultfd,
-# io_uring_setup, clone3.
-_REFUSED: Final = {
-    "x86_64": (0xC000003E, (41, 53, 56, 57, 58, 59, 101, 165, 250, 272, 298, 308, 310, 311, 321, 322, 323, 425, 435)),
-    "aarch64": (0xC00000B7, (198, 199, 220, 221, 117, 40, 219, 97, 241, 268, 270, 271, 280, 281, 282, 425, 435)),
-}
+# vfork, execve, ptrace, rt_sigqueueinfo, mount, tkill, keyctl, unshare, rt_tgsigqueueinfo, perf_event_open, setns,
+# process_vm_readv and _writev, bpf, execveat, userfaultfd, pidfd_send_signal, io_uring_setup, clone3.
+_X86_64: Final = (41, 53, 56, 57, 58, 59, 101, 129, 165, 200, 250, 272, 297, 298, 308, 310, 311, 321, 322, 323, 424, 425, 435)
+_AARCH64: Final = (198, 199, 220, 221, 117, 138, 40, 130, 219, 97, 240, 241, 268, 270, 271, 280, 281, 282, 424, 425, 435)
+# kill and tgkill, by which a process ends itself as well.
+_REFUSED: Final = {"x86_64": (0xC000003E, _X86_64, (62, 234)), "aarch64": (0xC00000B7, _AARCH64, (129, 131))}
+_FIRST_ARGUMENT_AT: Final = 16
 # linux/landlock.h; the numbers of the calls are the same on every machine.
 _CREATE_RULESET: Final = 444
 _ADD_RULE: Final = 445
@@ -68,15 +69,21 @@ class _Program(ctypes.Structure):
 
 
 def refuse_calls() -> bool:
-    """Have the kernel refuse this thread new connections and new processes, and the memory of others, for ever."""
+    """Have the kernel refuse this thread new connections and processes, and the memory and the signals of others, for ever."""
     if sys.platform != "linux" or platform.machine() not in _REFUSED:
         return False
-    architecture, numbers = _REFUSED[platform.machine()]
+    architecture, numbers, (kill, kill_thread) = _REFUSED[platform.machine()]
     rows = [(_LOAD, 0, 0, _ARCHITECTURE_AT), (_IF_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
-    # Each jumps over those after it and over the permission to the refusal.
+    # A signal is for this process itself, or refused.
+    end = [
+        *((_IF_EQUAL, 1, 0, kill), (_IF_EQUAL, 0, 2, kill_thread)),
+        *((_LOAD, 0, 0, _FIRST_ARGUMENT_AT), (_IF_EQUAL, 0, 1, os.getpid())),
+        *((_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)),
+    ]
+    # Each jumps over those after it to the refusal, which is the last of all.
     jumps = [(_IF_AT_LEAST, _OTHER_WIDTH), *((_IF_EQUAL, number) for number in numbers)]
-    rows += [(code, len(jumps) - place, 0, value) for place, (code, value) in enumerate(jumps)]
-    rows += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)]
+    rows += [(code, len(jumps) - place + len(end) - 2, 0, value) for place, (code, value) in enumerate(jumps)]
+    rows += end
     instructions = (_Instruction * len(rows))(*(_Instruction(*row) for row in rows))
     program = _Program(len(rows), instructions)
     libc = ctypes.CDLL(None, use_errno=True)
