@@ -90,7 +90,11 @@ class Child:
             )
         self._channel = ours
         head = json.dumps({"path": str(path), "megabytes": limits.megabytes, "seconds": ORPHAN_SECONDS}).encode()
-        self.description = self.ask(head + b"\n" + text, limits=Limits(START_SECONDS, START_SECONDS, limits.megabytes))
+        try:
+            self.description = self.ask(head + b"\n" + text, limits=Limits(START_SECONDS, START_SECONDS, limits.megabytes))
+        except BrokenStrategy:
+            self.close()
+            raise
 
     def ask(self, question: bytes, *, limits: Limits | None = None) -> bytes:
         """Ask and wait for the answer; BrokenStrategy for an error, and for a child that is gone or takes too long."""

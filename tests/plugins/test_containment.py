@@ -179,6 +179,13 @@ def test_one_that_the_machine_ends_amid_a_step_is_asked_again(folder: Path, sour
         assert len(walking.result().said) == 3
 
 
+def test_one_that_cannot_be_loaded_leaves_no_process(folder: Path, source: FolderSource) -> None:
+    path, before = write(folder, "broken", head="import nothing_of_this_name\n"), children()
+
+    assert said_of(source, path).startswith("broken.py:1: ModuleNotFoundError")
+    assert children() == before
+
+
 def test_closing_leaves_no_process(folder: Path) -> None:
     source, before = quick(folder), children()
     write(folder, "first")
