@@ -51,6 +51,7 @@ def advance_account(*, account_id: int, clock: Callable[[], datetime]) -> Advanc
     Late and duplicate calls find nothing due. Whoever loses a claim does nothing for that bot. Pairs of bots with a side
     here come last.
     """
+    is_dealt = False
     for _ in range(ATTEMPTS):
         seen = Account.objects.select_related("market").get(id=account_id)
         if not seen.is_enabled or seen.synced_through_at is None:
@@ -59,7 +60,8 @@ def advance_account(*, account_id: int, clock: Callable[[], datetime]) -> Advanc
         # Once for each candle, and before its decisions: what is dealt out anew counts for them. Money that comes after them
         # waits for the next candle, whoever rings in between.
         is_new = bool(dues) or equity_due_at(account_id, seen.synced_through_at) is not None
-        if is_new and tend(account_id=account_id, market_at=seen.synced_through_at, now=clock()):
+        if is_new and not is_dealt and tend(account_id=account_id, market_at=seen.synced_through_at, now=clock()):
+            is_dealt = True
             continue
         if not dues:
             advance_pairs(account_id=account_id, clock=clock)
