@@ -121,7 +121,7 @@ class Child:
         kind, told = answer[:1], answer[1:]
         if kind == wire.DONE:
             return told
-        if kind == wire.REFUSED:
+        if kind == wire.REFUSED and question[:1] == wire.CHECK:
             raise Refused(_printable(told))
         nonsense = f"{self.path.name}: its process answers nothing that makes sense"
         raise BrokenStrategy(_printable(told) if kind == wire.ERROR else nonsense)

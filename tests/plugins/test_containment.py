@@ -179,6 +179,13 @@ def test_one_that_the_machine_ends_amid_a_step_is_asked_again(folder: Path, sour
         assert len(walking.result().said) == 3
 
 
+def test_one_that_speaks_out_of_turn_is_broken(folder: Path, source: FolderSource) -> None:
+    """Only a check of parameters may be answered with a refusal."""
+    path = write(folder, line="pass", head="import plugins.wire\n\nplugins.wire.DONE = plugins.wire.REFUSED\n")
+
+    assert said_of(source, path) == "mine.py: its process answers nothing that makes sense"
+
+
 def test_one_that_cannot_be_loaded_leaves_no_process(folder: Path, source: FolderSource) -> None:
     path, before = write(folder, "broken", head="import nothing_of_this_name\n"), children()
 
