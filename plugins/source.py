@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from plugins.process import Child, Died, Limits
 from strategies.sources import BrokenStrategy
 from trading.bars import Floats
 from trading.compilation import sources_hash
-from trading.strategy import DecisionKind, Reason, Record, StrategyDefinition
+from trading.strategy import MAX_FACTS, DecisionKind, Reason, Record, StrategyDefinition
+
+Heard = TypeVar("Heard", dict[str, Any], list[Any])
 
 # A child is a hundred megabytes: so many at most in one process of ours, and none that nobody has asked for so long.
 CHILDREN_MAX: Final = 16
@@ -132,8 +134,11 @@ class FolderSource:
         """Have a strategy checked over candles by its own child: what it promises, whether it keeps that, and where not."""
         child = self._children.of(self._version(folder.find(self._place(), name)))
         question = wire.PROMISES + np.array(panel.shape[1:], dtype=np.int64).tobytes() + panel.tobytes()
-        answer = json.loads(child.ask(question, limits=Limits(seconds, seconds)))
-        return [(str(promise), bool(is_kept), str(detail)) for promise, is_kept, detail in answer]
+        answer = _heard(child.ask(question, limits=Limits(seconds, seconds)), list, name)
+        try:
+            return [(str(promise), bool(is_kept), str(detail)) for promise, is_kept, detail in answer]
+        except (TypeError, ValueError) as error:
+            raise BrokenStrategy(f"{name}.py: what was found makes no sense: {error}") from None
 
     def _version(self, path: Path | None) -> _Version:
         assert path is not None
@@ -141,10 +146,7 @@ class FolderSource:
         return _Version(path, folder.fingerprint(text, ours=sources_hash()), text)
 
     def _told(self, version: _Version) -> Mapping[str, Any]:
-        told = json.loads(self._children.of(version).description)
-        if not isinstance(told, dict):
-            raise BrokenStrategy(f"{version.path.name}: it describes itself as {type(told).__name__}")
-        return told
+        return _heard(self._children.of(version).description, dict, version.path.stem)
 
     def _read(self, path: Path) -> StrategyDefinition | str:
         try:
@@ -168,6 +170,17 @@ class FolderSource:
             return f"{path.name}: {error}"
         asked.state_dtype = found.state_dtype
         return found
+
+
+def _heard(answer: bytes, kind: type[Heard], name: str) -> Heard:
+    """Read an answer of JSON, which may be anything at all."""
+    try:
+        told = json.loads(answer)
+    except (ValueError, RecursionError) as error:
+        raise BrokenStrategy(f"{name}.py: its answer cannot be read: {type(error).__name__}") from None
+    if not isinstance(told, kind):
+        raise BrokenStrategy(f"{name}.py: it answers {type(told).__name__}, not {kind.__name__}")
+    return told
 
 
 class _Asked:
@@ -212,18 +225,23 @@ class _Asked:
     def plots(self, params: Record) -> tuple[Any, ...]:
         """Say what a chart shows of the state."""
         try:
-            return described.read_plots(json.loads(self._ask(wire.PLOTS + params.tobytes())), self.state_dtype)
+            told = _heard(self._ask(wire.PLOTS + params.tobytes()), list, self._version.path.stem)
+            return described.read_plots(told, self.state_dtype)
         except (described.BadDescription, KeyError, TypeError, ValueError) as error:
             raise self._broken(f"its plots make no sense: {error}") from None
 
     def _ask_warmup_bars(self, params: bytes) -> int:
-        (bars,) = wire.COUNT.unpack(self._ask(wire.WARMUP + params))
+        answer = self._ask(wire.WARMUP + params)
+        if len(answer) != wire.COUNT.size:
+            raise self._broken(f"its warm-up is told in {len(answer)} bytes")
+        (bars,) = wire.COUNT.unpack(answer)
         if not 1 <= bars <= WARMUP_BARS_MAX:
             raise self._broken(f"a warm-up of {bars} bars cannot be (1 to {WARMUP_BARS_MAX:,})")
         return int(bars)
 
     def _ask_fact_names(self, params: bytes, reason: int) -> tuple[str, ...]:
-        return tuple(str(name)[:60] for name in json.loads(self._ask(wire.FACTS + wire.COUNT.pack(reason) + params)))
+        told = _heard(self._ask(wire.FACTS + wire.COUNT.pack(reason) + params), list, self._version.path.stem)
+        return tuple(str(name)[:60] for name in told[:MAX_FACTS])
 
     def _ask(self, question: bytes) -> bytes:
         try:

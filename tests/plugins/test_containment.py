@@ -186,6 +186,15 @@ def test_one_that_speaks_out_of_turn_is_broken(folder: Path, source: FolderSourc
     assert said_of(source, path) == "mine.py: its process answers nothing that makes sense"
 
 
+@pytest.mark.parametrize(
+    ("told", "why"), [("'[' * 100_000", "RecursionError"), ("'{'", "JSONDecodeError"), ("'[]'", "answers list, not dict")]
+)
+def test_one_that_describes_itself_in_nonsense_is_broken(folder: Path, source: FolderSource, told: str, why: str) -> None:
+    path = write(folder, head=f"import json\n\njson.dumps = lambda *_: {told}\n")
+
+    assert why in said_of(source, path)
+
+
 def test_one_that_cannot_be_loaded_leaves_no_process(folder: Path, source: FolderSource) -> None:
     path, before = write(folder, "broken", head="import nothing_of_this_name\n"), children()
 
