@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from plugins.process import Limits
 from plugins.source import FolderSource
@@ -47,3 +49,14 @@ def walk(source: FolderSource, panel: Floats, name: str = "mine") -> checks.Walk
 def quick(folder: Path) -> FolderSource:
     """Open a folder with little patience."""
     return FolderSource(lambda: folder, Limits(seconds=1, seconds_waited=5))
+
+
+def children() -> list[psutil.Process]:
+    """List the living processes of users' strategies that this process has started."""
+    found = []
+    for child in psutil.Process().children():
+        # One that has just ended has no command line any more.
+        with suppress(psutil.Error):
+            if "plugins.child" in child.cmdline():
+                found.append(child)
+    return found

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 
 from plugins.source import FolderSource
 from strategies import checks, registry
 from strategies.sources import BrokenStrategy
-from tests.plugins.own import candles, line_of, quick, walk, write
+from tests.plugins.own import candles, children, line_of, quick, walk, write
 
 
 @pytest.fixture
@@ -29,11 +28,6 @@ def source(folder: Path) -> Iterator[FolderSource]:
     opened = quick(folder)
     yield opened
     opened.close()
-
-
-def children() -> list[psutil.Process]:
-    """List the processes of users' strategies that this process has started."""
-    return [child for child in psutil.Process().children() if "plugins.child" in child.cmdline()]
 
 
 def said_of(source: FolderSource, path: Path) -> str:

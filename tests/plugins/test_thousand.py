@@ -6,14 +6,13 @@ import hashlib
 import random
 from pathlib import Path
 
-import psutil
 import pytest
 
 from plugins.source import FolderSource
 from plugins.template import STRATEGY
 from strategies import checks, registry
 from strategies.sources import BrokenStrategy
-from tests.plugins.own import FIRST_LINE, candles, quick
+from tests.plugins.own import FIRST_LINE, candles, children, quick
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600), pytest.mark.fault("T63", "P09")]
 
@@ -58,7 +57,7 @@ def test_nothing_of_ours_is_touched(tmp_path: Path) -> None:
     assert len(broken) > FILES // 3
     assert all("hostile" in text for text in broken)
     assert (mark.read_text(), sorted(path.name for path in tmp_path.iterdir())) == ("ours", ["mark", "strategies"])
-    assert [child for child in psutil.Process().children() if "plugins.child" in child.cmdline()] == []
+    assert children() == []
     assert digest("mean_reversion") == before
 
 
