@@ -32,7 +32,7 @@ ORPHAN_SECONDS: Final = 600
 SOON_SECONDS: Final = 0.05
 GLANCE_SECONDS: Final = 0.1
 # After which a child that was asked where it stands has said so.
-FAREWELL_SECONDS: Final = 1.0
+FAREWELL_SECONDS: Final = 3.0
 ERROR_MAX: Final = 500
 
 
@@ -168,9 +168,13 @@ class Child:
         return f"{where}: it used more than {used} for one answer"
 
     def _wait_for_words(self) -> None:
+        """Wait until a line of the file is told; it comes piece by piece."""
         until = time.monotonic() + FAREWELL_SECONDS
-        while 'File "' not in self._words() and time.monotonic() < until:
+        while not self._lines(self._words()) and time.monotonic() < until:
             time.sleep(0.02)
+
+    def _lines(self, said: str) -> list[str]:
+        return re.findall(rf'File "{re.escape(str(self.path))}", line (\d+),? in ', said)
 
     def _last_words(self) -> str:
         with suppress(subprocess.TimeoutExpired):
@@ -187,7 +191,7 @@ class Child:
     def _where(self) -> tuple[str, str]:
         """Answer the line of the user's file that the child's last words name, and the last of those words."""
         said = self._words()
-        lines = re.findall(rf'File "{re.escape(str(self.path))}", line (\d+)', said)
+        lines = self._lines(said)
         words = [line for line in said.strip().splitlines() if line.strip() and not line.lstrip().startswith("File ")]
         last = next((line for line in words if line.startswith("Fatal Python error")), words[-1] if words else "")
         return f"{self.path.name}:{lines[0]}" if lines else self.path.name, _printable(last.encode())
