@@ -73,7 +73,7 @@ def read(told: Mapping[str, Any], *, name: str, **functions: Any) -> StrategyDef
         raise BadDescription(f"it calls itself {told['name']!r}; a strategy has the name of its file, {name!r}")
     try:
         return _definition(told, functions)
-    except (KeyError, TypeError, ValueError, AttributeError, SyntaxError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, SyntaxError, RecursionError) as error:
         raise BadDescription(f"its definition makes no sense: {error}") from error
 
 

@@ -34,6 +34,9 @@ GLANCE_SECONDS: Final = 0.1
 # After which a child that was asked where it stands has said so.
 FAREWELL_SECONDS: Final = 3.0
 ERROR_MAX: Final = 500
+# Of what a child says on its error channel: what is read of it, and what is kept.
+WORDS_BYTES_MAX: Final = 20_000
+WORDS_KEPT_MAX: Final = 100_000
 
 
 class Refused(ValueError):
@@ -71,8 +74,7 @@ class Child:
         self._lock = threading.RLock()
         self._said_before = 0
         ours, theirs = socket.socketpair()
-        # Both sides write and read at places of their own.
-        self._said = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed with the child.
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child.
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         # One thread, nothing compiled, nothing written.
         environment |= {"PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_DISABLE_JIT": "1"}
@@ -102,8 +104,7 @@ class Child:
         with self._lock:
             self.asked_at = time.monotonic()
             try:
-                # Its last words are those that follow.
-                self._said_before = os.fstat(self._said.fileno()).st_size
+                self._forget_words()
                 self._channel.settimeout(limits.seconds_waited)
                 wire.send(self._channel, question)
                 answer = self._receive(limits)
@@ -196,12 +197,21 @@ class Child:
         last = next((line for line in words if line.startswith("Fatal Python error")), words[-1] if words else "")
         return f"{self.path.name}:{lines[0]}" if lines else self.path.name, _printable(last.encode())
 
+    def _forget_words(self) -> None:
+        """Take for its last words those that follow; who says much for months does not run into the limit of its file."""
+        number = self._said.fileno()
+        if os.fstat(number).st_size > WORDS_KEPT_MAX:
+            os.ftruncate(number, 0)
+            os.lseek(number, 0, os.SEEK_SET)
+        self._said_before = os.fstat(number).st_size
+
     def _words(self) -> str:
         if self._said.closed:
             return ""
-        self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(self._said_before, self._said.tell() - 20_000))
-        return self._said.read().decode("utf-8", "replace")
+        number = self._said.fileno()
+        begins = max(self._said_before, os.fstat(number).st_size - WORDS_BYTES_MAX)
+        # The place in the file is the child's, which writes there: who moved it to read would have it write over its own words.
+        return os.pread(number, WORDS_BYTES_MAX, begins).decode("utf-8", "replace")
 
 
 def _readable(channel: socket.socket, seconds: float) -> bool:

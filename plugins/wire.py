@@ -12,7 +12,6 @@ import numpy as np
 from trading.bars import Floats
 from trading.strategy import BOOK_DTYPE, DECISION_DTYPE, FIELDS, FILL_DTYPE, MAX_DECISIONS, OPEN_ORDER_DTYPE, Record
 
-DESCRIBE: Final = b"D"
 START: Final = b"B"
 STEP: Final = b"S"
 WARMUP: Final = b"W"

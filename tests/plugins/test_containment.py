@@ -70,6 +70,17 @@ def test_one_that_does_not_answer_is_ended_with_its_line(folder: Path, source: F
     assert children() == before
 
 
+@pytest.mark.fault("P09")
+def test_one_that_stands_deep_in_its_calls_is_ended_with_its_line(folder: Path, source: FolderSource) -> None:
+    """It tells of every call it stands in, letter by letter, while its parent reads."""
+    head = "def deeper(levels):\n    if levels:\n        return deeper(levels - 1)\n    while True:\n        levels += 1\n\n"
+    path = write(folder, line="deeper(90)", head=head)
+
+    assert said_of(source, path) in {
+        f"mine.py:{line}: it used more than 1 seconds of a processor for one answer" for line in (4, 5)
+    }
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -148,6 +159,13 @@ def test_what_it_prints_disturbs_nobody(folder: Path, source: FolderSource, capf
 
     assert len(walk(source, candles()).said) == 60
     assert capfd.readouterr() == ("", "")
+
+
+def test_it_may_complain_for_ever(folder: Path, source: FolderSource) -> None:
+    """A warning at every step, for months, is no reason to stop."""
+    write(folder, line="import sys; sys.stderr.write('x' * 50_000)")
+
+    assert len(walk(source, candles()).said) == 60
 
 
 def test_one_that_ended_is_started_again_when_it_is_asked_next(folder: Path, source: FolderSource) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from plugins import children as children_of_users
 from plugins import described
 from plugins import source as sources_of_users
 from plugins.source import FolderSource
@@ -175,14 +176,14 @@ def test_a_broken_one_is_tried_again_after_a_while(folder: Path, source: FolderS
 
 
 def test_only_so_many_processes_stay(folder: Path, source: FolderSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources_of_users, "CHILDREN_MAX", 2)
+    monkeypatch.setattr(children_of_users, "CHILDREN_MAX", 2)
     for name in ("first", "second", "third"):
         write(folder, name)
         walk(source, candles(), name)
     assert len(source._children._running) == 2
     # One that had to go is started again.
     walk(source, candles(), "first")
-    monkeypatch.setattr(sources_of_users, "IDLE_SECONDS", -1)
+    monkeypatch.setattr(children_of_users, "IDLE_SECONDS", -1)
     time.sleep(0.01)
     walk(source, candles(), "first")
     assert [version.path.stem for version in source._children._running] == ["first"]
@@ -197,6 +198,24 @@ def test_only_so_many_processes_stay(folder: Path, source: FolderSource, monkeyp
         ({"state": [["a", "|O"]]}, "only numbers can be kept"),
         ({"state": [["a", "<f8", [10_000_000]]]}, "its state has 80,000,000 bytes"),
         ({"state": "<f8"}, "its state is no record"),
+        (
+            {
+                "params": [
+                    {
+                        "name": "n",
+                        "kind": "float",
+                        "default": 1.0,
+                        "rule": "range",
+                        "description": "",
+                        "minimum": 0,
+                        "step": 1,
+                        "scale": "linear",
+                        "maximum": 10**400,
+                    }
+                ]
+            },
+            "makes no sense",
+        ),
         ({"params": [{"name": "__class__", "kind": "int", "default": 1, "rule": "range"}]}, "is no name for a parameter"),
         ({"params": [{"name": "a", "kind": "list", "default": 1, "rule": "range"}]}, "makes no sense: 'list'"),
         ({"title": "x" * 5000}, "is no text"),
