@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from trading.bars import INTERVALS, Candles, Floats, Times
 
 COLUMNS = ("open", "high", "low", "close", "volume")
+BATCH_ROWS: Final = 65_536
 
 
 class NoCandles(ValueError):
@@ -28,12 +29,13 @@ def read_candles(folder: Path, *, symbol: str, interval: str, begin: int, end: i
     parts = [part for path in _files(folder, symbol, interval) if len((part := _Part(path, begin, end)).times)]
     if not parts:
         raise NoCandles(f"No {interval} candles of {symbol} between {begin} and {end} under {folder}")
-    times = np.concatenate([part.times for part in parts])
+    times = parts[0].times if len(parts) == 1 else np.concatenate([part.times for part in parts])
     values = np.empty((len(COLUMNS), len(times)))
+    ends = np.cumsum([len(part.times) for part in parts])
     for row, name in zip(values, COLUMNS, strict=True):
-        np.concatenate([part.column(name) for part in parts], out=row)
-    pa.default_memory_pool().release_unused()
-    if (np.diff(times) < 0).any():
+        for part, cells in zip(parts, np.split(row, ends[:-1]), strict=True):
+            part.fill(cells, name)
+    if (times[1:] < times[:-1]).any():
         order = np.argsort(times, kind="stable")
         times, values = times[order], np.ascontiguousarray(values[:, order])
     return Candles(INTERVALS[interval], times, values)
@@ -74,22 +76,36 @@ class _Part:
             if not pa.types.is_integer(self._file.schema_arrow.field("open_time").type):
                 raise NoCandles(f"{path} cannot be read: its open_time is no whole number of UTC milliseconds")
             self._groups = [group for group in range(self._file.num_row_groups) if self._may_have(group, begin, end)]
-        opens = self._read("open_time").astype(np.int64)
-        self._rows = (opens >= begin) & (opens < end)
+        opens = self._read("open_time", np.int64)
+        wanted = (opens >= begin) & (opens < end)
+        self._rows = slice(None) if wanted.all() else wanted
         self.times: Times = opens[self._rows]
 
-    def column(self, name: str) -> Floats:
-        """Read one column of those rows."""
-        values: Floats = self._read(name).astype(np.float64, copy=False)[self._rows]
-        return values
+    def fill(self, cells: Floats, name: str) -> None:
+        """Read one column of those rows into as many cells."""
+        if isinstance(self._rows, slice):
+            self._read_into(cells, name)
+        else:
+            cells[:] = self._read(name, np.float64)[self._rows]
 
-    def _read(self, name: str) -> np.ndarray[Any, Any]:
+    def _read(self, name: str, kind: type[Any]) -> np.ndarray[Any, Any]:
+        cells = np.empty(sum(self._file.metadata.row_group(group).num_rows for group in self._groups), kind)
+        self._read_into(cells, name)
+        return cells
+
+    def _read_into(self, cells: np.ndarray[Any, Any], name: str) -> None:
+        """Read a column piece by piece: what is decoded at once stays small."""
+        at = 0
         with self._told():
-            table = self._file.read_row_groups(self._groups, columns=[name], use_threads=False)
-            if name not in table.column_names:
+            if name not in self._file.schema_arrow.names:
                 raise NoCandles(f"{self._path} cannot be read: it has no column {name!r}")
-            read: np.ndarray[Any, Any] = table.column(name).to_numpy()
-        return read
+            for batch in self._file.iter_batches(BATCH_ROWS, row_groups=self._groups, columns=[name], use_threads=False):
+                column = batch.column(0)
+                if column.null_count:
+                    raise NoCandles(f"{self._path} cannot be read: its column {name!r} has empty cells")
+                cells[at : at + len(column)] = column.to_numpy(zero_copy_only=False)
+                at += len(column)
+        pa.default_memory_pool().release_unused()
 
     def _may_have(self, group: int, begin: int, end: int) -> bool:
         found = self._file.metadata.row_group(group)

@@ -13,6 +13,7 @@ from backtests import account_runs, runs, selectors, sweep_runs, writers
 from backtests.models import BacktestRun, ComparedPlan, Sweep, SweepChunk
 from backtests.reports.content import report
 from backtests.selectors import comparisons, sweeps
+from backtests.sweep_spec import SweepSpec
 from backtests.writers import comparisons as comparison_writers
 from backtests.writers import reports as report_writers
 from backtests.writers import runs as run_writers
@@ -79,7 +80,23 @@ def run_waiting(*, clock: Callable[[], datetime]) -> int:
     return sum(run_backtest(run_id=run_id, clock=clock) for run_id in selectors.waiting_runs(now=clock()))
 
 
-def run_sweep_chunk(*, sweep_id: int, clock: Callable[[], datetime]) -> bool:
+class SweepGround:
+    """The candles of one sweep laid out, for whoever tries several of its chunks in a row."""
+
+    def __init__(self) -> None:
+        self._laid: tuple[int, sweep_runs.Attempt, str] | None = None
+
+    def of(self, sweep_id: int, spec: SweepSpec) -> tuple[sweep_runs.Attempt, str]:
+        """Answer what tries the combinations, and the fingerprint of the candles, which are let go where they can be."""
+        if self._laid is None or self._laid[0] != sweep_id:
+            instrument = None if spec.is_fast else selectors.known_instrument(spec.symbol)
+            candles = sweeps.candles(spec)
+            attempt = sweep_runs.attempt_of(spec, candles=candles, instrument=instrument)
+            self._laid = sweep_id, attempt, sweep_runs.data_fingerprint(candles)
+        return self._laid[1:]
+
+
+def run_sweep_chunk(*, sweep_id: int, clock: Callable[[], datetime], ground: SweepGround | None = None) -> bool:
     """Try the next chunk of a sweep and store what came of it; false when there is nothing left to do."""
     with transaction.atomic():
         chunk = writers.claim_chunk(sweep_id=sweep_id, now=clock())
@@ -87,23 +104,22 @@ def run_sweep_chunk(*, sweep_id: int, clock: Callable[[], datetime]) -> bool:
         return False
     sweep = sweeps.sweep(sweep_id)
     try:
-        return _try_chunk(sweep, chunk, clock)
+        return _try_chunk(sweep, chunk, clock, ground or SweepGround())
     except _EXPECTED as error:
         writers.fail_sweep(sweep_id=sweep_id, message=_words(error), now=clock())
         log.warning("sweep.failed", sweep=sweep_id, error=_words(error))
         return False
 
 
-def _try_chunk(sweep: Sweep, chunk: SweepChunk, clock: Callable[[], datetime]) -> bool:
+def _try_chunk(sweep: Sweep, chunk: SweepChunk, clock: Callable[[], datetime], ground: SweepGround) -> bool:
     if chunk.attempts > writers.ATTEMPTS_MAX:
         raise ValueError(f"Trials {chunk.begin} to {chunk.end} lost their worker {writers.ATTEMPTS_MAX} times")
     spec = sweeps.spec_of(sweep)
     if sweep.source_hash != spec.code_hash:
         raise ValueError("The code changed since the sweep was asked for; ask for it again")
-    instrument = None if spec.is_fast else selectors.known_instrument(spec.symbol)
-    candles = sweeps.candles(spec)
-    table = sweep_runs.run_trials(spec, begin=chunk.begin, end=chunk.end, candles=candles, instrument=instrument)
-    results, data_hash = sweep_runs.to_parquet(table), sweep_runs.data_fingerprint(candles)
+    attempt, data_hash = ground.of(sweep.id, spec)
+    table = sweep_runs.run_trials(spec, begin=chunk.begin, end=chunk.end, attempt=attempt)
+    results = sweep_runs.to_parquet(table)
     with transaction.atomic():
         is_kept = writers.finish_chunk(chunk=chunk, results=results, data_hash=data_hash, now=clock())
     log.info("sweep.chunk", sweep=sweep.id, chunk=chunk.number, trials=table.num_rows, is_kept=is_kept)

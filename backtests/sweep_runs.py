@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +20,10 @@ from trading.instruments import Instrument
 from trading.kernels.backtest import UnableToBacktest
 from trading.metrics import wilson_interval
 from trading.sweeps.figures import Terms
-from trading.sweeps.market import lay_market
+from trading.sweeps.market import SweepMarket, lay_market
+
+# What tries combinations: a column for each figure.
+Attempt = Callable[[Sequence[Combination]], dict[str, Any]]
 
 # Figures of a trial; NaN where too little data cannot tell.
 FIGURES: Final = (
@@ -36,25 +40,28 @@ FIGURES: Final = (
 )
 
 
-def run_trials(spec: SweepSpec, *, begin: int, end: int, candles: Candles, instrument: Instrument | None) -> pa.Table:
-    """Try the combinations of some trials; one row each, parameters first."""
-    combinations = spec.combinations(begin, end)
-    if not combinations:
-        return _table(spec, combinations, {name: np.empty(0) for name in FIGURES})
+def attempt_of(spec: SweepSpec, *, candles: Candles, instrument: Instrument | None) -> Attempt:
+    """Answer what tries combinations on these candles; it keeps no more of them than it needs."""
     if spec.is_fast:
-        return _table(spec, combinations, _fast(spec, combinations, candles))
+        return partial(_fast, spec, lay_market(candles, has_stops=FAMILIES[spec.strategy].has_stops))
     if instrument is None:
         raise ValueError(f"The filters of {spec.symbol} are needed to backtest {spec.strategy}")
-    figures = [_backtest(spec, one, candles, instrument) for one in combinations]
-    return _table(spec, combinations, {name: np.array([one[name] for one in figures], dtype=np.float64) for name in FIGURES})
+    return partial(_backtests, spec, candles, instrument)
+
+
+def run_trials(spec: SweepSpec, *, begin: int, end: int, attempt: Attempt) -> pa.Table:
+    """Try the combinations of some trials; one row each, parameters first."""
+    combinations = spec.combinations(begin, end)
+    figures = attempt(combinations) if combinations else {name: np.empty(0) for name in FIGURES}
+    return _table(spec, combinations, figures)
 
 
 def data_fingerprint(*markets: Candles) -> str:
     """Identify the candles that something was run on, one market after the other."""
     digest = hashlib.sha256()
     for candles in markets:
-        digest.update(candles.times.tobytes())
-        digest.update(candles.values.tobytes())
+        digest.update(np.ascontiguousarray(candles.times).data)
+        digest.update(np.ascontiguousarray(candles.values).reshape(-1).data)
     return digest.hexdigest()
 
 
@@ -70,11 +77,10 @@ def from_parquet(parts: Sequence[bytes]) -> pa.Table:
     return pa.concat_tables([pq.read_table(pa.BufferReader(part)) for part in parts])
 
 
-def _fast(spec: SweepSpec, combinations: Sequence[Combination], candles: Candles) -> dict[str, Any]:
+def _fast(spec: SweepSpec, market: SweepMarket, combinations: Sequence[Combination]) -> dict[str, Any]:
     terms = Terms.of(fee=spec.fee, half_spread=spec.half_spread, slippage=spec.slippage)
     completed = [spec.completed(one) for one in combinations]
-    family = FAMILIES[spec.strategy]
-    found = family.attempt(lay_market(candles, has_stops=family.has_stops), completed, terms)
+    found = FAMILIES[spec.strategy].attempt(market, completed, terms)
     low, high = _wilson(found.wins, found.trades)
     return {
         "total_return": found.final_equity - 1.0,
@@ -94,6 +100,11 @@ def _wilson(wins: np.ndarray, trades: np.ndarray) -> tuple[np.ndarray, np.ndarra
     bounds = [wilson_interval(int(won), int(count)) for won, count in zip(wins, trades, strict=True)]
     low, high = np.array(bounds, dtype=np.float64).T
     return low, high
+
+
+def _backtests(spec: SweepSpec, candles: Candles, instrument: Instrument, combinations: Sequence[Combination]) -> dict[str, Any]:
+    figures = [_backtest(spec, one, candles, instrument) for one in combinations]
+    return {name: np.array([one[name] for one in figures], dtype=np.float64) for name in FIGURES}
 
 
 def _backtest(spec: SweepSpec, combination: Combination, candles: Candles, instrument: Instrument) -> dict[str, Any]:

@@ -98,7 +98,8 @@ def test_every_combination_that_makes_sense_is_tried_once(folder: Path, small_ch
 @pytest.mark.django_db
 def test_chunks_find_what_one_pass_finds(folder: Path, small_chunks: None) -> None:
     spec = make_spec(folder).checked()
-    whole = sweep_runs.run_trials(spec, begin=0, end=spec.trials, candles=sweeps.candles(spec), instrument=None)
+    attempt = sweep_runs.attempt_of(spec, candles=sweeps.candles(spec), instrument=None)
+    whole = sweep_runs.run_trials(spec, begin=0, end=spec.trials, attempt=attempt)
 
     assert same(finish(request(folder)), whole)
 

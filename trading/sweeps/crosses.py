@@ -54,14 +54,15 @@ def sweep_crosses(market: SweepMarket, pairs: Times, *, kind: int, terms: Terms,
     wanted[at_fast, at_slow] = True
     states = new_states(len(fast) * width)
     parts = np.array_split(np.arange(len(fast)), min(threads, len(fast)))
-
+    # Before threads need them: worked out once.
+    prices, sums = Prices.of(market), market.sums
     tile = _tile_bars(len(slow))
 
     def run(part: Times) -> None:
         begin, end = int(part[0]), int(part[-1]) + 1
         _sweep(
-            Prices.of(market),
-            market.sums,
+            prices,
+            sums,
             kind,
             fast[begin:end],
             slow,

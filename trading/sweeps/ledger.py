@@ -48,6 +48,7 @@ class Prices(NamedTuple):
     """What the money of a combination is worked out from."""
 
     closes: Floats
+    reaches: Floats
     blocks: Floats
     far_blocks: Floats
     samples: Times
@@ -56,7 +57,7 @@ class Prices(NamedTuple):
     @classmethod
     def of(cls, market: SweepMarket) -> "Prices":
         """Take from a market what money is worked out from."""
-        return cls(market.closes, market.blocks, market.far_blocks, market.samples, market.sample_closes)
+        return cls(market.closes, market.reaches, market.blocks, market.far_blocks, market.samples, market.sample_closes)
 
 
 def new_states(count: int) -> Floats:
@@ -147,13 +148,13 @@ def mark(prices: Prices, states: Floats, c: int, first: int, last: int) -> None:
 @inlined
 def reach(prices: Prices, first: int, last: int) -> tuple[float, float, bool]:
     """Answer lowest and highest close of a stretch; inside one block only bounds, and false."""
-    closes, blocks = prices.closes, prices.blocks
+    reaches, blocks = prices.reaches, prices.blocks
     begin, end = first // BLOCK, last // BLOCK
     if begin == end:
-        low = max(closes[TAIL_LOW, first], closes[HEAD_LOW, last])
-        return low, min(closes[TAIL_HIGH, first], closes[HEAD_HIGH, last]), False
-    low = min(closes[TAIL_LOW, first], closes[HEAD_LOW, last])
-    high = max(closes[TAIL_HIGH, first], closes[HEAD_HIGH, last])
+        low = max(reaches[TAIL_LOW, first], reaches[HEAD_LOW, last])
+        return low, min(reaches[TAIL_HIGH, first], reaches[HEAD_HIGH, last]), False
+    low = min(reaches[TAIL_LOW, first], reaches[HEAD_LOW, last])
+    high = max(reaches[TAIL_HIGH, first], reaches[HEAD_HIGH, last])
     block = begin + 1
     while block < end:
         if block % BLOCK == 0 and block + BLOCK <= end:

@@ -1,6 +1,7 @@
 """A market laid out for sweeps: prices, their extremes per 64 bars, and the bars whose equity is sampled."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -12,15 +13,15 @@ from trading.strategy import CLOSE, HIGH, LOW, OPEN
 
 BLOCK: Final = 64
 
-# Rows of `SweepMarket.closes`: the close; the price at which a decision of the bar is filled; and
-# the extremes of the closes from the start of the bar's block to it, and from it to the end.
+# Rows of `SweepMarket.closes`: the close, and the price at which a decision of the bar is filled.
 MARK: Final = 0
 FILL: Final = 1
-HEAD_LOW: Final = 2
-HEAD_HIGH: Final = 3
-TAIL_LOW: Final = 4
-TAIL_HIGH: Final = 5
-CLOSE_ROWS: Final = 6
+
+# Rows of `SweepMarket.reaches`: the extremes of the closes from the start of the bar's block to it, and from it to the end.
+HEAD_LOW: Final = 0
+HEAD_HIGH: Final = 1
+TAIL_LOW: Final = 2
+TAIL_HIGH: Final = 3
 
 # Rows of `SweepMarket.touches`.
 BAR_OPEN: Final = 0
@@ -36,14 +37,16 @@ class UnableToSweep(ValueError):
     """These inputs make no sweep."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class SweepMarket:
-    """One market's candles as the kernels read them; bars without a candle are left out."""
+    """One market's candles as the kernels read them; bars without a candle are left out.
+
+    What follows from the closes alone is worked out when it is first asked for: until then the
+    candles may have been let go, which for years of minutes are as large.
+    """
 
     bars: int
     closes: Floats
-    # Running sums of the closes; one more than there are bars.
-    sums: Floats
     # Lowest and highest close per block, and per block of blocks.
     blocks: Floats
     far_blocks: Floats
@@ -55,6 +58,18 @@ class SweepMarket:
     samples: Times
     sample_closes: Floats
 
+    @cached_property
+    def reaches(self) -> Floats:
+        """Lowest and highest close of each bar's block, up to it and from it on."""
+        reaches = np.empty((4, self.bars))
+        _reach_within_blocks(self.closes[MARK], reaches)
+        return reaches
+
+    @cached_property
+    def sums(self) -> Floats:
+        """Running sums of the closes; one more than there are bars."""
+        return _running_sums(self.closes[MARK])
+
 
 def lay_market(candles: Candles, *, has_stops: bool = True) -> SweepMarket:
     """Lay out candles for sweeps; a decision at a close is filled at the next open.
@@ -62,11 +77,11 @@ def lay_market(candles: Candles, *, has_stops: bool = True) -> SweepMarket:
     Without stops, opens, lows and highs are left out: a third of the memory.
     """
     values, bars = candles.values, len(candles)
-    closes = np.empty((CLOSE_ROWS, bars))
+    # Whole words are read, beyond the end of a row: after the last one there is room for that.
+    closes = np.empty(2 * bars + BLOCK)[:-BLOCK].reshape(2, bars)
     closes[MARK] = values[CLOSE]
     closes[FILL, :-1] = values[OPEN, 1:]
     closes[FILL, -1] = np.nan
-    _reach_within_blocks(closes)
     blocks = _extremes(values[CLOSE], values[CLOSE])
     # Whole words are compared: what follows the last bar is NaN and never met.
     touches = np.full((3, -(-bars // BLOCK) * BLOCK if has_stops else 0), np.nan)
@@ -77,7 +92,6 @@ def lay_market(candles: Candles, *, has_stops: bool = True) -> SweepMarket:
     return SweepMarket(
         bars=bars,
         closes=closes,
-        sums=_running_sums(closes[MARK]),
         blocks=blocks,
         far_blocks=_extremes(blocks[LOWS], blocks[HIGHS]),
         touches=touches,
@@ -94,20 +108,18 @@ def _extremes(lows: Floats, highs: Floats) -> Floats:
 
 
 @allocating
-def _reach_within_blocks(closes: Floats) -> None:
-    bars = closes.shape[1]
+def _reach_within_blocks(marks: Floats, reaches: Floats) -> None:
+    bars = len(marks)
     for t in range(bars):
-        mark = closes[MARK, t]
-        low = high = mark
+        low = high = marks[t]
         if t % BLOCK:
-            low, high = min(closes[HEAD_LOW, t - 1], mark), max(closes[HEAD_HIGH, t - 1], mark)
-        closes[HEAD_LOW, t], closes[HEAD_HIGH, t] = low, high
+            low, high = min(reaches[HEAD_LOW, t - 1], low), max(reaches[HEAD_HIGH, t - 1], high)
+        reaches[HEAD_LOW, t], reaches[HEAD_HIGH, t] = low, high
     for t in range(bars - 1, -1, -1):
-        mark = closes[MARK, t]
-        low = high = mark
+        low = high = marks[t]
         if t + 1 < bars and (t + 1) % BLOCK:
-            low, high = min(closes[TAIL_LOW, t + 1], mark), max(closes[TAIL_HIGH, t + 1], mark)
-        closes[TAIL_LOW, t], closes[TAIL_HIGH, t] = low, high
+            low, high = min(reaches[TAIL_LOW, t + 1], low), max(reaches[TAIL_HIGH, t + 1], high)
+        reaches[TAIL_LOW, t], reaches[TAIL_HIGH, t] = low, high
 
 
 @allocating

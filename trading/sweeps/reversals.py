@@ -3,6 +3,9 @@
 Where a position could be opened and where it would be closed is known before any is held: two
 sets of bits. From an entry on, the next set bit of the exits is looked up, and the stop and the
 target are looked for up to there in the lowest lows and highest highs of 64 bars at a time.
+
+All combinations go through one tile of bars before any goes on to the next: what they read of it
+stays in the cache.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +17,7 @@ import numpy.typing as npt
 from trading.bars import Floats, Times
 from trading.compilation import inlined, kernel
 from trading.sweeps.figures import Figures, Terms, figures_of
-from trading.sweeps.ledger import Prices, enter, finish, leave, new_states
+from trading.sweeps.ledger import ENTRY, UNITS, Prices, enter, finish, leave, new_states
 from trading.sweeps.market import BAR_HIGH, BAR_LOW, BAR_OPEN, BLOCK, FILL, HIGHS, LOWS, MARK, SweepMarket, UnableToSweep
 from trading.sweeps.masks import ALL, WORD, first_bit, rows_at_least, rows_below, value_at_least, value_at_most
 
@@ -26,8 +29,10 @@ WIDTH: Final = 1
 STOP: Final = 2
 TARGET: Final = 3
 
+# What is read of so many bars, nine prices each and the bands, stays in the second-level cache.
+TILE_BARS: Final = 64 * WORD
 # Bars whose bands are worked out together, so that the sums stay in the first-level cache.
-TILE_BARS: Final = 512
+STRETCH_BARS: Final = 512
 
 
 class Touches(NamedTuple):
@@ -39,7 +44,7 @@ class Touches(NamedTuple):
 
 
 class Bands(NamedTuple):
-    """What one thread works with while it sweeps."""
+    """What one thread works with while it sweeps: the bands of a tile, and one bit per bar of it."""
 
     mean: Floats
     sigma: Floats
@@ -69,8 +74,7 @@ def sweep_reversals(market: SweepMarket, combinations: Floats, *, terms: Terms, 
 
     def run(part: Times) -> None:
         begin, end = int(part[0]), int(part[-1]) + 1
-        bands = _new_bands(market.bars)
-        _sweep(prices, touches, bands, sorted_ones[begin:end], states[begin:end], terms.keep_in, terms.keep_out)
+        _sweep(prices, touches, _new_bands(), sorted_ones[begin:end], states[begin:end], terms.keep_in, terms.keep_out)
 
     parts = np.array_split(np.arange(len(order)), min(threads, len(order)))
     with ThreadPoolExecutor(len(parts)) as pool:
@@ -80,10 +84,9 @@ def sweep_reversals(market: SweepMarket, combinations: Floats, *, terms: Terms, 
     return figures_of(answer, market)
 
 
-def _new_bands(bars: int) -> Bands:
-    words = -(-bars // WORD)
-    mean, sigma, lower = np.full((3, words * WORD), np.nan)
-    entries, exits = np.zeros((2, words), dtype=np.uint64)
+def _new_bands() -> Bands:
+    mean, sigma, lower = np.full((3, TILE_BARS), np.nan)
+    entries, exits = np.zeros((2, TILE_BARS // WORD), dtype=np.uint64)
     return Bands(mean, sigma, lower, entries, exits)
 
 
@@ -91,16 +94,19 @@ def _new_bands(bars: int) -> Bands:
 def _sweep(
     prices: Prices, touches: Touches, bands: Bands, combinations: Floats, states: Floats, keep_in: float, keep_out: float
 ) -> None:
-    period, width = 0, -1.0
+    marks = prices.closes[MARK]
+    for first in range(0, len(marks), TILE_BARS):
+        period, width = 0, -1.0
+        for c in range(len(combinations)):
+            if int(combinations[c, PERIOD]) != period:
+                period, width = int(combinations[c, PERIOD]), -1.0
+                _fill_bands(marks, first, period, bands)
+                _mark_exits(marks, first, bands)
+            if combinations[c, WIDTH] != width:
+                width = combinations[c, WIDTH]
+                _mark_entries(marks, first, bands, width)
+            _trade(prices, touches, bands, states, c, first, combinations[c, STOP], combinations[c, TARGET], keep_in, keep_out)
     for c in range(len(combinations)):
-        if int(combinations[c, PERIOD]) != period:
-            period, width = int(combinations[c, PERIOD]), -1.0
-            fill_bands(prices.closes[MARK], period, bands.mean, bands.sigma, bands.lower)
-            _mark_exits(prices, bands)
-        if combinations[c, WIDTH] != width:
-            width = combinations[c, WIDTH]
-            _mark_entries(prices, bands, width)
-        _trade(prices, touches, bands, states, c, combinations[c, STOP], combinations[c, TARGET], keep_in, keep_out)
         finish(prices, states, c)
 
 
@@ -111,27 +117,34 @@ def _trade(
     bands: Bands,
     states: Floats,
     c: int,
+    first: int,
     stop: float,
     target: float,
     keep_in: float,
     keep_out: float,
 ) -> None:
-    """Go from entry to exit to entry."""
-    last_bar = prices.closes.shape[1] - 1
-    bar = _next(bands.entries, 0)
-    while bar < last_bar:
-        enter(prices, states, c, bar, keep_in)
-        price = prices.closes[FILL, bar]
-        exit_bar = min(_next(bands.exits, bar + 1), last_bar)
-        met, sold = _meet(touches, bar + 1, exit_bar, price, stop, target)
+    """Go from entry to exit to entry, through the tile that begins with the bar `first`."""
+    last = min(first + TILE_BARS, prices.closes.shape[1]) - 1
+    bar, holds = first, states[c, UNITS] > 0.0
+    while True:
+        if not holds:
+            bar = first + _next(bands.entries, bar - first)
+            if bar > last:
+                return
+            enter(prices, states, c, bar, keep_in)
+            bar += 1
+        price = prices.closes[FILL, int(states[c, ENTRY])]
+        exit_bar = first + _next(bands.exits, bar - first)
+        met, sold = _meet(touches, bar, min(exit_bar, last), price, stop, target)
         if sold > 0.0:
             leave(prices, states, c, met - 1, sold, keep_out)
-            bar = _next(bands.entries, met)
-        elif exit_bar < last_bar:
+            bar = met
+        elif exit_bar <= last:
             leave(prices, states, c, exit_bar, prices.closes[FILL, exit_bar], keep_out)
-            bar = _next(bands.entries, exit_bar + 1)
+            bar = exit_bar + 1
         else:
             return
+        holds = False
 
 
 @inlined
@@ -157,7 +170,7 @@ def _first_low(touches: Touches, first: int, last: int, level: float) -> int:
     block, end = first // BLOCK, last // BLOCK
     later = ALL << np.uint64(first % BLOCK)
     while block <= end:
-        if block % BLOCK == 0 and block + BLOCK <= end and touches.far_blocks[LOWS, block // BLOCK] > level:
+        if block % BLOCK == 0 and touches.far_blocks[LOWS, block // BLOCK] > level:
             block += BLOCK
             continue
         if touches.blocks[LOWS, block] <= level:
@@ -176,7 +189,7 @@ def _first_high(touches: Touches, first: int, last: int, level: float) -> int:
     block, end = first // BLOCK, last // BLOCK
     later = ALL << np.uint64(first % BLOCK)
     while block <= end:
-        if block % BLOCK == 0 and block + BLOCK <= end and touches.far_blocks[HIGHS, block // BLOCK] < level:
+        if block % BLOCK == 0 and touches.far_blocks[HIGHS, block // BLOCK] < level:
             block += BLOCK
             continue
         if touches.blocks[HIGHS, block] >= level:
@@ -204,52 +217,59 @@ def _next(words: Words, bar: int) -> int:
     return w * WORD + int(first_bit(word))
 
 
+@inlined
+def _words(marks: Floats, first: int) -> int:
+    """Count the words of 64 bars that a tile has: the last tile of all is shorter."""
+    return min(TILE_BARS // WORD, (len(marks) - first + WORD - 1) // WORD)
+
+
 @kernel
-def _mark_exits(prices: Prices, bands: Bands) -> None:
-    marks = prices.closes[MARK]
-    for w in range(len(bands.exits)):
+def _mark_exits(marks: Floats, first: int, bands: Bands) -> None:
+    bands.exits[:] = 0
+    for w in range(_words(marks, first)):
         at = np.uint64(w * WORD)
-        bands.exits[w] = rows_at_least(marks, at, bands.mean, at)
+        bands.exits[w] = rows_at_least(marks, np.uint64(first) + at, bands.mean, at)
 
 
 @kernel
-def _mark_entries(prices: Prices, bands: Bands, width: float) -> None:
-    marks = prices.closes[MARK]
+def _mark_entries(marks: Floats, first: int, bands: Bands, width: float) -> None:
     mean, sigma, lower = bands.mean, bands.sigma, bands.lower
     for t in range(len(lower)):
         lower[t] = mean[t] - width * sigma[t]
-    for w in range(len(bands.entries)):
+    bands.entries[:] = 0
+    for w in range(_words(marks, first)):
         at = np.uint64(w * WORD)
-        bands.entries[w] = rows_below(marks, at, lower, at)
+        bands.entries[w] = rows_below(marks, np.uint64(first) + at, lower, at)
 
 
 @kernel
-def fill_bands(marks: Floats, period: int, mean: Floats, sigma: Floats, scratch: Floats) -> None:
-    """Work out mean and population deviation of the last closes, each summed oldest first.
+def _fill_bands(marks: Floats, first: int, period: int, bands: Bands) -> None:
+    """Work out mean and population deviation of the last closes at each bar of a tile, each summed oldest first.
 
-    The last bar gets none: what is decided there is never filled.
+    The last bar of all gets none: what is decided there is never filled.
     """
+    mean, sigma, scratch = bands.mean, bands.sigma, bands.lower
     mean[:] = np.nan
     sigma[:] = np.nan
-    end = len(marks) - 1
-    for first in range(period - 1, end, TILE_BARS):
-        count = min(TILE_BARS, end - first)
-        average, squares = mean[first : first + count], scratch[:count]
+    end = min(first + TILE_BARS, len(marks) - 1)
+    for begin in range(max(first, period - 1), end, STRETCH_BARS):
+        at, count = begin - first, min(STRETCH_BARS, end - begin)
+        average, squares = mean[at : at + count], scratch[:count]
         average[:] = 0.0
         squares[:] = 0.0
-        # All bars of a tile take their k-th close together: a vector wide, in the order of a plain sum.
+        # All bars of a stretch take their k-th close together: a vector wide, in the order of a plain sum.
         for k in range(period):
-            begin = first - period + 1 + k
-            some = marks[begin : begin + count]
+            oldest = begin - period + 1 + k
+            some = marks[oldest : oldest + count]
             for t in range(count):
                 average[t] += some[t]
         for t in range(count):
             average[t] /= period
         for k in range(period):
-            begin = first - period + 1 + k
-            some = marks[begin : begin + count]
+            oldest = begin - period + 1 + k
+            some = marks[oldest : oldest + count]
             for t in range(count):
                 squares[t] += (some[t] - average[t]) * (some[t] - average[t])
-        deviation = sigma[first : first + count]
+        deviation = sigma[at : at + count]
         for t in range(count):
             deviation[t] = np.sqrt(squares[t] / period)

@@ -75,8 +75,8 @@ class Command(BaseCommand):
         if options["queue"]:
             return services.request_sweep(spec=spec, by=None, now=timezone.now())
         sweep = services.record_sweep(spec=spec, by=None, now=timezone.now())
-        told = time.monotonic()
-        while jobs.run_sweep_chunk(sweep_id=sweep.id, clock=timezone.now):
+        told, ground = time.monotonic(), jobs.SweepGround()
+        while jobs.run_sweep_chunk(sweep_id=sweep.id, clock=timezone.now, ground=ground):
             if time.monotonic() - told > 2:
                 told = time.monotonic()
                 self.stderr.write(_progress_line(sweeps.progress(sweeps.sweep(sweep.id), now=timezone.now())))

@@ -23,8 +23,8 @@ from trading.sweeps.reversals import sweep_reversals
 HOUR = 3_600_000
 TERMS = Terms.of(fee=Decimal("0.001"), half_spread=Decimal("0.00005"), slippage=Decimal("0.0002"))
 AVERAGES = {rows.SIMPLE: loops.simple_average, rows.EXPONENTIAL: loops.exponential_average}
-# Word and block borders, one bar, and days that end early.
-LENGTHS = (1, 2, 63, 64, 65, 127, 128, 129, 1000, 4097, 6001)
+# Borders of words, blocks and tiles, one bar, and days that end early.
+LENGTHS = (1, 2, 63, 64, 65, 127, 128, 129, 1000, 4095, 4096, 4097, 6001, 8193)
 TICKS = (0.01, 1.0, 10.0, 100.0)
 
 
