@@ -23,6 +23,7 @@ from trading.sweeps.market import (
     TAIL_LOW,
     SweepMarket,
 )
+from trading.sweeps.masks import ALL, highest_of_some, lowest_of_some
 
 # Columns of a combination's state; counts are floats too, exact far beyond any number of bars.
 CASH: Final = 0
@@ -134,7 +135,15 @@ def mark(prices: Prices, states: Floats, c: int, first: int, last: int) -> None:
     """Mark a position at every close from `first` to `last`: peak and deepest fall."""
     units, peak, worst = states[c, UNITS], states[c, PEAK], states[c, WORST]
     low, high, exact = reach(prices, first, last)
-    if not exact and (units * high > peak or units * low / peak - 1.0 < worst):
+    if units * high <= peak:
+        fall = units * low / peak - 1.0
+        if fall < worst:
+            if not exact:
+                low, _ = _scan(prices.closes, first, last)
+                fall = units * low / peak - 1.0
+            states[c, WORST] = min(worst, fall)
+        return
+    if not exact:
         low, high = _scan(prices.closes, first, last)
     if units * high <= peak:
         states[c, WORST] = min(worst, units * low / peak - 1.0)
@@ -168,13 +177,12 @@ def reach(prices: Prices, first: int, last: int) -> tuple[float, float, bool]:
     return low, high, True
 
 
-@kernel
+@inlined
 def _scan(closes: Floats, first: int, last: int) -> tuple[float, float]:
-    low = high = closes[MARK, first]
-    for t in range(first + 1, last + 1):
-        low = min(low, closes[MARK, t])
-        high = max(high, closes[MARK, t])
-    return low, high
+    """Answer lowest and highest close of a stretch inside one block."""
+    marks, at = closes[MARK], np.uint64(first // BLOCK * BLOCK)
+    some = (ALL << np.uint64(first % BLOCK)) & (ALL >> np.uint64(BLOCK - 1 - last % BLOCK))
+    return lowest_of_some(marks, at, some), highest_of_some(marks, at, some)
 
 
 @kernel

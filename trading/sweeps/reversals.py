@@ -19,7 +19,7 @@ from trading.compilation import inlined, kernel
 from trading.sweeps.figures import Figures, Terms, figures_of
 from trading.sweeps.ledger import ENTRY, UNITS, Prices, enter, finish, leave, new_states
 from trading.sweeps.market import BAR_HIGH, BAR_LOW, BAR_OPEN, BLOCK, FILL, HIGHS, LOWS, MARK, SweepMarket, UnableToSweep
-from trading.sweeps.masks import ALL, WORD, first_bit, rows_at_least, rows_below, value_at_least, value_at_most
+from trading.sweeps.masks import ALL, WORD, first_bit, row_below_band, rows_at_least, value_at_least, value_at_most
 
 Words = npt.NDArray[np.uint64]
 
@@ -33,6 +33,8 @@ TARGET: Final = 3
 TILE_BARS: Final = 64 * WORD
 # Bars whose bands are worked out together, so that the sums stay in the first-level cache.
 STRETCH_BARS: Final = 512
+# Closes of one window that are added to its sum at once.
+AT_ONCE: Final = 4
 
 
 class Touches(NamedTuple):
@@ -48,7 +50,6 @@ class Bands(NamedTuple):
 
     mean: Floats
     sigma: Floats
-    lower: Floats
     entries: Words
     exits: Words
 
@@ -85,9 +86,9 @@ def sweep_reversals(market: SweepMarket, combinations: Floats, *, terms: Terms, 
 
 
 def _new_bands() -> Bands:
-    mean, sigma, lower = np.full((3, TILE_BARS), np.nan)
+    mean, sigma = np.full((2, TILE_BARS), np.nan)
     entries, exits = np.zeros((2, TILE_BARS // WORD), dtype=np.uint64)
-    return Bands(mean, sigma, lower, entries, exits)
+    return Bands(mean, sigma, entries, exits)
 
 
 @kernel
@@ -233,13 +234,10 @@ def _mark_exits(marks: Floats, first: int, bands: Bands) -> None:
 
 @kernel
 def _mark_entries(marks: Floats, first: int, bands: Bands, width: float) -> None:
-    mean, sigma, lower = bands.mean, bands.sigma, bands.lower
-    for t in range(len(lower)):
-        lower[t] = mean[t] - width * sigma[t]
     bands.entries[:] = 0
     for w in range(_words(marks, first)):
         at = np.uint64(w * WORD)
-        bands.entries[w] = rows_below(marks, np.uint64(first) + at, lower, at)
+        bands.entries[w] = row_below_band(marks, np.uint64(first) + at, bands.mean, bands.sigma, at, width)
 
 
 @kernel
@@ -248,28 +246,45 @@ def _fill_bands(marks: Floats, first: int, period: int, bands: Bands) -> None:
 
     The last bar of all gets none: what is decided there is never filled.
     """
-    mean, sigma, scratch = bands.mean, bands.sigma, bands.lower
-    mean[:] = np.nan
-    sigma[:] = np.nan
+    bands.mean[:] = np.nan
+    bands.sigma[:] = np.nan
     end = min(first + TILE_BARS, len(marks) - 1)
     for begin in range(max(first, period - 1), end, STRETCH_BARS):
         at, count = begin - first, min(STRETCH_BARS, end - begin)
-        average, squares = mean[at : at + count], scratch[:count]
-        average[:] = 0.0
+        mean, squares = bands.mean[at : at + count], bands.sigma[at : at + count]
+        # All bars of a stretch take their k-th close together, a vector wide and some closes at once, in the order of a
+        # plain sum.
+        oldest = marks[begin - period + 1 : begin + count]
+        mean[:] = 0.0
         squares[:] = 0.0
-        # All bars of a stretch take their k-th close together: a vector wide, in the order of a plain sum.
-        for k in range(period):
-            oldest = begin - period + 1 + k
-            some = marks[oldest : oldest + count]
+        k = 0
+        while k + AT_ONCE <= period:
+            one, two, three, four = _four(oldest, k, count)
             for t in range(count):
-                average[t] += some[t]
-        for t in range(count):
-            average[t] /= period
-        for k in range(period):
-            oldest = begin - period + 1 + k
-            some = marks[oldest : oldest + count]
+                mean[t] = mean[t] + one[t] + two[t] + three[t] + four[t]
+            k += AT_ONCE
+        for rest in range(k, period):
+            some = oldest[rest : rest + count]
             for t in range(count):
-                squares[t] += (some[t] - average[t]) * (some[t] - average[t])
-        deviation = sigma[at : at + count]
+                mean[t] += some[t]
         for t in range(count):
-            deviation[t] = np.sqrt(squares[t] / period)
+            mean[t] /= period
+        k = 0
+        while k + AT_ONCE <= period:
+            one, two, three, four = _four(oldest, k, count)
+            for t in range(count):
+                a, b, c, d = one[t] - mean[t], two[t] - mean[t], three[t] - mean[t], four[t] - mean[t]
+                squares[t] = squares[t] + a * a + b * b + c * c + d * d
+            k += AT_ONCE
+        for rest in range(k, period):
+            some = oldest[rest : rest + count]
+            for t in range(count):
+                squares[t] += (some[t] - mean[t]) * (some[t] - mean[t])
+        for t in range(count):
+            squares[t] = np.sqrt(squares[t] / period)
+
+
+@inlined
+def _four(values: Floats, k: int, count: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Answer the values from the k-th on, and from each of the next three on."""
+    return values[k : k + count], values[k + 1 : k + 1 + count], values[k + 2 : k + 2 + count], values[k + 3 : k + 3 + count]
