@@ -8,14 +8,14 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from trading.accounts.guard import Guard
-from trading.accounts.member import Bytes, Member
+from trading.accounts.member import NEVER, Bytes, Member
 from trading.accounts.purse import Purse
 from trading.accounts.referee import Referee
 from trading.accounts.sharing import Sharing
 from trading.accounts.turns import TurnTaking
 from trading.desk.plain import Book, Instrument
 from trading.handover import Stance
-from trading.kernels.settling import AWAY, OPEN_TURN, UNKNOWN, Table, first_entry, settle, settle_asked, turn_away
+from trading.kernels.settling import AWAY, OPEN_TURN, UNKNOWN, Table, first_entry, settle, settle_asked
 from trading.kernels.world import count_barren
 from trading.ledger import UNIT, ZERO
 from trading.proposals import Proposal, ProposalKind
@@ -97,9 +97,11 @@ class Court:
         terms["orders_max"][0] = _ORDERS_MAX if self._is_trusting else 0
         terms["unallocated"][0] = float(self._purse.unallocated)
         self._known_from, self._known = now, self._turns(now, until)
+        for member, turn in zip(self._members, self._known, strict=True):
+            member.away = now + (turn.at_first != AWAY), NEVER if turn.later == AWAY else now + 1
         books["turn_at_first"][:] = [turn.at_first for turn in self._known]
         books["turn"][:] = [turn.later for turn in self._known]
-        books["leaving"][:] = [-int(min(member.pending, ZERO) // UNIT) for member in self._members]
+        books["leaving"][:] = [-int(min(member.pending, ZERO) // UNIT) if member.pending else 0 for member in self._members]
         books["position_cap"][:] = [member.position_cap for member in self._members]
         if guard is not None:
             self._refresh_limits(guard)
@@ -136,15 +138,6 @@ class Court:
         for member, refusals in zip(self._members, kept.refusals, strict=True):
             member.refusals.clear()
             member.refusals.update(refusals)
-
-    def turns_away(self, member: Member) -> bool:
-        """Refuse what a bot asks for if nothing of it concerns anybody else: entries out of its turn; answer whether it was."""
-        k = member.number - 1
-        known = self._known[k]
-        if (known.later if member.event > self._known_from else known.at_first) != AWAY:
-            return False
-        table, tape = self._table, member.simulation.tape
-        return turn_away(table.books, table.terms, member.worlds, tape.decisions, tape.reasons, k)
 
     def arbitrate(self, asking: Sequence[Member], at: int) -> None:
         """Settle all decisions that wait."""
@@ -199,10 +192,16 @@ class Court:
         return [_known_turn(*told) for told in zip(*codes, strict=True)]
 
     def _count_turned_away(self) -> None:
-        counts = self._books["turned_away"]
-        for k in map(int, np.flatnonzero(counts)):
-            self._members[k].refusals[self._known[k].code] += int(counts[k])
-        counts[:] = 0
+        by_rules, on_the_way = self._books["turned_away"], self._table.worlds["turned_away"]
+        for k, count in enumerate(by_rules.tolist()):
+            if count:
+                self._members[k].refusals[self._known[k].code] += count
+        for world, count in enumerate(on_the_way.tolist()):
+            if count:
+                k = int(self._table.owners[world])
+                self._members[k].refusals[self._known[k].code] += count
+                self._terms["decisions"][0] += count
+        by_rules[:] = on_the_way[:] = 0
 
     def _send(self, member: Member, first: int, last: int, at: int) -> None:
         """Ask the rules now about decisions that arrive later; what they let pass is carried out on arrival."""

@@ -30,8 +30,8 @@ FLOAT_UNIT: Final = 1e-8
 # More lots than anybody owns: all of them.
 _ALL_LOTS: Final = 2**60
 _READ_OFTEN: Final = (
-    "asked", "passes", "status", "cursor", "allocation", "cash", "cash_locked", "capital", "leaving", "base_owned", "base_locked",
-    "order_count", "fill_count", "is_told", "veil", "veiled_until",
+    "asked", "passes", "away_from", "away_until", "status", "cursor", "allocation", "cash", "cash_locked", "capital", "leaving",
+    "base_owned", "base_locked", "order_count", "fill_count", "is_told", "veil", "veiled_until",
 )  # fmt: skip
 _TRADING: Final = (DecisionKind.ENTER, DecisionKind.EXIT, DecisionKind.PLACE)
 _NOTHING: Final = np.zeros(0, dtype=ORDER_DTYPE)
@@ -88,6 +88,8 @@ class Member:
     # When it stopped: because it asks, or because the next bar meets its orders.
     event: int = NEVER
     is_asking: bool = False
+    # From when on and until when it is refused entries while it walks alone, because it is another's turn.
+    away: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         """Look at the memory of the walk from outside; it stays in its place for good."""
@@ -175,6 +177,14 @@ class Member:
         self.changes += self.may_wait
         self.is_asking = bool(cells["asked"][0])
         self.event = NEVER if cells["status"][0] == WALKED else int(times[cells["cursor"][0]])
+
+    def walk_alone(self, until: int) -> None:
+        """Walk so, but be turned away on the way where it is not its turn."""
+        since, away_until = self.away
+        cells = self.walked.now
+        cells["away_from"][0], cells["away_until"][0] = since, away_until
+        self.walk(until)
+        cells["away_until"][0] = 0
 
     def pass_on(self) -> None:
         """Let it walk over the bar that meets its orders, and show the others what there was before."""

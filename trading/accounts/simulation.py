@@ -226,12 +226,11 @@ class AccountSimulation:
 
     def _set_out_alone(self, members: Sequence[Member], horizon: int) -> None:
         """Have members walk on to what concerns anybody else: they are turned away on the way where it is not their turn."""
-        self._set_out(members, horizon)
         if self._stood is not None:
+            self._set_out(members, horizon)
             return
         for member in members:
-            while member.is_asking and self.court.turns_away(member):
-                member.walk(horizon)
+            member.walk_alone(horizon)
 
     def _meet(self, at: int, horizon: int) -> None:
         """Settle what is asked at a moment, and have those concerned walk on.

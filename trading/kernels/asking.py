@@ -1,4 +1,4 @@
-"""What a coordinator does to markets whose decisions wait for it: carry out one, call off orders, sell out.
+"""What a coordinator does to markets whose decisions wait for it: turn them away, carry out one, call off orders, sell out.
 
 The worlds are those of one bot: one, or as many as it trades, of which the first keeps the clock and the purse.
 """
@@ -11,7 +11,30 @@ from trading.kernels.panel_world import PanelTape, give_back, lend
 from trading.kernels.roughness import MEAN, SIGMA, meet_day
 from trading.kernels.world import Tape, remove_order
 from trading.sizing import size_decisions
-from trading.strategy import BUY, OPEN, Reason, Record
+from trading.strategy import BUY, OPEN, DecisionKind, Reason, Record
+
+
+@compiled
+def turn_away(clock: Any, tape: Any, count: int) -> bool:
+    """Refuse all that a bot decides out of its turn if it is nothing but entries; answer whether it was.
+
+    Nothing of it is sized, for the turn comes before the size, and nothing changes that another bot could see.
+    """
+    if not clock.away_from <= tape.times[clock.cursor] < clock.away_until:
+        return False
+    for k in range(count):
+        if tape.decisions[k].kind != DecisionKind.HOLD and not is_entry(tape.decisions[k]):
+            return False
+    for k in range(count):
+        tape.reasons[tape.decisions[k].reason] += 1
+        clock.turned_away += tape.decisions[k].kind != DecisionKind.HOLD
+    return True
+
+
+@compiled
+def is_entry(decision: Any) -> bool:
+    """Say whether a decision may put more capital at risk."""
+    return bool(decision.kind == DecisionKind.ENTER or (decision.kind == DecisionKind.PLACE and decision.side == BUY))
 
 
 @compiled

@@ -9,6 +9,7 @@ from typing import Any
 
 from trading import books
 from trading.compilation import compiled, spliced
+from trading.kernels.asking import turn_away
 from trading.kernels.matching import AT_OPEN, continue_rest, execute, has_told, match_move, walk_candle, walk_detail
 from trading.kernels.panel_world import PanelTape, give_back, lend, sort_fills
 from trading.kernels.roughness import BEGIN, DETAIL_TIME, END, MEAN, SIGMA, meet_day
@@ -53,7 +54,7 @@ def answer(worlds: Record, tape: PanelTape, count: int) -> None:
         _carry_out(worlds, tape, count)
     elif count == 1 and tape.decisions[0].kind == HOLD:
         tape.reasons[tape.decisions[0].reason] += 1
-    else:
+    elif not turn_away(worlds[0], tape, count):
         worlds[0].asked = count
 
 

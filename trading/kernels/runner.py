@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from trading import books
 from trading.compilation import compiled, spliced
+from trading.kernels.asking import turn_away
 from trading.kernels.matching import AT_OPEN, execute, match_move, walk_candle
 from trading.kernels.world import Tape, learn_levels, own_cash, stop_ticks
 from trading.sizing import size_decisions
@@ -59,7 +60,8 @@ def answer(world: Record, tape: Tape, count: int) -> None:
         tape.reasons[tape.decisions[0].reason] += 1
         return
     if world[0].asks == 1:
-        world[0].asked = count
+        if not turn_away(world[0], tape, count):
+            world[0].asked = count
         return
     _carry_out(world[0], tape, count)
 

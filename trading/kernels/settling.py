@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from trading.bars import Floats, Times
 from trading.compilation import compiled
-from trading.kernels.asking import carry_out, size_asked
+from trading.kernels.asking import carry_out, is_entry, size_asked
 from trading.kernels.world import count_barren
 from trading.strategy import BUY, DecisionKind, OrderKind, Reason, Record, record_dtype
 
@@ -91,7 +91,7 @@ def settle(table: Table, worlds: Record, tape: Any, book: int, now: int, first: 
         if order.kind == DecisionKind.HOLD:
             tape.reasons[order.reason] += 1
             continue
-        is_buy = _is_entry(order)
+        is_buy = is_entry(order)
         if is_buy and turn == UNKNOWN:
             return k
         is_away = is_buy and turn == AWAY
@@ -121,38 +121,14 @@ def settle(table: Table, worlds: Record, tape: Any, book: int, now: int, first: 
 def first_entry(sized: Record, count: int) -> int:
     """Answer which of so many sized decisions is the first that may put more capital at risk; `count` if none is."""
     for k in range(count):
-        if _is_entry(sized[k]):
+        if is_entry(sized[k]):
             return k
     return count
 
 
 @compiled
-def turn_away(books: Record, terms: Record, worlds: Record, decisions: Record, reasons: Times, book: int) -> bool:
-    """Refuse all that a bot asks for out of its turn if it is nothing but entries; answer whether it was.
-
-    Nothing of it is sized, for the turn comes before the size, and nothing changes that another bot could see.
-    """
-    clock = worlds[0]
-    for k in range(clock.asked):
-        if decisions[k].kind != DecisionKind.HOLD and not _is_entry(decisions[k]):
-            return False
-    for k in range(clock.asked):
-        reasons[decisions[k].reason] += 1
-        if decisions[k].kind != DecisionKind.HOLD:
-            terms[0].decisions += 1
-            books[book].turned_away += 1
-    clock.asked = 0
-    return True
-
-
-@compiled
 def _turn(its: Any, terms: Any, now: int) -> int:
     return int(its.turn if now > terms.known_from else its.turn_at_first)
-
-
-@compiled
-def _is_entry(decision: Any) -> bool:
-    return bool(decision.kind == DecisionKind.ENTER or (decision.kind == DecisionKind.PLACE and decision.side == BUY))
 
 
 @compiled

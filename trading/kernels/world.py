@@ -92,6 +92,10 @@ WORLD_DTYPE: Final = record_dtype(
         ("asks", "i8"),
         ("asked", "i8"),
         ("passes", "i8"),
+        # From when on and until when entries are turned away on the way because another bot has the turn, and how many were.
+        ("away_from", "i8"),
+        ("away_until", "i8"),
+        ("turned_away", "i8"),
         # How much of its book the strategy is shown at bars that open up to a moment.
         ("veil", "i8"),
         ("veiled_until", "i8"),
