@@ -99,6 +99,9 @@ class _Part:
         with self._told():
             if name not in self._file.schema_arrow.names:
                 raise NoCandles(f"{self._path} cannot be read: it has no column {name!r}")
+            kind = self._file.schema_arrow.field(name).type
+            if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+                raise NoCandles(f"{self._path} cannot be read: its column {name!r} is of the type {kind}, not of numbers")
             for batch in self._file.iter_batches(BATCH_ROWS, row_groups=self._groups, columns=[name], use_threads=False):
                 column = batch.column(0)
                 if column.null_count:

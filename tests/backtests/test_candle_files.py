@@ -62,6 +62,8 @@ def test_files_in_any_order_and_rows_in_any_order_are_put_in_order(tmp_path: Pat
         ({"volume": None}, "it has no column 'volume'"),
         ({"open_time": pa.array(range(1000), pa.timestamp("us"))}, "no whole number of UTC milliseconds"),
         ({"open_time": None}, "open_time"),
+        ({"high": pa.array([1.0, None] * 500)}, "its column 'high' has empty cells"),
+        ({"low": pa.array(["1"] * 1000)}, "its column 'low' is of the type string, not of numbers"),
     ],
 )
 def test_a_file_of_another_kind_is_refused_with_its_name(tmp_path: Path, columns: dict[str, Any], why: str) -> None:
