@@ -23,7 +23,9 @@ def write(folder: Path, name: str, rows: slice = slice(None), *, group: int = 10
     place.mkdir(parents=True, exist_ok=True)
     table = pa.table({"open_time": candles.times, **told})
     for column, values in columns.items():
-        table = table.drop_columns([column]) if values is None else table.set_column(0, column, values)
+        table = (
+            table.drop_columns([column]) if values is None else table.set_column(table.column_names.index(column), column, values)
+        )
     pq.write_table(table.take(np.arange(1000)[rows]), place / name, row_group_size=group)
 
 
