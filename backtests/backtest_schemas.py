@@ -49,6 +49,8 @@ class BacktestIn(Payload):
     allocation: Annotated[AmountIn, Field(gt=0, le=10**12, decimal_places=8)] = Decimal(10_000)
     taker_fee: Rate = Decimal("0.001")
     maker_fee: Rate = Decimal("0.001")
+    # What a taker pays in each market, where that differs; empty: `taker_fee` in all.
+    taker_fees: Annotated[list[Rate], Field(max_length=10)] = []
     half_spread: Rate = Decimal("0.00005")
     slippage: Rate = Decimal(0)
     # The share of a base candle's volume that its orders may have.
@@ -59,7 +61,8 @@ class BacktestIn(Payload):
 
     def to_spec(self) -> BacktestSpec:
         """Answer what the service is asked for."""
-        values = self.dict() | {"others": tuple(self.others), "frictions": self.frictions.to_frictions()}
+        values = self.dict() | {"others": tuple(self.others), "taker_fees": tuple(self.taker_fees)}
+        values["frictions"] = self.frictions.to_frictions()
         return BacktestSpec(**{**values, "base_interval": self.base_interval or self.interval})
 
 
@@ -80,6 +83,7 @@ class BacktestOut(Schema):
     allocation: Amount
     taker_fee: Amount
     maker_fee: Amount
+    taker_fees: list[Amount]
     half_spread: Amount
     slippage: Amount
     participation: Amount

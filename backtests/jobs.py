@@ -51,7 +51,7 @@ def _run(found: BacktestRun, clock: Callable[[], datetime]) -> None:
     if found.attempts > writers.ATTEMPTS_MAX:
         raise ValueError(f"The backtest lost its worker {writers.ATTEMPTS_MAX} times")
     spec = selectors.spec_of(found)
-    instruments = [selectors.known_instrument(symbol) for symbol in spec.symbols]
+    instruments = selectors.known_instruments(spec.symbols)
     candles, details = selectors.candles(spec), selectors.details(spec)
     told_at: datetime | None = None
 

@@ -41,6 +41,7 @@ class BacktestRun(models.Model):
     allocation = models.DecimalField(max_digits=38, decimal_places=18)
     taker_fee = models.DecimalField(max_digits=38, decimal_places=18)
     maker_fee = models.DecimalField(max_digits=38, decimal_places=18)
+    taker_fees = models.JSONField(default=list, blank=True, help_text="A taker's fee in each market, where they differ")
     half_spread = models.DecimalField(max_digits=38, decimal_places=18)
     slippage = models.DecimalField(max_digits=38, decimal_places=18)
     participation = models.DecimalField(max_digits=38, decimal_places=18, default=USUAL_PARTICIPATION)

@@ -70,7 +70,7 @@ def run_definition(
         "definition": definition,
         "params": params,
         "interval_ms": interval_milliseconds(spec.interval),
-        "costs": Costs(spec.taker_fee, spec.maker_fee, spec.half_spread, spec.slippage, spec.participation, spec.frictions),
+        "costs": _costs(spec),
         "allocation": spec.allocation,
         "anchor": milliseconds(spec.anchor_at),
         "start": milliseconds(spec.trade_from_at),
@@ -85,6 +85,11 @@ def run_definition(
     result = simulation.result()
     trips = closed_trips(result.fills, {one.symbol: one.lot_size for one in instruments}, is_grid=definition.is_grid)
     return Outcome(result, tuple(trips), _figures(result, trips, instruments, definition.is_grid))
+
+
+def _costs(spec: BacktestSpec) -> Costs:
+    rates = spec.taker_fee, spec.maker_fee, spec.half_spread, spec.slippage, spec.participation
+    return Costs(*rates, spec.frictions, spec.taker_fees)
 
 
 def _walk(simulation: Simulation | PanelSimulation, note: Note) -> None:

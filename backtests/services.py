@@ -42,17 +42,18 @@ class ComparisonIsOver(UnableToSteer):
 
 def request_backtest(*, spec: BacktestSpec, by: User | None, now: datetime) -> BacktestRun:
     """Queue a backtest; raises ValueError with the reason when it could not run."""
-    with transaction.atomic():
-        run = record_backtest(spec=spec, by=by, now=now)
-        transaction.on_commit(partial(tasks.run_backtest.delay, run_id=run.id))
+    run = record_backtest(spec=spec, by=by, now=now)
+    transaction.on_commit(partial(tasks.run_backtest.delay, run_id=run.id))
     return run
 
 
 def record_backtest(*, spec: BacktestSpec, by: User | None, now: datetime) -> BacktestRun:
-    """Store what is asked for without ringing for a worker: the caller runs it, or the sweep finds it."""
+    """Store what is asked for without ringing for a worker: the caller runs it, or the sweep finds it.
+
+    No transaction is open while it is checked: candles are read for that, and users' own strategies are asked.
+    """
     checked = spec.checked()
-    for symbol in checked.symbols:
-        selectors.known_instrument(symbol)
+    selectors.known_instruments(checked.symbols)
     source_hash = registry.definition(checked.strategy).source_hash
     return run_writers.add_run(spec=checked, source_hash=source_hash, by=by, now=now)
 
@@ -66,10 +67,9 @@ def cancel_backtest(*, run_id: int, now: datetime) -> BacktestRun:
 
 def request_sweep(*, spec: SweepSpec, by: User | None, now: datetime) -> Sweep:
     """Queue a sweep; raises ValueError with the reason when it could not run."""
-    with transaction.atomic():
-        sweep = record_sweep(spec=spec, by=by, now=now)
-        for _ in range(min(DOORBELLS, sweep.chunks.count())):
-            transaction.on_commit(partial(tasks.run_sweep.delay, sweep_id=sweep.id))
+    sweep = record_sweep(spec=spec, by=by, now=now)
+    for _ in range(min(DOORBELLS, sweep.chunks.count())):
+        transaction.on_commit(partial(tasks.run_sweep.delay, sweep_id=sweep.id))
     return sweep
 
 
@@ -94,10 +94,9 @@ def cancel_sweep(*, sweep_id: int, now: datetime) -> Sweep:
 
 def request_comparison(*, spec: ComparisonSpec, by: User | None, now: datetime) -> PlanComparison:
     """Queue a comparison of plans; raises ValueError with the reason when one of them could not be simulated."""
-    with transaction.atomic():
-        comparison = record_comparison(spec=spec, by=by, now=now)
-        for _ in range(min(DOORBELLS, len(spec.plans))):
-            transaction.on_commit(partial(tasks.run_comparison.delay, comparison_id=comparison.id))
+    comparison = record_comparison(spec=spec, by=by, now=now)
+    for _ in range(min(DOORBELLS, len(spec.plans))):
+        transaction.on_commit(partial(tasks.run_comparison.delay, comparison_id=comparison.id))
     return comparison
 
 

@@ -50,6 +50,8 @@ class BacktestSpec:
     # Finer candles that tell in which order an ambiguous base candle went; empty for none.
     detail_interval: str = ""
     frictions: Frictions = NONE
+    # What a taker pays in each market, where that differs; `taker_fee` is then that of the first.
+    taker_fees: tuple[Decimal, ...] = ()
 
     def checked(self) -> BacktestSpec:
         """Answer the same spec with its parameters complete, or raise what is wrong with it."""
@@ -61,12 +63,24 @@ class BacktestSpec:
         if not (self.allocation.is_finite() and self.allocation > 0):
             raise BadSpec(f"The allocation must be above zero, not {self.allocation}")
         self._check_markets()
-        for rate in (self.taker_fee, self.maker_fee, self.half_spread, self.slippage):
+        for rate in (self.taker_fee, self.maker_fee, self.half_spread, self.slippage, *self.taker_fees):
             rate_ppm(rate)
+        self._check_fees()
         check_participation(self.participation)
         self.frictions.checked(interval_ms=interval_milliseconds(self.interval))
         self._check_details()
         return replace(self, params=params)
+
+    def _check_fees(self) -> None:
+        if not self.taker_fees:
+            return
+        if len(self.taker_fees) != len(self.symbols):
+            count = len(self.symbols)
+            raise BadSpec(f"Give one fee rate for all {count} markets, or one for each: not {len(self.taker_fees)}")
+        if not self.frictions.is_none:
+            raise BadSpec(
+                "Fee rates that differ by market go with no frictions: leave out fee tiers, slippage models and latency"
+            )
 
     def _check_details(self) -> None:
         if not self.detail_interval:
@@ -89,11 +103,17 @@ class BacktestSpec:
         return (self.symbol, *self.others)
 
     @property
+    def mean_taker_fee(self) -> Decimal:
+        """Answer what a taker pays who trades as much in each market."""
+        return sum(self.taker_fees, Decimal(0)) / len(self.taker_fees) if self.taker_fees else self.taker_fee
+
+    @property
     def fingerprint(self) -> str:
         """Identify what was asked for, whoever asks."""
         values = without_usual(asdict(self), participation=self.participation, frictions=self.frictions)
-        if not self.detail_interval:
-            del values["detail_interval"]
+        for name in ("detail_interval", "taker_fees"):
+            if not values[name]:
+                del values[name]
         return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -56,7 +56,7 @@ def report(
     # What was worth how much when its candle closed; the last candle is not stepped, only valued.
     times = np.append(result.times[:-1] + interval_ms, int(max(one.times[-1] + one.interval_ms for one in candles)))
     equity = np.append(result.equity[:-1], float(result.final_equity))
-    kept = (1.0 - float(spec.taker_fee)) / (1.0 + float(spec.half_spread) + float(spec.slippage))
+    kept = (1.0 - float(spec.mean_taker_fee)) / (1.0 + float(spec.half_spread) + float(spec.slippage))
     held = hold(candles, times, capital=float(result.allocation), cost_rate=1.0 - kept)
     invested = np.append(_invested(result, candles, times[:-1]) / result.equity[:-1], _open_value(result) / equity[-1])
     ways = excursions(outcome.trips, markets)

@@ -31,6 +31,7 @@ _FIELDS: Final = (
     "allocation",
     "taker_fee",
     "maker_fee",
+    "taker_fees",
     "half_spread",
     "slippage",
     "participation",
@@ -136,7 +137,7 @@ def assumptions(view: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Prices", f"{content['base_candles']:,} candles of {run['base_interval']} from {where}{synthetic}"),
         ("Decisions", f"{content['bars']:,} closed candles of {run['interval']}; carried out at the next open"),
-        ("Fees", f"taker {_rate(run['taker_fee'])}, maker {_rate(run['maker_fee'])}, taken from {_TAKEN_FROM[_fee_in(run)]}"),
+        ("Fees", f"taker {_taker(run)}, maker {_rate(run['maker_fee'])}, taken from {_TAKEN_FROM[_fee_in(run)]}"),
         ("Spread and slippage", f"half spread {_rate(run['half_spread'])}, slippage {_rate(run['slippage'])}"),
         ("Volume", f"{float(run['participation']):.1%} of a candle's for its orders; {_RESTS[_rest(run)]}"),
         ("Frictions", words.frictions(run["frictions"])),
@@ -149,6 +150,12 @@ def assumptions(view: dict[str, Any]) -> list[tuple[str, str]]:
         ("Tried", f"{tries} of this strategy on candles of this market and time, so far"),
         ("Fingerprints", f"spec {run['fingerprint'][:12]} · data {view['data_hash'][:12]} · code {run['source_hash'][:12]}"),
     ]
+
+
+def _taker(run: dict[str, Any]) -> str:
+    if not run["taker_fees"]:
+        return _rate(run["taker_fee"])
+    return ", ".join(f"{_rate(fee)} on {symbol}" for fee, symbol in zip(run["taker_fees"], run["symbols"], strict=True))
 
 
 def _fee_in(run: dict[str, Any]) -> FeeIn:

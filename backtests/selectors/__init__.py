@@ -1,13 +1,12 @@
 """What can be read about backtests and sweeps."""
 
+from backtests.selectors.markets import known_instrument, known_instruments, load_candles
 from backtests.selectors.runs import (
     NoSuchRun,
     Progress,
     candles,
     details,
     fills,
-    known_instrument,
-    load_candles,
     progress,
     run,
     spec_of,
@@ -22,6 +21,7 @@ __all__ = [
     "details",
     "fills",
     "known_instrument",
+    "known_instruments",
     "load_candles",
     "progress",
     "run",

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from backtests import curves
 from backtests.models import BacktestReport, BacktestRun, Sweep
-from backtests.selectors.runs import load_candles, spec_of
+from backtests.selectors.markets import load_candles, stored_instrument
+from backtests.selectors.runs import spec_of
 from backtests.selectors.sweeps import results
-from marketdata.models import Instrument
 from trading.bars import interval_milliseconds
 from trading.metrics import DAYS_PER_YEAR
 
@@ -59,8 +59,8 @@ def is_synthetic(found: BacktestRun) -> bool:
     """Say whether the candles of a run, if they came from the database, were made up."""
     if found.folder:
         return False
-    newest = Instrument.objects.filter(symbol=found.symbol).select_related("market").order_by("-market_id").first()
-    return newest is not None and newest.market.is_synthetic
+    stored = [stored_instrument(symbol) for symbol in (found.symbol, *found.others)]
+    return any(one is not None and one.market.is_synthetic for one in stored)
 
 
 def candles_between(found: BacktestRun, *, symbol: str, begin_at: datetime, end_at: datetime) -> dict[str, Any]:

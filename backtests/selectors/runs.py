@@ -1,25 +1,18 @@
-"""What can be read about single backtests, and the candles and filters they need."""
+"""What can be read about single backtests, and the candles they need."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from decimal import Decimal
 
-import numpy as np
-from django.conf import settings
 from django.db.models import Q
 
-from backtests import candle_files
 from backtests.models import CLAIM_HOLDS, BacktestFill, BacktestRun
-from backtests.spec import BacktestSpec, milliseconds
-from marketdata import selectors as marketdata
-from marketdata.history.catalog import NoHistory
-from marketdata.history.columns import candle_columns
-from marketdata.models import Instrument as StoredInstrument
-from trading.bars import Candles, interval_milliseconds
+from backtests.selectors.markets import load_candles
+from backtests.spec import BacktestSpec
+from trading.bars import Candles
 from trading.frictions import read_frictions
-from trading.instruments import Instrument, find_instrument
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +63,6 @@ def progress(found: BacktestRun, *, now: datetime) -> Progress:
     return Progress(found.bars_done, found.bars, rate, (found.bars - found.bars_done) / rate if rate and is_running else None)
 
 
-def known_instrument(text: str) -> Instrument:
-    """Find the instrument that a person means, in the newest market that lists it."""
-    stored = StoredInstrument.objects.order_by("market_id")
-    return find_instrument(text, [marketdata.filters_of(instrument) for instrument in stored])
-
-
 def spec_of(found: BacktestRun) -> BacktestSpec:
     """Read back what a run was asked to do."""
     return BacktestSpec(
@@ -92,6 +79,7 @@ def spec_of(found: BacktestRun) -> BacktestSpec:
         trade_from_at=found.trade_from_at,
         allocation=found.allocation,
         taker_fee=found.taker_fee,
+        taker_fees=tuple(map(Decimal, found.taker_fees)),
         maker_fee=found.maker_fee,
         half_spread=found.half_spread,
         slippage=found.slippage,
@@ -116,31 +104,3 @@ def _candles(spec: BacktestSpec, interval: str) -> list[Candles]:
         load_candles(folder=spec.folder, symbol=symbol, interval=interval, begin_at=spec.begin_at, end_at=spec.end_at)
         for symbol in spec.symbols
     ]
-
-
-def load_candles(*, folder: str, symbol: str, interval: str, begin_at: datetime, end_at: datetime) -> Candles:
-    """Load candles from a folder, or from the database, or from the history on disk where the database has none."""
-    begin, end = milliseconds(begin_at) or 0, milliseconds(end_at) or 0
-    if folder:
-        root = Path(folder)
-        if not any(root.glob("parquet/exchange=*")):
-            return candle_files.read_candles(root, symbol=symbol, interval=interval, begin=begin, end=end)
-        return _from_history(root, symbol=symbol, interval=interval, begin=begin, end=end)
-    stored = StoredInstrument.objects.filter(symbol=symbol).order_by("-market_id").first()
-    if stored is not None:
-        panel = marketdata.candle_panel(instrument_ids=[stored.id], interval=interval, begin_at=begin_at, end_at=end_at)
-        there = ~np.isnan(panel.values[0, 0])
-        if there.any():
-            values = np.ascontiguousarray(panel.values[:, 0, there])
-            return Candles(interval_milliseconds(interval), panel.times[there], values)
-    return _from_history(settings.HISTORY_ROOT, symbol=symbol, interval=interval, begin=begin, end=end)
-
-
-def _from_history(root: Path, *, symbol: str, interval: str, begin: int, end: int) -> Candles:
-    try:
-        found = candle_columns(root, symbol=symbol, interval=interval, begin_ms=begin, end_ms=end)
-    except NoHistory as error:
-        raise candle_files.NoCandles(f"No {interval} candles of {symbol} in that stretch: {error}") from error
-    # Kernels are compiled for arrays of one kind: whole and writable, not views of a mapped file.
-    values = np.require(found.values, requirements=["C", "W", "O"])
-    return Candles(found.interval_ms, np.require(found.times, requirements=["C", "W", "O"]), values)

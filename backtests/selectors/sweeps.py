@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from backtests.models import Sweep, SweepChunk
-from backtests.selectors.runs import load_candles
+from backtests.selectors.markets import load_candles
 from backtests.sweep_runs import FIGURES, from_parquet
 from backtests.sweep_spec import SweepSpec
 from trading.bars import Candles, Floats

@@ -22,6 +22,7 @@ def add_run(*, spec: BacktestSpec, source_hash: str, by: User | None, now: datet
     """Write down that a backtest was asked for."""
     values: dict[str, Any] = {**asdict(spec), "params": dict(spec.params), "others": list(spec.others)}
     values["frictions"] = spec.frictions.as_plain()
+    values["taker_fees"] = [str(fee) for fee in spec.taker_fees]
     return BacktestRun.objects.create(
         **values, fingerprint=spec.fingerprint, source_hash=source_hash, requested_by=by, requested_at=now
     )

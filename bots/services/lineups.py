@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -25,6 +26,7 @@ from portfolio.services import preview_allocations, set_allocations
 from portfolio.writers import accounts, audit
 from portfolio.writers.books import open_book
 from strategies import registry
+from strategies.sources import UnknownStrategy
 from trading.instruments import UnknownSymbol, find_instrument
 from trading.ledger import ZERO, plain
 
@@ -142,6 +144,10 @@ def apply_lineup(
     A bot that the plan does not name is stopped and its share goes to zero; what it holds stays until it is sold.
     New bots are stopped unless they are asked to start; `expected` is the version of the shares that was looked at.
     """
+    for planned in plan.bots:
+        # What is wrong with one is told where it is made or started.
+        with suppress(UnknownStrategy, registry.BadParameter):
+            registry.consult(planned.strategy, planned.params, planned.interval)
     with transaction.atomic():
         account = accounts.lock(account_id)
         diff = diff_lineup(account_id=account_id, plan=plan)

@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Final, cast
 
 from django.db import transaction
 from django.db.models import Q
 
-from portfolio.models import Intent, Pair
+from portfolio.models import Book, Intent, Pair
 from portfolio.selectors.leases import traders_away
+from portfolio.selectors.pairs import one_leg_losses
 from portfolio.writers import accounts
 from portfolio.writers.store import open_desk
 from trading.desk import coordination, pairs
 from trading.desk.desk import Desk
 from trading.desk.refusals import Refusal
+from trading.ledger import UNIT, ZERO, floor_to, plain
 from trading.proposals import Outcome, Proposal
+from trading.risk import HUNDREDTH
 
 TRADER_AWAY: Final = "PAIR_TRADER_AWAY"
+LOST_TOO_MUCH: Final = "PAIR_ONE_LEG_LOSSES"
+# Of the capital of both books, for one day of market time (UTC).
+ONE_LEG_LOSS_PERCENT: Final = Decimal(1)
 
 
 class _ApartError(Exception):
@@ -44,8 +51,8 @@ def coordinate_pair(
     Runs inside the caller's transaction, which has locked both accounts. Legs go out only while both traders can send them.
     """
     at = _Moment(market_at, now)
-    if away := _traders_away(account_ids, proposals, now):
-        return _decide(account_ids, _refused(proposals, away), at)
+    if stopped := _traders_away(account_ids, proposals, now) or _lost_too_much(account_ids, proposals, at):
+        return _decide(account_ids, _refused(proposals, stopped), at)
     try:
         # What the trial of a leg did at once is undone with it: an order that was taken back makes room no more.
         with transaction.atomic():
@@ -58,6 +65,19 @@ def _traders_away(account_ids: Collection[int], proposals: Mapping[int, Sequence
     if not any(proposal.is_leg for found in proposals.values() for proposal in found):
         return {}
     return {account_id: Refusal(TRADER_AWAY, {"account": account_id}) for account_id in traders_away(account_ids, now=now)}
+
+
+def _lost_too_much(account_ids: Collection[int], proposals: Mapping[int, Sequence[Proposal]], at: _Moment) -> dict[int, Refusal]:
+    """Begin no pair for the rest of the market's day once failed legs have lost too much; what they left over is undone still."""
+    book_ids = {proposal.book_id for found in proposals.values() for proposal in found if proposal.is_leg}
+    if not book_ids:
+        return {}
+    lost = one_leg_losses(book_ids, since=at.market_at.replace(hour=0, minute=0, second=0, microsecond=0))
+    capital = sum(Book.objects.filter(pk__in=book_ids).values_list("base_equity", flat=True), ZERO)
+    most = floor_to(max(capital, ZERO) * ONE_LEG_LOSS_PERCENT * HUNDREDTH, UNIT)
+    if lost <= most:
+        return {}
+    return dict.fromkeys(account_ids, Refusal(LOST_TOO_MUCH, {"lost_today": plain(lost), "most": plain(most)}))
 
 
 def _decide(account_ids: Collection[int], proposals: Mapping[int, Sequence[Proposal]], at: _Moment) -> dict[int, list[Outcome]]:

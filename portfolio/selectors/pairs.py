@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 
 from portfolio.models import Fill, Order, Pair
 from trading.ledger import UNIT, ZERO, exactly
@@ -20,6 +20,8 @@ BOTH_LEGS: Final = "both legs"
 PARTIAL: Final = "partial"
 ONE_LEG: Final = "one leg"
 NEITHER: Final = "neither"
+# One for each minute and side at most.
+PAIRS_A_DAY_MAX: Final = 2_880
 # Every other intent of a pair undoes what a leg left over.
 LEG_REASONS: Final = (Reason.SIGNAL_ENTRY_PAIR.name, Reason.SIGNAL_EXIT_PAIR.name)
 
@@ -79,6 +81,18 @@ def pairs_of(book_ids: Collection[int], *, cursor: int | None = None, limit: int
     found = _newest([book_ids], cursor, limit + 1)
     items = _told(found[:limit])
     return PairPage(items, str(items[-1].pair_id) if len(found) > limit else None)
+
+
+def one_leg_losses(book_ids: Collection[int], *, since: datetime) -> Decimal:
+    """Add up what pairs of books since a market time have lost of which one leg was filled further than the other, in quote.
+
+    What such a pair left over counts at the price it was bought for (`pairs_of`) until it is undone. Gains count nothing.
+    """
+    of_day = [row for row in _newest([book_ids], None, PAIRS_A_DAY_MAX) if row.market_at >= since]
+    behind = Order.objects.filter(intent__pair=OuterRef("pk"), intent__reason__in=LEG_REASONS, filled_quantity__lt=F("quantity"))
+    uneven = Pair.objects.filter(Exists(behind), pk__in=[row.pk for row in of_day])
+    told = [pair for pair in _told(list(uneven)) if len({leg.filled for leg in pair.legs}) > 1]
+    return sum((max(ZERO, -pair.result) for pair in told), ZERO)
 
 
 def newest_pairs(couples: Sequence[Collection[int]], *, limit: int) -> list[Sequence[TradedPair]]:

@@ -34,9 +34,11 @@ function body(form) {
     if (!name || !rest.length) throw new Error(`Write parameters as NAME=VALUE, not ${pair}`);
     return [name, rest.join("=")];
   }));
+  const fees = value("fee").split(/[\s]+/).filter(Boolean);
   return {
     strategy: value("strategy"), params, symbol: symbol ?? "", others, interval: value("interval"), base_interval: value("base_interval"), folder: value("folder"),
-    begin_at: `${value("begin")}T00:00:00Z`, end_at: `${value("end")}T00:00:00Z`, allocation: value("allocation"), taker_fee: value("fee"), maker_fee: value("fee"),
+    begin_at: `${value("begin")}T00:00:00Z`, end_at: `${value("end")}T00:00:00Z`, allocation: value("allocation"), taker_fee: fees[0] ?? "", maker_fee: fees[0] ?? "",
+    taker_fees: fees.length > 1 ? fees : [],
     detail_interval: value("detail_interval"), ...frictionsOf(form),
   };
 }

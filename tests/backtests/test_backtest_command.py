@@ -25,7 +25,7 @@ from marketdata.models import Instrument, Market
 from tests.trading.markets import random_walk
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
-NEWER = ("participation", "detail_interval", "frictions")
+NEWER = ("participation", "detail_interval", "frictions", "taker_fees")
 RUN = (
     "backtest",
     "run",

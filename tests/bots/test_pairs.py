@@ -20,6 +20,7 @@ from marketdata.models import PriceHealth
 from portfolio.jobs import verify
 from portfolio.models import Account, AuditEntry, Book, DecisionRecord, Fill, Intent, Lease, Order, Pair
 from portfolio.selectors.allocations import slices_at
+from portfolio.selectors.pairs import one_leg_losses, pairs_of
 from portfolio.services.modes import UnableToSwitch
 from portfolio.writers import accounts, orders
 from tests.bots.conftest import FIVE_MINUTES, NOW, clock, open_desk
@@ -266,6 +267,31 @@ def test_what_one_leg_left_over_is_undone_under_the_same_number(two: Two) -> Non
     bought = Order.objects.get(side="buy", intent__pair__number=1)
     assert mending.order.quantity == bought.filled_quantity
     assert Pair.objects.count() == 1
+
+
+def test_no_pair_is_begun_on_a_day_on_which_failed_legs_have_lost_too_much(two: Two) -> None:
+    two.started()
+    two.stock()
+    two.close(LEVEL, APART)
+    sale = Order.objects.get(status=Order.Status.READY, side="sell")
+    with transaction.atomic():
+        assert orders.withdraw(accounts.lock(sale.account_id), sale.pk, "ENTRY_STALE", now=NOW)
+    two.fill({two.near.account.pk: "40000"})
+    two.close(LEVEL, LEVEL)
+    # What the purchase left over is undone for far less than it cost, on whichever side is better; no cap of a book is met yet.
+    two.fill(dict.fromkeys((desk.account.pk for desk in two.sides), "28500"))
+    two.close(LEVEL, LEVEL)
+    (pair,) = Pair.objects.all()
+    lost = one_leg_losses([pair.bought_id, pair.sold_id], since=pair.market_at)
+    assert lost == -pairs_of([pair.bought_id], limit=1).items[0].result > 80
+
+    two.close(LEVEL, APART)
+    assert set(denials(two).values()) == {("denied", "PAIR_ONE_LEG_LOSSES")}
+    assert Pair.objects.count() == 1
+    # The day after it may begin one again.
+    Pair.objects.update(market_at=pair.market_at - timedelta(days=1))
+    two.close(LEVEL, APART)
+    assert Pair.objects.count() == 2, denials(two)
 
 
 def test_each_side_pays_the_fees_of_its_own_exchange(db: None) -> None:

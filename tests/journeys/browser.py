@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,16 +45,8 @@ class _HurriedTwins(_Hurried):
 @contextmanager
 def hurried(*, second: bool = False) -> Iterator[System]:
     """Start the whole system on a synthetic market that is in a hurry, or on two of them, and stop it as an operator does."""
-    with tempfile.TemporaryDirectory(prefix="tradeapp-browser-") as folder:
-        # Root's servers run under another account, which has to get through.
-        Path(folder).chmod(0o711)
-        running = (_HurriedTwins if second else _Hurried)(Path(folder) / "data")
-        try:
-            running.wait_ready()
-            yield running
-        finally:
-            running.process.send_signal(signal.SIGINT)
-            running.process.wait(30)
+    with (_HurriedTwins if second else _Hurried).running("tradeapp-browser-") as running:
+        yield running
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
@@ -39,6 +40,21 @@ class System:
         self.process = self.run("--market", "synthetic")
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, prefix: str) -> Iterator[Self]:
+        """Start one in a folder of its own, and stop it as an operator does."""
+        # Not under pytest's own folder, which only its owner may enter: root's servers run under another account.
+        with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+            Path(folder).chmod(0o711)
+            system = cls(Path(folder) / "data")
+            try:
+                system.wait_ready()
+                yield system
+            finally:
+                system.process.send_signal(signal.SIGINT)
+                system.process.wait(30)
 
     def run(self, *words: str) -> subprocess.Popen[str]:
         own = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
@@ -88,22 +104,9 @@ class System:
 
 
 @pytest.fixture(scope="module")
-def data_dir() -> Iterator[Path]:
-    # Not under pytest's own folder, which only its owner may enter: root's servers run under another account.
-    with tempfile.TemporaryDirectory(prefix="tradeapp-up-") as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder) / "data"
-
-
-@pytest.fixture(scope="module")
-def system(data_dir: Path) -> Iterator[System]:
-    running = System(data_dir)
-    try:
-        running.wait_ready()
+def system() -> Iterator[System]:
+    with System.running("tradeapp-up-") as running:
         yield running
-    finally:
-        running.process.send_signal(signal.SIGINT)
-        running.process.wait(30)
 
 
 def test_every_process_has_its_line(system: System) -> None:
@@ -153,7 +156,7 @@ def test_a_killed_process_comes_back(system: System, name: str) -> None:
     wait_until(system.is_ready, seconds=90, say=system.output)
 
 
-def test_stopping_and_starting_again(system: System, data_dir: Path) -> None:
+def test_stopping_and_starting_again(system: System) -> None:
     """Ctrl-C, a second start, and `kill -9`: in one test, because each needs what the one before left."""
     began = time.monotonic()
     system.process.send_signal(signal.SIGINT)
@@ -162,7 +165,7 @@ def test_stopping_and_starting_again(system: System, data_dir: Path) -> None:
     assert system.process.returncode == 0
     assert system.everything() == []
 
-    again = System(data_dir)
+    again = System(system.data_dir)
     try:
         again.wait_ready()
         assert again.everything()

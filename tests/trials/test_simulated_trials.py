@@ -13,7 +13,7 @@ import pytest
 from django.core.management import call_command
 
 from backtests import runs
-from backtests.selectors.runs import load_candles
+from backtests.selectors.markets import load_candles
 from bots.models import Bot
 from marketdata.selectors import filters_of
 from tests.bots.conftest import FIVE_MINUTES, MARKET_START, NOW, Desk, clock, desk

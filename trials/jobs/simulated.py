@@ -12,7 +12,7 @@ from django.db import transaction
 
 from backtests import runs
 from backtests.candle_files import NoCandles
-from backtests.selectors.runs import load_candles
+from backtests.selectors.markets import load_candles
 from backtests.spec import BacktestSpec, milliseconds
 from marketdata.models import Instrument as StoredInstrument
 from marketdata.selectors import filters_of

@@ -49,7 +49,7 @@ class Command(BaseCommand):
         run.add_argument("--trade-from", default="", help="open of the first bar that may trade (default: after warm-up)")
         run.add_argument("--param", action="append", default=[], metavar="NAME=VALUE")
         run.add_argument("--allocation", default="1976.46")
-        run.add_argument("--fee-rate", default="0.001", help="both sides; --maker-fee-rate for another maker's fee")
+        run.add_argument("--fee-rate", default=["0.001"], nargs="+", help="both sides; several: a taker's, one for each market")
         run.add_argument("--maker-fee-rate", default="")
         run.add_argument("--half-spread-bps", default="0.5")
         run.add_argument("--slippage-bps", default="0")
@@ -137,7 +137,7 @@ def _spec(options: dict[str, Any], instruments: Sequence[Instrument]) -> Backtes
     begin_at, end_at = moment_of(options["begin"]), moment_of(options["end"])
     if begin_at >= end_at:
         raise ValueError(f"--to {options['end']} must be after --from {options['begin']}")
-    base = options["base_interval"] or options["interval"]
+    base, fees = options["base_interval"] or options["interval"], [decimal_of("--fee-rate", fee) for fee in options["fee_rate"]]
     if options["data"] and not options["base_interval"]:
         begin, end = milliseconds(begin_at) or 0, milliseconds(end_at) or 0
         base = _finest(Path(options["data"]), instruments, begin, end)
@@ -154,8 +154,9 @@ def _spec(options: dict[str, Any], instruments: Sequence[Instrument]) -> Backtes
         anchor_at=moment_of(options["anchor"]) if options["anchor"] else None,
         trade_from_at=moment_of(options["trade_from"]) if options["trade_from"] else None,
         allocation=decimal_of("--allocation", options["allocation"]),
-        taker_fee=decimal_of("--fee-rate", options["fee_rate"]),
-        maker_fee=decimal_of("--maker-fee-rate", options["maker_fee_rate"] or options["fee_rate"]),
+        taker_fee=fees[0],
+        maker_fee=decimal_of("--maker-fee-rate", options["maker_fee_rate"]) if options["maker_fee_rate"] else fees[0],
+        taker_fees=tuple(fees) if len(fees) > 1 else (),
         half_spread=decimal_of("--half-spread-bps", options["half_spread_bps"]) * BASIS_POINT,
         slippage=decimal_of("--slippage-bps", options["slippage_bps"]) * BASIS_POINT,
         participation=asked_participation(options),
