@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from plugins.process import Child, Died, Limits
+from strategies.sources import BrokenStrategy
 
 # A child is a hundred megabytes: so many at most in one process of ours, and none that nobody has asked for so long.
 CHILDREN_MAX: Final = 16
@@ -51,11 +53,13 @@ class Children:
 
     def ask(self, version: Version, question: bytes) -> bytes:
         """Ask a strategy's child; BrokenStrategy for what it does wrong."""
-        try:
+        with suppress(Died):
             return self.of(version).ask(question)
-        except Died:
+        try:
             # It may have been the machine that ended it, and the same question has the same answer.
             return self.of(version).ask(question)
+        except Died as error:
+            raise BrokenStrategy(str(error)) from None
 
     def close(self) -> None:
         """End all of them."""
