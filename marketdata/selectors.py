@@ -16,7 +16,7 @@ from django.db.models.functions import Concat
 from marketdata.candles import milliseconds, moment
 from marketdata.models import Candle, HistoryJob, Instrument, InstrumentFilters, Mark, Market, Subscription
 from marketdata.sql import rows
-from trading.bars import Floats, Times, interval_milliseconds
+from trading.bars import INTERVALS, Floats, Times, interval_milliseconds
 from trading.instruments import Instrument as Filters
 from trading.strategy import FIELDS
 
@@ -54,6 +54,21 @@ _PRICES: Final = """
     LEFT JOIN marketdata_mark AS m ON m.instrument_id = i.id LEFT JOIN marketdata_pricehealth AS h ON h.instrument_id = i.id
     WHERE i.market_id = %s AND (m.price IS NOT NULL OR h.looked_at IS NOT NULL)
 """
+# Of each interval that is kept the last candle that ended in time; of those the one that ended last.
+_NEWEST_CLOSES: Final = """
+    SELECT DISTINCT ON (s.instrument_id) s.instrument_id, c.close FROM marketdata_subscription AS s
+    JOIN marketdata_instrument AS i ON i.id = s.instrument_id
+    JOIN unnest(%s::text[], %s::interval[]) AS k (interval, length) ON k.interval = s.interval
+    CROSS JOIN LATERAL (
+        SELECT open_at, close FROM marketdata_candle
+        WHERE instrument_id = s.instrument_id AND interval = s.interval
+          AND open_at > %s - k.length AND open_at <= %s - k.length
+        ORDER BY open_at DESC LIMIT 1
+    ) AS c
+    WHERE i.market_id = %s
+    ORDER BY s.instrument_id, c.open_at + k.length DESC, k.length
+"""
+_LENGTHS: Final = {name: timedelta(milliseconds=length) for name, length in INTERVALS.items()}
 _GAPS: Final = """
     SELECT open_at + %(length)s, next_at FROM (
         SELECT open_at, lead(open_at) OVER (ORDER BY open_at) AS next_at FROM marketdata_candle
@@ -296,6 +311,16 @@ def close_before(instrument_id: int, interval: str, at: datetime) -> float:
     earlier = Candle.objects.filter(instrument_id=instrument_id, interval=interval, open_at__lt=at).order_by("-open_at")
     close = earlier.values_list("close", flat=True).first()
     return float("nan") if close is None else close
+
+
+def newest_closes(market_id: int, *, after: datetime, until: datetime) -> dict[int, Decimal]:
+    """Answer at what price each instrument's newest candle closed that ended after a moment and by another, however long it was.
+
+    Only what the feed keeps is looked at. Of candles that ended together the shortest one tells.
+    """
+    newest = rows(_NEWEST_CLOSES, list(_LENGTHS), list(_LENGTHS.values()), after, until, market_id)
+    # A candle is a float; its shortest text is the price that was traded.
+    return {instrument_id: Decimal(repr(close)) for instrument_id, close in newest}
 
 
 def marks(instrument_ids: Sequence[int]) -> dict[int, Decimal]:

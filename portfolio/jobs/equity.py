@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
-from marketdata.models import Candle
+from marketdata.selectors import newest_closes
 from portfolio import selectors
-from portfolio.models import EquityPoint, Position
+from portfolio.models import Account, EquityPoint
 from portfolio.selectors.worth import consistent_read
 from trading.ledger import exactly
 
-BASE_INTERVAL = "5m"
-BASE_LENGTH = timedelta(minutes=5)
-_SCALE = Decimal("0.000000000001")
+# No two candles end so close to one another.
+_MOMENT: Final = timedelta(milliseconds=1)
 
 
 @exactly
@@ -48,7 +48,5 @@ def record_equity(*, account_id: int, market_at: datetime, now: datetime) -> int
 
 
 def _closes(account_id: int, market_at: datetime) -> dict[int, Decimal]:
-    held = Position.objects.filter(book__account=account_id, quantity__gt=0).values("instrument")
-    candles = Candle.objects.filter(instrument__in=held, interval=BASE_INTERVAL, open_at=market_at - BASE_LENGTH)
-    # A candle is a float; its shortest text is the price that was traded.
-    return {instrument_id: Decimal(repr(close)) for instrument_id, close in candles.values_list("instrument_id", "close")}
+    market_id = Account.objects.values_list("market_id", flat=True).get(pk=account_id)
+    return newest_closes(market_id, after=market_at - _MOMENT, until=market_at)

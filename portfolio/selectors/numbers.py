@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from marketdata.models import Mark
+from django.db.models import Q
+
+from marketdata.models import Instrument, Mark
 from portfolio.models import Account, Allocation, Book, EquityPoint, LedgerAccount, Position
 from trading.ledger import UNIT, ZERO, exactly
 
@@ -166,10 +168,9 @@ class _Worth:
         self._positions: dict[int, list[Position]] = defaultdict(list)
         for position in Position.objects.filter(book__account=account).select_related("instrument"):
             self._positions[position.book_id].append(position)
-        marks = Mark.objects.filter(instrument__market=account.market_id, instrument__quote=self.quote)
-        self._prices: dict[str, Decimal] = {}
-        for instrument_id, base, price in marks.values_list("instrument_id", "instrument__base", "price"):
-            self._prices[base] = (prices or {}).get(instrument_id, price)
+        known = prices or {}
+        priced = Instrument.objects.filter(Q(mark__isnull=False) | Q(pk__in=known), market=account.market_id, quote=self.quote)
+        self._prices = {base: known.get(pk, mark) for pk, base, mark in priced.values_list("pk", "base", "mark__price")}
         newest = Allocation.objects.filter(book__account=account).order_by("book", "-plan").distinct("book")
         self._allocations = {row.book_id: row for row in newest}
         self._balances: dict[int, list[LedgerAccount]] = defaultdict(list)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from psycopg.sql import SQL, Identifier
 
+from marketdata.selectors import newest_closes
 from marketdata.sql import rows
 from portfolio.models import Account, Fill, RiskLatch, RiskLimits
 from trading.bars import interval_milliseconds
@@ -19,7 +20,6 @@ LIMIT_NAMES: Final = (
     "soft_loss_percent", "hard_loss_percent", "fall_percent", "collar_percent", "order_value_max", "orders_per_minute",
     "repeats_max", "opposite_positions", "volume_day_min",
 )  # fmt: skip
-_CLOSES_INTERVAL: Final = "5m"
 _CLOSES_AGE_MAX: Final = timedelta(hours=1)
 _VOLUME_DAY: Final = timedelta(days=1)
 _VOLUMES: Final = """
@@ -35,12 +35,6 @@ _LIMITS: Final = (
 )
 _DAY: Final = "SELECT book_id, equity, net_flows FROM portfolio_riskday WHERE account_id = %s AND market_date = %s"
 _LATCHES: Final = "SELECT book_id, code FROM portfolio_risklatch WHERE account_id = %s AND released_at IS NULL ORDER BY id DESC"
-_CLOSES: Final = """
-SELECT DISTINCT ON (c.instrument_id) c.instrument_id, c.close
-  FROM marketdata_candle c JOIN marketdata_instrument i ON i.id = c.instrument_id
- WHERE i.market_id = %s AND c.interval = %s AND c.open_at >= %s AND c.open_at < %s
- ORDER BY c.instrument_id, c.open_at DESC
-"""
 _SOLD_LATELY: Final = timedelta(seconds=60)
 # Of each book the newest entries that have ended. A taker that gave nothing is barren; a buy that rests is often cancelled
 # unfilled by its own bot, so only one that never came to rest is. What never left tells nothing.
@@ -111,10 +105,8 @@ def latched_codes(account_id: int) -> dict[int | None, str]:
 
 
 def closes(account: Account, market_at: datetime) -> dict[int, Decimal]:
-    """Return the close of each instrument's last candle, none older than an hour."""
-    newest = rows(_CLOSES, account.market_id, _CLOSES_INTERVAL, market_at - _CLOSES_AGE_MAX, market_at)
-    # A candle is a float; its shortest text is the price that was traded.
-    return {instrument_id: Decimal(repr(close)) for instrument_id, close in newest}
+    """Return the close of each instrument's last candle, of whatever length; none that ended more than an hour ago."""
+    return newest_closes(account.market_id, after=market_at - _CLOSES_AGE_MAX, until=market_at)
 
 
 def volumes_wanted(account: Account, market_at: datetime, limits: Iterable[Limits | None]) -> dict[int, Decimal]:

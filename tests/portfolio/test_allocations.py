@@ -6,11 +6,12 @@ from decimal import Decimal
 
 import pytest
 
+from marketdata.models import Mark
 from portfolio import selectors, services
 from portfolio.jobs import equity
 from portfolio.models import Allocation, AuditEntry, EquityPoint
 from portfolio.services import UnableToAllocate
-from tests.portfolio.world import NOW, World
+from tests.portfolio.world import BAR, NOW, World, close_candle
 
 D = Decimal
 
@@ -104,6 +105,20 @@ def test_equity_points_are_recorded_once_for_each_book_and_time(world: World) ->
     assert EquityPoint.objects.count() == 6
     (point,) = selectors.equity_series(world.account_id)
     assert (point.book, point.equity, point.net_flows) == (None, D("9882.31"), D("9882.31"))
+
+
+@pytest.mark.parametrize("interval", ["1m", "5m", "1h"])
+def test_equity_points_go_by_the_candles_that_just_ended_however_long_they_are(world: World, interval: str) -> None:
+    """A replay draws the same line: the mark, which comes when it comes, tells only where no candle does."""
+    world.decide(world.propose("enter", lots=380, limit_price=D("50505")))
+    world.fill(world.send(world.order(kind="enter")), "0.0038", "50000", fee="0", fee_asset="BTC")
+    instrument = world.instruments["BTC/USDT"]
+    close_candle(instrument, interval, ends_at=world.market_at, close=51000)
+    Mark.objects.filter(instrument=instrument).delete()
+    equity.record_equity(account_id=world.account_id, market_at=world.market_at, now=NOW)
+    Mark.objects.create(instrument=instrument, price=D(52000), market_at=world.market_at, received_at=NOW)
+    equity.record_equity(account_id=world.account_id, market_at=world.market_at + BAR, now=NOW)
+    assert [row.equity for row in selectors.equity_series(world.account_id)] == [D("9886.11"), D("9889.91")]
 
 
 def test_a_strategy_is_told_exact_units_and_each_fill_once(world: World) -> None:

@@ -18,7 +18,7 @@ from portfolio.services import UnableToLimit
 from portfolio.writers import flows, orders
 from portfolio.writers import risk as risk_writers
 from tests.portfolio.test_coordinate import codes, enter
-from tests.portfolio.world import BAR, NOW, World
+from tests.portfolio.world import BAR, NOW, World, close_candle
 from trading.orders import ExchangeStatus
 from trading.risk import HARD_STOP, REPEATED_EXECUTION
 
@@ -141,9 +141,10 @@ def test_a_book_may_have_a_slower_rate_than_its_account(world: World) -> None:
 def test_a_price_is_held_against_mark_and_last_close(world: World) -> None:
     """M05: a spike of one tick moves the mark and not the close."""
     instrument: Instrument = world.instruments["BTC/USDT"]
-    Candle.objects.create(
-        instrument=instrument, interval="5m", open_at=world.market_at, open=50000, high=50000, low=50000, close=50000, volume=1
-    )
+    # Whatever the bots' candles are: of those that have ended the newest counts, and one that is still open tells nothing.
+    close_candle(instrument, "15m", ends_at=world.market_at, close=50000)
+    close_candle(instrument, "1m", ends_at=world.market_at - timedelta(minutes=1), close=75000)
+    close_candle(instrument, "1h", ends_at=world.market_at + timedelta(hours=1), close=75000)
     price(world, "75000")
     assert enter(world, lots=200, limit=D("75700")) == "FILTER_PRICE_COLLAR"
     price(world, "50000")

@@ -9,13 +9,14 @@ from typing import Any
 
 from django.db import transaction
 
-from marketdata.models import Instrument, Mark, Market
+from marketdata.models import Candle, Instrument, Mark, Market, Subscription
 from portfolio import services
 from portfolio.jobs import coordinate as coordinator
 from portfolio.jobs import reconcile, verify
 from portfolio.models import Account, Book, Fill, Lease, Order, Position, Reconciliation
 from portfolio.writers import accounts, fills, orders
 from tests.portfolio.exchange import Exchange
+from trading.bars import interval_milliseconds
 from trading.orders import ExchangeStatus, TradeReport
 from trading.proposals import Outcome, Proposal, ProposalKind
 
@@ -156,3 +157,11 @@ def _instrument(market: Market, symbol: str, tick: str, lot: str) -> Instrument:
         notional_min=D("5"),
         filters_read_at=NOW,
     )
+
+
+def close_candle(instrument: Instrument, interval: str, *, ends_at: datetime, close: float) -> None:
+    """Have the feed keep an instrument's candles of this length, and one that ends then."""
+    Subscription.objects.get_or_create(instrument=instrument, interval=interval, defaults={"history_bars": 1})
+    open_at = ends_at - timedelta(milliseconds=interval_milliseconds(interval))
+    prices = dict.fromkeys(("open", "high", "low", "close"), close)
+    Candle.objects.create(instrument=instrument, interval=interval, open_at=open_at, volume=1, **prices)
