@@ -157,11 +157,10 @@ def step(hand_over: HandOver, books: Mapping[int, BookFacts], at: datetime) -> S
         return Step(closing, tuple(Action(Act.CANCEL_ENTRIES, book_id) for book_id in open_entries))
     if any(facts.unknown for facts in leaving.values()):
         return Step(hand_over)
-    releasing = replace(hand_over, phase=Phase.RELEASING)
-    actions = tuple(action for book_id, facts in leaving.items() for action in _release(releasing, book_id, facts, at))
-    if actions or not all(_is_drained(releasing, facts) for facts in leaving.values()):
-        return Step(releasing, actions)
-    return Step(replace(releasing, phase=Phase.SETTLED, settled_at=at), (Action(Act.SETTLE),))
+    actions = tuple(action for book_id, facts in leaving.items() for action in _release(hand_over, book_id, facts, at))
+    if actions or not all(_is_drained(hand_over, facts) for facts in leaving.values()):
+        return Step(replace(hand_over, phase=Phase.RELEASING), actions)
+    return Step(replace(hand_over, phase=Phase.SETTLED, settled_at=at), (Action(Act.SETTLE),))
 
 
 def view_at(hand_over: HandOver | None, book_id: int, at: datetime) -> View:

@@ -8,11 +8,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from trading.accounts.guard import Guard
-from trading.accounts.member import NEVER, Bytes, Member
+from trading.accounts.member import NEVER, Member
 from trading.accounts.purse import Purse
 from trading.accounts.referee import Referee
 from trading.accounts.sharing import Sharing
 from trading.accounts.turns import TurnTaking
+from trading.accounts.walks import Bytes
 from trading.desk.plain import Book, Instrument
 from trading.handover import Stance
 from trading.kernels.settling import AWAY, OPEN_TURN, UNKNOWN, Table, first_entry, settle, settle_asked

@@ -128,8 +128,9 @@ class Guard:
         known = self._caps.get(key)
         if known is None or known.start is not start or known.flows != flows:
             standing = self._standing(key, ZERO)
-            soft_floor, hard_floor = (float(standing.loss - cap) for cap in (standing.soft_cap, standing.hard_cap))
-            known = self._caps[key] = _Caps(start, flows, standing.loss, standing.hard_cap, soft_floor, hard_floor)
+            loss, hard_cap = standing.loss, standing.hard_cap
+            soft_floor, hard_floor = float(loss - standing.soft_cap), float(loss - hard_cap)
+            known = self._caps[key] = _Caps(start, flows, loss, hard_cap, soft_floor, hard_floor)
         return known
 
     def _standing(self, key: int | None, equity: Decimal) -> Standing:

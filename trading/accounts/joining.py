@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from trading.accounts.member import Member, Walk, cells_of
+from trading.accounts.member import Member
 from trading.accounts.plan import AccountBot, AccountPlan, PlanImpossible
 from trading.accounts.samples import closes_at
+from trading.accounts.walks import Bytes, Walk, cells_of
 from trading.bars import Candles, Floats, Times
 from trading.kernels.backtest import Costs, Simulation, prepare_backtest
 from trading.kernels.panel_backtest import PanelSimulation, prepare_panel_backtest
@@ -18,22 +19,37 @@ from trading.kernels.settling import BOOK_DTYPE, TERMS_DTYPE, Table
 from trading.kernels.world import WORLD_DTYPE
 from trading.strategy import CLOSE, Record
 
+# More than any field of a record asks for.
+_ALIGNMENT: Final = 64
 
-def join(plan: AccountPlan, *, begin: int, end: int, times: Times) -> tuple[list[Member], Table]:
+
+class Joined(NamedTuple):
+    """The bots of one account, what compiled code reads of all of them, and the memory of all that a walk changes."""
+
+    members: list[Member]
+    table: Table
+    content: Bytes
+
+
+def join(plan: AccountPlan, *, begin: int, end: int, times: Times) -> Joined:
     """Warm all bots up to their first bar after the beginning, with no money yet; `times` are the account's base bars."""
     simulations = [_prepare(bot, begin=begin, end=end, costs=plan.costs) for bot in plan.bots]
     own = [worlds_of(simulation) for simulation in simulations]
     # Joined by hand: arrays that are concatenated forget that they are records.
     worlds = np.zeros(sum(map(len, own)), dtype=WORLD_DTYPE)
     shown = np.zeros_like(worlds)
+    ends = np.cumsum([len(mine) for mine in own])
+    for mine, last in zip(own, ends, strict=True):
+        worlds[last - len(mine) : last] = mine
+    changing = [_changing(simulation) for simulation in simulations]
+    content, (worlds, *moved) = _side_by_side([worlds, *(one for row in changing for one in row.values())])
+    places = iter(moved)
     members = []
-    first = 0
-    for number, (bot, simulation, mine) in enumerate(zip(plan.bots, simulations, own, strict=True), start=1):
-        last = first + len(mine)
-        worlds[first:last] = mine
-        members.append(Member(number, bot, _walk(simulation, worlds[first:last], shown[first:last])))
-        first = last
-    return members, _table(members, worlds, shown, times)
+    for number, (bot, simulation, row, last) in enumerate(zip(plan.bots, simulations, changing, ends, strict=True), start=1):
+        markets = slice(last - len(worlds_of(simulation)), last)
+        walk = _walk(simulation, worlds[markets], shown[markets], {name: next(places) for name in row})
+        members.append(Member(number, bot, walk))
+    return Joined(members, _table(members, worlds, shown, times), content)
 
 
 def worlds_of(simulation: Simulation | PanelSimulation) -> Record:
@@ -73,23 +89,45 @@ def _until(candles: Candles, end: int) -> Candles:
     return Candles(candles.interval_ms, candles.times[:last], candles.values[:, :last].copy())
 
 
-def _walk(simulation: Simulation | PanelSimulation, worlds: Record, shown: Record) -> Walk:
+def _changing(simulation: Simulation | PanelSimulation) -> dict[str, Record]:
+    """Return what a walk changes beside its worlds. The book is not among it: who goes back is told it anew."""
+    tape = simulation.tape
+    found: dict[str, Record] = {"state": simulation.state, "reasons": tape.reasons, "denials": tape.denials}
+    if worlds_of(simulation)[0]["latency_ms"] > 0:
+        # What is on its way is changed by the decisions that come after it.
+        found["sized"] = tape.sized
+    return found
+
+
+def _side_by_side(arrays: Sequence[Record]) -> tuple[Bytes, list[Record]]:
+    """Copy arrays into one stretch of memory, so that all are kept and brought back at once; return it, and them in it."""
+    begins = np.cumsum([0, *(-(-one.nbytes // _ALIGNMENT) * _ALIGNMENT for one in arrays)])
+    content = np.zeros(begins[-1], dtype=np.uint8)
+    moved = []
+    for one, begin in zip(arrays, begins, strict=False):
+        place: Record = np.ndarray(one.shape, dtype=one.dtype, buffer=content.data, offset=int(begin))
+        place[:] = one
+        moved.append(place)
+    return content, moved
+
+
+def _walk(simulation: Simulation | PanelSimulation, worlds: Record, shown: Record, changing: dict[str, Record]) -> Walk:
     if isinstance(simulation, PanelSimulation):
         simulation.worlds = worlds
     else:
         simulation.world = worlds
-    tape = simulation.tape
-    # The book is not among it: who goes back is told it anew.
-    changing: tuple[Record, ...] = (worlds, simulation.state, tape.reasons, tape.denials)
-    if worlds[0]["latency_ms"] > 0:
-        # What is on its way is changed by the decisions that come after it.
-        changing += (tape.sized,)
+    simulation.state = changing["state"]
+    on_tape = {name: one for name, one in changing.items() if name != "state"}
+    if isinstance(simulation, PanelSimulation):
+        simulation.tape = simulation.tape._replace(**on_tape)
+    else:
+        simulation.tape = simulation.tape._replace(**on_tape)
     return Walk(
         simulation=simulation,
         worlds=worlds,
         shown=shown,
         closes=_last_closes(simulation),
-        content=tuple(one.view(np.uint8) for one in changing),
+        content=tuple(one.view(np.uint8) for one in (worlds, *changing.values())),
         shown_content=shown.view(np.uint8),
         now=cells_of(worlds),
         back=cells_of(shown),

@@ -7,17 +7,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from operator import mul
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from trading.accounts.plan import AccountBot
-from trading.bars import Times
+from trading.accounts.walks import Saved, Walk
 from trading.instruments import UNITS_PER_ONE, Instrument, amount, units, whole_units
 from trading.kernels import asking
-from trading.kernels.backtest import Fill, Simulation, count_reasons, readable_fill
-from trading.kernels.panel_backtest import PanelSimulation
+from trading.kernels.backtest import Fill, count_reasons, readable_fill
 from trading.kernels.panel_world import PanelTape
 from trading.kernels.roughness import DEEPER
 from trading.kernels.runner import JOURNAL_MARGIN, WALKED
@@ -29,42 +27,10 @@ from trading.strategy import BUY, MAX_DECISIONS, NO_SLOT, DecisionKind, OrderKin
 FLOAT_UNIT: Final = 1e-8
 # More lots than anybody owns: all of them.
 _ALL_LOTS: Final = 2**60
-_READ_OFTEN: Final = (
-    "asked", "passes", "away_from", "away_until", "status", "cursor", "allocation", "cash", "cash_locked", "capital", "leaving",
-    "base_owned", "base_locked", "order_count", "fill_count", "is_told", "veil", "veiled_until",
-)  # fmt: skip
 _TRADING: Final = (DecisionKind.ENTER, DecisionKind.EXIT, DecisionKind.PLACE)
 _NOTHING: Final = np.zeros(0, dtype=ORDER_DTYPE)
 # Later than anything happens.
 NEVER: Final = 2**62
-
-Bytes = npt.NDArray[np.uint8]
-Cells = dict[str, Times]
-
-
-class Saved(NamedTuple):
-    """What a walk changes, as it was before: bytes, and of them what figures are made from."""
-
-    content: list[Bytes]
-    fill_count: int
-    cash: int
-    owned: Times
-
-
-@dataclass(slots=True, eq=False)
-class Walk:
-    """The market side of a bot: its worlds among those of all, and what others still see of them when they have gone ahead."""
-
-    simulation: Simulation | PanelSimulation
-    worlds: Record
-    shown: Record
-    # Per market, the last known close in ticks.
-    closes: Times
-    # What a walk changes, as bytes: the worlds first. Records are slow to copy whole.
-    content: tuple[Bytes, ...]
-    shown_content: Bytes
-    now: Cells
-    back: Cells
 
 
 @dataclass(eq=False)
@@ -125,7 +91,12 @@ class Member:
     @property
     def cash(self) -> Decimal:
         """Return the cash that no order has reserved."""
-        return amount(int(self._cells["cash"][0]) - self._kept_back())
+        return amount(self.cash_units)
+
+    @property
+    def cash_units(self) -> int:
+        """Count the units of quote that no order has reserved."""
+        return int(self._cells["cash"][0]) - self._kept_back()
 
     @property
     def cash_reserved(self) -> Decimal:
@@ -156,11 +127,6 @@ class Member:
     def fill_count(self) -> int:
         """Count its fills."""
         return int(self._cells["fill_count"][0])
-
-    @property
-    def filled_now(self) -> int:
-        """Count its fills as they are, whatever the others still see."""
-        return int(self.walked.now["fill_count"][0])
 
     @property
     def filled_at(self) -> int:
@@ -209,6 +175,10 @@ class Member:
         """Go back to what was saved; fills and samples beyond it are written anew by the next walk."""
         for mine, before in zip(self.walked.content, saved.content, strict=True):
             mine[:] = before
+        self.went_back()
+
+    def went_back(self) -> None:
+        """Take note that all it remembers is what it was before: its strategy is told its book anew."""
         self._is_moved()
 
     def mark(self, market: int, at: int) -> Decimal:
@@ -217,13 +187,18 @@ class Member:
 
     def worth(self, at: int) -> Decimal:
         """Return what the book is worth at the marks."""
+        return Decimal(self._worth(at)).scaleb(-16)
+
+    def worth_units(self, at: int) -> int:
+        """Return what it is worth in whole units of quote, rounded down."""
+        return self._worth(at) // UNITS_PER_ONE
+
+    def _worth(self, at: int) -> int:
+        """Count its worth in units of units: whole numbers are added up much faster than amounts."""
         # What buys keep back that rest nowhere is cash all the same.
-        money, owned = int(self._cells["cash"][0]) + int(self._cells["cash_locked"][0]), self._cells["base_owned"].tolist()
-        if not any(owned):
-            return amount(money)
-        # Whole numbers are added up much faster than amounts.
-        prices = map(mul, self._tick_units, self._ticks(at))
-        return amount(money * UNITS_PER_ONE + sum(map(mul, owned, prices))).scaleb(-8)
+        money = (int(self._cells["cash"][0]) + int(self._cells["cash_locked"][0])) * UNITS_PER_ONE
+        owned = self._cells["base_owned"].tolist()
+        return money + sum(map(mul, owned, map(mul, self._tick_units, self._ticks(at)))) if any(owned) else money
 
     def put_in(self, moved: int) -> None:
         """Add units of quote to the book, or take them out."""
@@ -232,7 +207,10 @@ class Member:
 
     def size_by(self, capital: Decimal) -> None:
         """Have its next orders sized by so much."""
-        allocation = int(max(capital, ZERO) // UNIT)
+        self.size_by_units(int(max(capital, ZERO) // UNIT))
+
+    def size_by_units(self, allocation: int) -> None:
+        """Have its next orders sized by so many units of quote."""
         if allocation != self.walked.now["allocation"][0]:
             self.walked.now["allocation"][0] = allocation
             self._is_moved()
@@ -438,8 +416,3 @@ class Member:
         """Have room for all fills that decisions or a bar can bring."""
         if self.fill_count + JOURNAL_MARGIN * len(self.instruments) > len(self.simulation.tape.journal):
             self.simulation.lengthen_journal()
-
-
-def cells_of(worlds: Record) -> Cells:
-    """Look at worlds column by column: records are slow to read by attribute."""
-    return {name: worlds[name] for name in _READ_OFTEN}

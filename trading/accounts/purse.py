@@ -44,14 +44,17 @@ class Purse:
     def move(self, member: Member, wanted: Decimal, at: int) -> Decimal:
         """Move cash into a book, or out of it where it is below zero; answer what moved: whole units."""
         units = int(abs(wanted) // UNIT) * (1 if wanted > ZERO else -1)
+        self.move_units(member, units, at)
+        return amount(units)
+
+    def move_units(self, member: Member, units: int, at: int) -> None:
+        """Move whole units of quote into a book, or out of it where they are below zero."""
         if units:
-            moved = amount(units)
             if self.guard is not None:
-                self.guard.moved(member, moved, at)
+                self.guard.moved(member, amount(units), at)
             self.units -= units
             member.put_in(units)
             self._pay(at)
-        return amount(units)
 
     def complete(self, moves: Mapping[int, Decimal], at: int) -> None:
         """Move what older plans and withdrawals still had to move and can be moved now, by the books' numbers."""

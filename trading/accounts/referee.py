@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from trading.accounts.member import Member
@@ -207,6 +208,7 @@ class _Rows(MemoryStore):
         return self._entries
 
 
+@lru_cache(maxsize=64)
 def moment(at: int) -> datetime:
     """Turn UTC milliseconds into a moment, exactly."""
     return _EPOCH + timedelta(milliseconds=at)

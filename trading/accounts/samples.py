@@ -22,31 +22,42 @@ def closes_at(member: Member, moments: Times) -> list[Floats]:
 
 
 @compiled
-def sample(book: Any, fills: Any, before: Any, into: Any, first: int, last: int) -> None:
-    """Write down what a book was worth at the account's times from the first to before the last, since it stood as before."""
-    k, begin, count, in_quote = book
-    journal, fill, end = fills
-    cash, owned = before
-    worlds, times, closes, sale_mins, worths, invested, is_in_market = into
+def sample(before: Any, fills: Any, read: Any, into: Any, first: int, last: int) -> None:
+    """Write down what every book was worth at the account's times from the first to before the last, since all stood as before.
+
+    `fills` are those since then, book after book, and where those of each book end.
+    """
+    cashes, owned = before
+    journal, ends = fills
+    worlds, books, times, closes, sale_mins = read
+    worths, invested, is_in_market = into
     for at in range(first, last):
-        while fill < end and journal[fill].time < times[at]:
-            one = journal[fill]
-            w = worlds[begin + one.symbol]
-            amount, coins = one.lots * one.ticks * w.quote_units_per_tick_lot, one.lots * w.units_per_lot
-            if one.side == BUY:
-                cash -= amount + one.fee * in_quote
-                owned[one.symbol] += coins - one.fee * (1 - in_quote)
-            else:
-                cash += amount - one.fee
-                owned[one.symbol] -= coins
-            fill += 1
-        worth = cash * FLOAT_UNIT
-        for market in range(count):
-            held = owned[market] * FLOAT_UNIT * closes[begin + market, at]
-            worth += held
-            invested[at] += held
-            is_in_market[at] |= held >= sale_mins[begin + market]
-        worths[k, at] = worth
+        invested[at], is_in_market[at] = 0.0, False
+    fill = 0
+    for k in range(len(books)):
+        begin, count = books[k].first, books[k].count
+        in_quote, cash = worlds[begin].fee_in_quote, cashes[k]
+        for at in range(first, last):
+            while fill < ends[k] and journal[fill].time < times[at]:
+                one = journal[fill]
+                w = worlds[begin + one.symbol]
+                amount, coins = one.lots * one.ticks * w.quote_units_per_tick_lot, one.lots * w.units_per_lot
+                if one.side == BUY:
+                    cash -= amount + one.fee * in_quote
+                    owned[begin + one.symbol] += coins - one.fee * (1 - in_quote)
+                else:
+                    cash += amount - one.fee
+                    owned[begin + one.symbol] -= coins
+                fill += 1
+            worth = cash * FLOAT_UNIT
+            for world in range(begin, begin + count):
+                held = owned[world] * FLOAT_UNIT * closes[world, at]
+                worth += held
+                invested[at] += held
+                is_in_market[at] |= held >= sale_mins[world]
+            worths[k, at] = worth
+        # What trades at the very end belongs to the next stretch.
+        fill = ends[k]
 
 
 @compiled

@@ -19,7 +19,7 @@ from trading.accounts.cashier import Cashier
 from trading.accounts.court import Court
 from trading.accounts.guard import Guard
 from trading.accounts.joining import join
-from trading.accounts.member import FLOAT_UNIT, Member, Saved
+from trading.accounts.member import FLOAT_UNIT, Member
 from trading.accounts.plan import AccountPlan, Shares
 from trading.accounts.purse import Purse
 from trading.accounts.referee import milliseconds, moment
@@ -27,17 +27,21 @@ from trading.accounts.result import AccountResult, BotResult, Holding
 from trading.accounts.samples import first_below, sample
 from trading.accounts.sharing import Sharing
 from trading.accounts.turns import TurnTaking
-from trading.bars import Floats
+from trading.accounts.walks import Saved, Stood
+from trading.bars import Floats, Times
 from trading.instruments import amount, units
 from trading.kernels.asking import share_volume
 from trading.kernels.backtest import Fill, count_reasons
 from trading.kernels.tallies import read_tallies
+from trading.kernels.world import JOURNAL_DTYPE
 from trading.metrics import DAY_MS
 from trading.risk import HARD_STOP
+from trading.strategy import Record
 
 # Samples in floats find a breach of a cap a hair early; whether it is one is computed exactly.
 _HAIR: Final = 1.0 + 1e-9
 _NO_FLOOR: Final = float("-inf")
+_FILLS_AT_FIRST: Final = 64
 
 
 class AccountSimulation:
@@ -51,7 +55,7 @@ class AccountSimulation:
         if self._begin % self._base_ms:
             raise ValueError(f"The beginning {plan.begin_at} does not open a base candle")
         self._times = np.arange(self._begin, self._end + 1, self._base_ms, dtype=np.int64)
-        self.members, self._table = join(plan, begin=self._begin, end=self._end, times=self._times)
+        self.members, self._table, self._content = join(plan, begin=self._begin, end=self._end, times=self._times)
         self.guard = None if plan.limits is None else Guard(plan.limits, self.members, barren=self._table.worlds["barren"])
         self.purse = Purse(units(plan.capital), self.members, self.guard)
         self._scheme: Sharing | TurnTaking
@@ -80,15 +84,17 @@ class AccountSimulation:
         self._is_in_market = np.zeros(len(self._times), dtype=np.bool_)
         # Where everybody stood before their last walk, while each step is looked at.
         self._stood: dict[int, Saved] | None = None
-        # Each bot's markets among all.
+        # Each bot's markets among all, and the first of them, which keeps the bot's money.
+        self._firsts = self._table.books["first"].copy()
         ends = np.cumsum([len(member.instruments) for member in self.members])
         self._rows = [slice(int(end) - len(member.instruments), int(end)) for end, member in zip(ends, self.members, strict=True)]
         # Less than this is dust, for figures.
         sale_mins = [max(float(one.min_notional), FLOAT_UNIT) for member in self.members for one in member.instruments]
         # What samples are made from, and where they go.
-        worlds, closes = self._table.worlds, self._table.closes
-        read = (worlds, self._times, closes, np.array(sale_mins))
-        self._samples = (*read, self._worths, self._invested, self._is_in_market)
+        read = (self._table.worlds, self._table.books, self._times, self._table.closes, np.array(sale_mins))
+        self._samples = read, (self._worths, self._invested, self._is_in_market)
+        # Fills of all bots since they stood somewhere.
+        self._newest: Record = np.zeros(_FILLS_AT_FIRST, dtype=JOURNAL_DTYPE)
 
     def run(self, until: datetime | None = None) -> None:
         """Walk to a moment, or to the end."""
@@ -174,22 +180,29 @@ class AccountSimulation:
     def _advance(self, horizon: int) -> None:
         """Walk to the horizon; nothing is due before."""
         self.court.refresh(self._now, horizon)
-        before = [member.save() for member in self.members]
+        before = self._stand()
         if self.guard is None:
             self._leap(horizon)
             self._sample(before, horizon)
             self._now = horizon
             return
-        kept = self.court.keep()
+        content, kept = self._content.copy(), self.court.keep()
         self._leap(horizon)
         self._sample(before, horizon)
         if self._first_breach(horizon, is_sure=False) is None:
             self._now = horizon
             return
         self.court.go_back(kept)
-        for member, saved in zip(self.members, before, strict=True):
-            member.restore(saved)
+        self._content[:] = content
+        for member in self.members:
+            member.went_back()
         self._go_step_by_step(horizon)
+
+    def _stand(self) -> Stood:
+        """Answer where all books stand now."""
+        worlds, firsts = self._table.worlds, self._firsts
+        cashes = worlds["cash"][firsts] + worlds["cash_locked"][firsts]
+        return Stood(worlds["fill_count"][firsts], cashes, worlds["base_owned"].copy())
 
     def _leap(self, horizon: int) -> None:
         """Walk to the horizon from decision to decision."""
@@ -203,7 +216,7 @@ class AccountSimulation:
         self._set_out(self.members, horizon)
         while self._now < horizon:
             at = min(horizon, *(member.event for member in self.members))
-            self._sample([before[member.number] for member in self.members], at)
+            self._sample(_together([before[member.number] for member in self.members]), at)
             breach = self._first_breach(at, is_sure=True)
             self._now = at if breach is None else breach
             if breach is not None:
@@ -274,18 +287,24 @@ class AccountSimulation:
         """Answer which of the account's times lie after now, up to a moment."""
         return (self._now - self._begin) // self._base_ms + 1, (at - self._begin) // self._base_ms + 1
 
-    def _sample(self, before: Sequence[Saved], at: int) -> None:
+    def _sample(self, before: Stood, at: int) -> None:
         """Take what everybody is worth since now, up to a moment."""
         first, last = self._between(at)
         if first >= last:
             return
-        self._invested[first:last] = 0.0
-        self._is_in_market[first:last] = False
-        for k, (member, saved) in enumerate(zip(self.members, before, strict=True)):
-            book = k, self._rows[k].start, len(member.instruments), int(member.in_quote)
-            fills = member.simulation.tape.journal, saved.fill_count, member.filled_now
-            sample(book, fills, (saved.cash, saved.owned.copy()), self._samples, first, last)
+        sample((before.cashes, before.owned), self._fills_since(before.fill_counts), *self._samples, first, last)
         self._worths[-1, first:last] = float(self.purse.unallocated)
+
+    def _fills_since(self, before: Times) -> tuple[Record, Times]:
+        """Put what everybody traded since these counts into one journal, one after the other, with where each one's fills end."""
+        now = self._table.worlds["fill_count"][self._firsts]
+        ends = (now - before).cumsum()
+        if ends[-1] > len(self._newest):
+            self._newest = np.zeros(2 * int(ends[-1]), dtype=JOURNAL_DTYPE)
+        for k in (now > before).nonzero()[0].tolist():
+            journal = self.members[k].simulation.tape.journal
+            self._newest[ends[k] - (now[k] - before[k]) : ends[k]] = journal[before[k] : now[k]]
+        return self._newest, ends
 
     def _stop_losses(self, at: int) -> None:
         assert self.guard is not None
@@ -301,6 +320,11 @@ def simulate(plan: AccountPlan) -> AccountResult:
     simulation = AccountSimulation(plan)
     simulation.run()
     return simulation.result()
+
+
+def _together(saved: Sequence[Saved]) -> Stood:
+    counts, cashes = np.array([one.fill_count for one in saved]), np.array([one.cash for one in saved])
+    return Stood(counts, cashes, np.concatenate([one.owned for one in saved]))
 
 
 def _with_sale_reasons(member: Member) -> tuple[Fill, ...]:

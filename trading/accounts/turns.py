@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Final
 
 from trading import handover
@@ -176,12 +175,15 @@ class TurnTaking:
         budget = self._turns.budget
         for member in self._members.values():
             if member.number not in passing.incoming:
-                self._move(member, -member.cash, None, at)
+                self._purse.move_units(member, -member.cash_units, at)
+                member.size_by_units(max(0, member.worth_units(at)))
         for number in sorted(passing.incoming):
             member = self._members[number]
             there = max(ZERO, self._purse.to_share)
             wanted = there if budget is None else budget - member.worth(at)
-            self._move(member, max(min(wanted, there), -member.cash), budget, at)
+            self._purse.move(member, max(min(wanted, there), -member.cash), at)
+            sized = max(ZERO, member.worth(at))
+            member.size_by(sized if budget is None else min(sized, budget))
         self._await_withdrawals(at)
 
     def _await_withdrawals(self, at: int) -> None:
@@ -190,11 +192,6 @@ class TurnTaking:
             if member.pending:
                 member.wait_for(ZERO)
         self._purse.shrink(at)
-
-    def _move(self, member: Member, wanted: Decimal, sized_by: Decimal | None, at: int) -> None:
-        self._purse.move(member, wanted, at)
-        sized = max(ZERO, member.worth(at))
-        member.size_by(sized if sized_by is None else min(sized, sized_by))
 
 
 def _handed_on(member: Member, heir: Member | None, sellable: list[int]) -> list[int]:
