@@ -80,17 +80,35 @@ def enter(prices: Prices, states: Floats, c: int, bar: int, keep: float) -> None
 def leave(prices: Prices, states: Floats, c: int, bar: int, price: float, keep: float) -> None:
     """Sell everything at the price; `bar` is the last at whose close the position was held."""
     sample(prices, states, c, bar)
+    cash = states[c, UNITS] * price * keep
+    # First the fall that is known without a search: mostly no close before the sale was a deeper one, and none need be looked
+    # at. A higher peak on the way makes it no smaller.
+    states[c, WORST] = min(states[c, WORST], cash / states[c, PEAK] - 1.0)
     first = int(states[c, ENTRY]) + 1
     if first <= bar:
         mark(prices, states, c, first, bar)
+    _settle(states, c, bar, cash)
+
+
+@inlined
+def leave_between(prices: Prices, states: Floats, c: int, bar: int, price: float, keep: float, low: float, high: float) -> None:
+    """Sell everything so, where lowest and highest of the closes at which the position was held are known."""
+    sample(prices, states, c, bar)
     cash = states[c, UNITS] * price * keep
+    mark_between(prices, states, c, int(states[c, ENTRY]) + 1, bar, low, high)
+    _settle(states, c, bar, cash)
+
+
+@inlined
+def _settle(states: Floats, c: int, bar: int, cash: float) -> None:
+    """Count a trade that brought so much."""
     profit = cash - states[c, CASH]
     states[c, TRADES] += 1.0
-    if profit > 0.0:
-        states[c, WINS] += 1.0
-        states[c, WON] += profit
-    else:
-        states[c, LOST] -= profit
+    # Without branches: which way a trade goes is what nobody can predict, a processor neither.
+    is_won = profit > 0.0
+    states[c, WINS] += 1.0 if is_won else 0.0
+    states[c, WON] += profit if is_won else 0.0
+    states[c, LOST] -= 0.0 if is_won else profit
     states[c, HELD] += bar - states[c, ENTRY]
     states[c, CASH] = cash
     states[c, UNITS] = 0.0
@@ -145,6 +163,13 @@ def mark(prices: Prices, states: Floats, c: int, first: int, last: int) -> None:
         return
     if not exact:
         low, high = _scan(prices.closes, first, last)
+    mark_between(prices, states, c, first, last, low, high)
+
+
+@inlined
+def mark_between(prices: Prices, states: Floats, c: int, first: int, last: int, low: float, high: float) -> None:
+    """Mark a position at every close from `first` to `last`, the lowest and the highest of which are known."""
+    units, peak, worst = states[c, UNITS], states[c, PEAK], states[c, WORST]
     if units * high <= peak:
         states[c, WORST] = min(worst, units * low / peak - 1.0)
     elif units * low / (units * high) - 1.0 >= worst:
@@ -159,11 +184,11 @@ def reach(prices: Prices, first: int, last: int) -> tuple[float, float, bool]:
     """Answer lowest and highest close of a stretch; inside one block only bounds, and false."""
     reaches, blocks = prices.reaches, prices.blocks
     begin, end = first // BLOCK, last // BLOCK
-    if begin == end:
-        low = max(reaches[TAIL_LOW, first], reaches[HEAD_LOW, last])
-        return low, min(reaches[TAIL_HIGH, first], reaches[HEAD_HIGH, last]), False
-    low = min(reaches[TAIL_LOW, first], reaches[HEAD_LOW, last])
-    high = max(reaches[TAIL_HIGH, first], reaches[HEAD_HIGH, last])
+    is_inside = begin == end
+    one, other = reaches[TAIL_LOW, first], reaches[HEAD_LOW, last]
+    low = max(one, other) if is_inside else min(one, other)
+    one, other = reaches[TAIL_HIGH, first], reaches[HEAD_HIGH, last]
+    high = min(one, other) if is_inside else max(one, other)
     block = begin + 1
     while block < end:
         if block % BLOCK == 0 and block + BLOCK <= end:
@@ -174,7 +199,7 @@ def reach(prices: Prices, first: int, last: int) -> tuple[float, float, bool]:
             low = min(low, blocks[LOWS, block])
             high = max(high, blocks[HIGHS, block])
             block += 1
-    return low, high, True
+    return low, high, not is_inside
 
 
 @inlined

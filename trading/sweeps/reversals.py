@@ -17,7 +17,7 @@ import numpy.typing as npt
 from trading.bars import Floats, Times
 from trading.compilation import inlined, kernel
 from trading.sweeps.figures import Figures, Terms, figures_of
-from trading.sweeps.ledger import ENTRY, UNITS, Prices, enter, finish, leave, new_states
+from trading.sweeps.ledger import ENTRY, UNITS, Prices, enter, finish, leave, leave_between, new_states
 from trading.sweeps.market import BAR_HIGH, BAR_LOW, BAR_OPEN, BLOCK, FILL, HIGHS, LOWS, MARK, SweepMarket, UnableToSweep
 from trading.sweeps.masks import ALL, WORD, first_bit, row_below_band, rows_at_least, value_at_least, value_at_most
 
@@ -52,6 +52,13 @@ class Bands(NamedTuple):
     sigma: Floats
     entries: Words
     exits: Words
+    # From each bar on, and from the one after the last: the next exit's place in the tile, its length if there is none.
+    next_exit: Times
+    # Extremes of the bars up to that exit, or to the end of the tile: of what could trade, and of the closes.
+    low: Floats
+    high: Floats
+    low_close: Floats
+    high_close: Floats
 
 
 def sweep_reversals(market: SweepMarket, combinations: Floats, *, terms: Terms, threads: int = 1) -> Figures:
@@ -88,7 +95,7 @@ def sweep_reversals(market: SweepMarket, combinations: Floats, *, terms: Terms, 
 def _new_bands() -> Bands:
     mean, sigma = np.full((2, TILE_BARS), np.nan)
     entries, exits = np.zeros((2, TILE_BARS // WORD), dtype=np.uint64)
-    return Bands(mean, sigma, entries, exits)
+    return Bands(mean, sigma, entries, exits, np.full(TILE_BARS + 1, TILE_BARS), *np.zeros((4, TILE_BARS + 1)))
 
 
 @kernel
@@ -103,7 +110,10 @@ def _sweep(
                 period, width = int(combinations[c, PERIOD]), -1.0
                 _fill_bands(marks, first, period, bands)
                 _mark_exits(marks, first, bands)
+                _look_ahead(prices, touches, first, bands)
             if combinations[c, WIDTH] != width:
+                if width < 0.0:
+                    bands.entries[:] = ALL
                 width = combinations[c, WIDTH]
                 _mark_entries(marks, first, bands, width)
             _trade(prices, touches, bands, states, c, first, combinations[c, STOP], combinations[c, TARGET], keep_in, keep_out)
@@ -134,17 +144,23 @@ def _trade(
                 return
             enter(prices, states, c, bar, keep_in)
             bar += 1
-        price = prices.closes[FILL, int(states[c, ENTRY])]
-        exit_bar = first + _next(bands.exits, bar - first)
-        met, sold = _meet(touches, bar, min(exit_bar, last), price, stop, target)
-        if sold > 0.0:
+        entry, at = int(states[c, ENTRY]), bar - first
+        price, exit_bar = prices.closes[FILL, entry], first + bands.next_exit[at]
+        is_stopped = stop > 0.0 and bands.low[at] <= price * (1.0 - stop)
+        if is_stopped or (target > 0.0 and bands.high[at] >= price * (1.0 + target)):
+            met, sold = _meet(touches, bar, min(exit_bar, last), price, stop, target)
             leave(prices, states, c, met - 1, sold, keep_out)
             bar = met
-        elif exit_bar <= last:
-            leave(prices, states, c, exit_bar, prices.closes[FILL, exit_bar], keep_out)
-            bar = exit_bar + 1
-        else:
+        elif exit_bar > last:
             return
+        else:
+            sold = prices.closes[FILL, exit_bar]
+            if bar == entry + 1:
+                leave_between(prices, states, c, exit_bar, sold, keep_out, bands.low_close[at], bands.high_close[at])
+            else:
+                # It was held before this tile.
+                leave(prices, states, c, exit_bar, sold, keep_out)
+            bar = exit_bar + 1
         holds = False
 
 
@@ -233,11 +249,33 @@ def _mark_exits(marks: Floats, first: int, bands: Bands) -> None:
 
 
 @kernel
+def _look_ahead(prices: Prices, touches: Touches, first: int, bands: Bands) -> None:
+    """Work out what lies between each bar of a tile and its next exit: the same for all widths, stops and targets."""
+    marks, count = prices.closes[MARK], min(TILE_BARS, prices.closes.shape[1] - first)
+    next_exit, low, high, low_close, high_close = TILE_BARS, np.inf, -np.inf, np.inf, -np.inf
+    for at in range(TILE_BARS, -1, -1):
+        if at < count:
+            bar = first + at
+            if (bands.exits[at // WORD] >> np.uint64(at % WORD)) & np.uint64(1):
+                next_exit, low, high, low_close, high_close = at, np.inf, -np.inf, np.inf, -np.inf
+            low, high = min(low, touches.bars[BAR_LOW, bar]), max(high, touches.bars[BAR_HIGH, bar])
+            low_close, high_close = min(low_close, marks[bar]), max(high_close, marks[bar])
+        bands.next_exit[at], bands.low[at], bands.high[at] = next_exit, low, high
+        bands.low_close[at], bands.high_close[at] = low_close, high_close
+
+
+@kernel
 def _mark_entries(marks: Floats, first: int, bands: Bands, width: float) -> None:
-    bands.entries[:] = 0
-    for w in range(_words(marks, first)):
-        at = np.uint64(w * WORD)
-        bands.entries[w] = row_below_band(marks, np.uint64(first) + at, bands.mean, bands.sigma, at, width)
+    """Keep the bars that are below a band that is no narrower than the last one: those that were not before are not now.
+
+    However products and differences are rounded, more width never makes a lower band higher.
+    """
+    words = _words(marks, first)
+    bands.entries[words:] = 0
+    for w in range(words):
+        if bands.entries[w] != np.uint64(0):
+            at = np.uint64(w * WORD)
+            bands.entries[w] = row_below_band(marks, np.uint64(first) + at, bands.mean, bands.sigma, at, width)
 
 
 @kernel
