@@ -113,7 +113,8 @@ def compare(bars: int) -> None:
     """Print how far the figures of 1,000 combinations are from vectorbt's."""
     print("\nAgreement with vectorbt on 1,000 combinations, largest relative difference\n")
     print(
-        "| market | equity | drawdown | Sharpe | trades that differ | wins that differ | trades |\n|---|---|---|---|---|---|---|"
+        "| market | equity | drawdown | Sharpe | trades that differ | wins that differ | trades that come to nothing | trades |\n"
+        "|---|---|---|---|---|---|---|---|"
     )
     pairs = grid(range(3, 43, 2), range(20, 220, 4))
     for tick in (0.01, 10.0, 100.0):
@@ -127,7 +128,9 @@ def compare(bars: int) -> None:
 def _differences(ours: Figures, theirs: vectorbt_engine.Found) -> str:
     floats = [_furthest(getattr(ours, name), getattr(theirs, name)) for name in ("final_equity", "max_drawdown", "sharpe")]
     counts = [int(np.sum(np.abs(getattr(ours, name) - getattr(theirs, name)))) for name in ("trades", "wins")]
-    return " | ".join([*(f"{one:.1e}" for one in floats), *(str(one) for one in counts), f"{int(ours.trades.sum()):,}"])
+    return " | ".join(
+        [*(f"{one:.1e}" for one in floats), *(str(one) for one in counts), str(theirs.even), f"{int(ours.trades.sum()):,}"]
+    )
 
 
 def _furthest(ours: Floats, theirs: Floats) -> float:

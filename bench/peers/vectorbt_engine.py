@@ -14,6 +14,8 @@ from trading.strategy import CLOSE, HIGH, LOW, OPEN
 ENGINE = "rust"
 # It takes amounts below 1e-9 for nothing: with a cash of 1 it would stop trading after some losses.
 CASH = 1e9
+# Of what a trade put in; rounding alone makes 1e-16.
+EVEN = 1e-12
 vbt.settings["engine"] = ENGINE
 
 
@@ -26,6 +28,8 @@ class Found:
     sharpe: Floats
     trades: Times
     wins: Times
+    # Trades that win or lose nothing but the last digits, of all combinations.
+    even: int
 
 
 def sweep_pairs(candles: Candles, pairs: Times, *, fee: float, is_exact: bool = False) -> Found:
@@ -97,4 +101,5 @@ def _figures(candles: Candles, portfolio: vbt.Portfolio) -> Found:
         sharpe=np.array([np.nan if one is None else one for one in sharpe]),
         trades=np.asarray(closed.count()).reshape(-1) * np.ones(columns, dtype=np.int64),
         wins=np.asarray(closed.winning.count()).reshape(-1) * np.ones(columns, dtype=np.int64),
+        even=int(np.sum(np.abs(np.asarray(closed.returns.values)) < EVEN)),
     )
