@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,6 +93,14 @@ def account_name(market: Market, called: str = ACCOUNT) -> str:
     return f"{called} {market.epoch[:12]}"
 
 
+def quote_of(market: Market) -> str:
+    """Name what a demo account of a market is opened with: what most of its coins are paid in, the usual asset if any is."""
+    counts = Counter(market.instruments.values_list("quote", flat=True))
+    if not counts or QUOTE in counts:
+        return QUOTE
+    return min(counts, key=lambda quote: (-counts[quote], quote))
+
+
 def list_instruments(market: Market, listings: Sequence[Listing], *, now: datetime) -> None:
     """Store what the market lists."""
     for listing in listings:
@@ -120,6 +129,7 @@ def set_up(
 
     Accounts of other local markets are put out of use, but those of the markets `beside` this one.
     """
+    quote = quote_of(market)
     with transaction.atomic():
         existing = account_of(market, called)
         account = existing or open_account(
@@ -127,8 +137,8 @@ def set_up(
             market=market,
             mode=Account.Mode.PAPER,
             deploy=deploy,
-            quote_asset=QUOTE,
-            balances={QUOTE: BALANCE},
+            quote_asset=quote,
+            balances={quote: BALANCE},
             books=[],
             now=now,
             market_at=venue.market_at,

@@ -8,6 +8,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -73,6 +76,46 @@ def test_a_second_exchange_has_an_account_of_its_own_as_long_as_it_is_there(stac
     settings.SECOND_VENUE_CONTROL_URL = ""
     set_up()
     assert list(Account.objects.order_by("id").values_list("is_enabled", flat=True)) == [True, False]
+
+
+@pytest.fixture
+def in_dollars(tmp_path: Path) -> Iterator[Stack]:
+    """Have an exchange whose only coin is paid in dollars."""
+    folder = tmp_path / "candles" / "coinbase" / "BTC-USD"
+    folder.mkdir(parents=True)
+    prices = dict.fromkeys(("open", "high", "low", "close"), np.full(500, 60_000.0))
+    times = 1_714_521_600_000 + 60_000 * np.arange(500, dtype=np.int64)
+    pq.write_table(pa.table({"open_time": times, **prices, "volume": np.full(500, 5.0)}), folder / "1m.parquet")
+    words = ["--market", "replay", "--data", str(tmp_path / "candles"), "--exchange", "coinbase", "--from", "2024-05-01T02:00"]
+    with Stack(tmp_path / "dollars", [*words, "--paused"]) as stack:
+        stack.start_venue()
+        yield stack
+
+
+def test_the_second_account_holds_what_its_coins_are_paid_in(stack: Stack, in_dollars: Stack, settings: Any) -> None:
+    stack.start_venue()
+    settings.SECOND_VENUE_CONTROL_URL = in_dollars.control_url
+    settings.SECOND_VENUE_URL = f"http://127.0.0.1:{in_dollars.venue_port}"
+    settings.SECOND_VENUE_WS_URL = f"ws://127.0.0.1:{in_dollars.venue_port}"
+    set_up()
+
+    account = Account.objects.get(name__startswith="second")
+    held = json.dumps(in_dollars.control(f"/control/books/{account.venue_uid}")["balances"])
+    assert (account.quote_asset, "USD" in held, "USDT" in held) == ("USD", True, False)
+
+
+def test_where_the_coins_of_the_line_up_are_not_listed_the_account_has_no_bots(
+    in_dollars: Stack, settings: Any, db: None
+) -> None:
+    settings.VENUE_CONTROL_URL = in_dollars.control_url
+    settings.VENUE_URL = f"http://127.0.0.1:{in_dollars.venue_port}"
+    settings.VENUE_WS_URL = f"ws://127.0.0.1:{in_dollars.venue_port}"
+    out = StringIO()
+    call_command("setup_demo", stdout=out)
+
+    assert "no bots, for its market lists none of the coins" in out.getvalue()
+    assert Account.objects.get().quote_asset == "USD"
+    assert not Bot.objects.exists()
 
 
 def test_a_first_start_begins_in_the_mode_of_the_environment(stack: Stack, settings: Any) -> None:

@@ -18,10 +18,12 @@ from bots.opening import open_at_local_venue
 from bots.services import demo
 from exchange.errors import ExchangeTrouble
 from marketdata.models import Market
+from marketdata.selectors import filters_of
 from portfolio.models import Account
 from portfolio.selectors.modes import newest_version
 from portfolio.services.modes import UnableToSwitch
 from trading.handover import Mode
+from trading.instruments import UnknownSymbol, find_instrument
 
 LETTERS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 DEPLOY_LENGTH: Final = 6
@@ -56,7 +58,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(facts))
         elif options["verbosity"] > 0:
             state = "is set up" if done.is_new else "was there already"
-            self.stdout.write(f"Account {done.account.name} {state}: {', '.join(names)}.")
+            there = ", ".join(names) or "no bots, for its market lists none of the coins that the shipped line-up trades"
+            self.stdout.write(f"Account {done.account.name} {state}: {there}.")
 
 
 def _seeded_plan() -> Plan:
@@ -81,6 +84,9 @@ def _set_up(plan: Plan, wish: services.Wish) -> demo.Demo:
     if settings.SECOND_VENUE_CONTROL_URL:
         other = _listed(settings.SECOND_VENUE_URL, settings.SECOND_VENUE_WS_URL, settings.SECOND_VENUE_CONTROL_URL)
         beside = [other]
+    if not _is_listed(plan, market):
+        # Another exchange's coins are paid in another asset: which of them to trade is for a person to say.
+        plan, wish = Plan(plan.name, ()), services.Wish(mode=Mode.PERCENTAGE)
     is_apart = wish.mode == Mode.SUBACCOUNTS
     with transaction.atomic():
         markets = [market.pk, *(second.market.pk for second in beside)]
@@ -97,12 +103,23 @@ def _set_up(plan: Plan, wish: services.Wish) -> demo.Demo:
                 now=now,
                 beside=markets,
             )
-        if done.is_new and not is_apart:
+        if done.is_new and plan.bots and not is_apart:
             services.seed_mode(account_id=done.account.pk, wish=wish, now=now, market_at=venue.market_at)
     if is_apart and done.account.allocation_mode != wish.mode and not newest_version(done.account.pk):
         # The venue is asked between two transactions: what a crash leaves open the next start does.
         _set_apart(done.account, plan, wish, venue)
     return done
+
+
+def _is_listed(plan: Plan, market: Market) -> bool:
+    known = [filters_of(row) for row in market.instruments.all()]
+    try:
+        for bot in plan.bots:
+            for symbol in bot.symbols:
+                find_instrument(symbol, known)
+    except UnknownSymbol:
+        return False
+    return True
 
 
 class _Listed(NamedTuple):
@@ -120,7 +137,7 @@ def _listed(rest_url: str, stream_url: str, control_url: str) -> _Listed:
     if not market.instruments.exists():
         listings = venue_control.read_listings(exchange=market.exchange, rest_url=rest_url, stream_url=stream_url)
         demo.list_instruments(market, listings, now=now)
-    key = venue_control.open_paper_account(control_url, name=demo.ACCOUNT, balances={demo.QUOTE: demo.BALANCE})
+    key = venue_control.open_paper_account(control_url, name=demo.ACCOUNT, balances={demo.quote_of(market): demo.BALANCE})
     return _Listed(venue, market, key)
 
 
