@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bots.services import Wish
-from portfolio.models import BookTransfer, HandOver
+from portfolio.models import BookTransfer, DecisionRecord, HandOver
 from tests.journeys import account_parity
 from tests.journeys.parity import first_difference
 
@@ -63,6 +63,9 @@ def test_the_live_account_equals_the_simulated_one(transactional_db: None, share
     passed = BookTransfer.objects.count()
     counts = {key: len(fills) for key, fills in live.items()}
     print(f"\n{mode}: fills {counts}, hand-overs {HandOver.objects.count()}, positions passed on {passed}")
+    # Where the two part, this says what the live account was refused meanwhile, and why.
+    for row in DecisionRecord.objects.filter(outcome="denied").exclude(denial__startswith="MODE_").order_by("bar_closed_at"):
+        print(row.book.name, row.bar_closed_at, row.reason, row.denial, row.facts.get("denial"))
     assert {key: first_difference(live[key], found[key]) for key in live} == dict.fromkeys(live, "")
     assert sum(map(len, live.values())) >= 15
     assert passed >= (3 if mode == "transfers" else 0)
