@@ -50,13 +50,13 @@ _COPY: Final = """
     TO STDOUT (FORMAT binary)
 """
 _PRICES: Final = """
-    SELECT i.id, i.base, i.quote, m.price, h.doubt, h.detail, h.looked_at FROM marketdata_instrument AS i
+    SELECT i.id, i.base, i.quote, m.price, m.market_at, h.doubt, h.detail, h.looked_at FROM marketdata_instrument AS i
     LEFT JOIN marketdata_mark AS m ON m.instrument_id = i.id LEFT JOIN marketdata_pricehealth AS h ON h.instrument_id = i.id
     WHERE i.market_id = %s AND (m.price IS NOT NULL OR h.looked_at IS NOT NULL)
 """
 # Of each interval that is kept the last candle that ended in time; of those the one that ended last.
 _NEWEST_CLOSES: Final = """
-    SELECT DISTINCT ON (s.instrument_id) s.instrument_id, c.close FROM marketdata_subscription AS s
+    SELECT DISTINCT ON (s.instrument_id) s.instrument_id, c.close, c.open_at + k.length FROM marketdata_subscription AS s
     JOIN marketdata_instrument AS i ON i.id = s.instrument_id
     JOIN unnest(%s::text[], %s::interval[]) AS k (interval, length) ON k.interval = s.interval
     CROSS JOIN LATERAL (
@@ -313,14 +313,21 @@ def close_before(instrument_id: int, interval: str, at: datetime) -> float:
     return float("nan") if close is None else close
 
 
-def newest_closes(market_id: int, *, after: datetime, until: datetime) -> dict[int, Decimal]:
+class Close(NamedTuple):
+    """At what price a candle closed, and when that was in market time."""
+
+    price: Decimal
+    ended_at: datetime
+
+
+def newest_closes(market_id: int, *, after: datetime, until: datetime) -> dict[int, Close]:
     """Answer at what price each instrument's newest candle closed that ended after a moment and by another, however long it was.
 
     Only what the feed keeps is looked at. Of candles that ended together the shortest one tells.
     """
     newest = rows(_NEWEST_CLOSES, list(_LENGTHS), list(_LENGTHS.values()), after, until, market_id)
     # A candle is a float; its shortest text is the price that was traded.
-    return {instrument_id: Decimal(repr(close)) for instrument_id, close in newest}
+    return {instrument_id: Close(Decimal(repr(close)), ended_at) for instrument_id, close, ended_at in newest}
 
 
 def marks(instrument_ids: Sequence[int]) -> dict[int, Decimal]:
@@ -332,6 +339,8 @@ class Price(NamedTuple):
     """The newest price of an instrument, and why no new money may go by it."""
 
     mark: Decimal | None
+    # Market time of the mark.
+    marked_at: datetime | None
     # Empty when nothing is wrong.
     trouble: str
     base: str
@@ -344,8 +353,8 @@ def prices(market_id: int, *, now: datetime) -> dict[int, Price]:
     An instrument that no feed has ever looked at is not judged: other rules want a price of it anyway.
     """
     return {
-        number: Price(mark, _trouble(doubt, detail, looked_at, now), base, quote)
-        for number, base, quote, mark, doubt, detail, looked_at in rows(_PRICES, market_id)
+        number: Price(mark, marked_at, _trouble(doubt, detail, looked_at, now), base, quote)
+        for number, base, quote, mark, marked_at, doubt, detail, looked_at in rows(_PRICES, market_id)
     }
 
 

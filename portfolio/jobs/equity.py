@@ -49,4 +49,5 @@ def record_equity(*, account_id: int, market_at: datetime, now: datetime) -> int
 
 def _closes(account_id: int, market_at: datetime) -> dict[int, Decimal]:
     market_id = Account.objects.values_list("market_id", flat=True).get(pk=account_id)
-    return newest_closes(market_id, after=market_at - _MOMENT, until=market_at)
+    newest = newest_closes(market_id, after=market_at - _MOMENT, until=market_at)
+    return {instrument_id: close.price for instrument_id, close in newest.items()}

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from psycopg.sql import SQL, Identifier
 
-from marketdata.selectors import newest_closes
+from marketdata.selectors import Close, newest_closes
 from marketdata.sql import rows
 from portfolio.models import Account, Fill, RiskLatch, RiskLimits
 from trading.bars import interval_milliseconds
@@ -104,7 +104,7 @@ def latched_codes(account_id: int) -> dict[int | None, str]:
     return dict(rows(_LATCHES, account_id))
 
 
-def closes(account: Account, market_at: datetime) -> dict[int, Decimal]:
+def closes(account: Account, market_at: datetime) -> dict[int, Close]:
     """Return the close of each instrument's last candle, of whatever length; none that ended more than an hour ago."""
     return newest_closes(account.market_id, after=market_at - _CLOSES_AGE_MAX, until=market_at)
 

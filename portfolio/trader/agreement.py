@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db.models import Q
 
 from marketdata.models import Market
 from portfolio import doorbells
-from portfolio.models import Intent, Order
+from portfolio.models import Account, Intent, Order
 from portfolio.trader.lease import fenced
-from portfolio.trader.records import trades_posted
 from portfolio.writers import accounts
 from trading import order_status
+
+
+class Quiet(NamedTuple):
+    """An account with nothing on its way; where two are equal, nothing has changed between them."""
+
+    trades_posted: int
+    version: int
 
 
 def mark_synced(account_id: int, epoch: int, market_at: datetime, *, expected: int) -> bool:
@@ -31,8 +38,8 @@ def ring_for_bots(account_id: int, market_at: datetime) -> None:
         ring(account_id=account_id, market_at=market_at)
 
 
-def count_if_quiet(account_id: int, market_at: datetime) -> int | None:
-    """Return how many trades are posted if market time may go on: nothing on its way, every due bot has advanced."""
+def find_quiet(account_id: int, market_at: datetime) -> Quiet | None:
+    """Return how the account stands if market time may go on: nothing on its way, every due bot has advanced."""
     moving = (order_status.READY, order_status.SENDING, order_status.UNKNOWN, order_status.CANCELLING)
     live = Order.objects.filter(account=account_id, status__in=order_status.LIVE)
     # Bots first: what they write before their last step is seen by the looks that follow.
@@ -41,7 +48,10 @@ def count_if_quiet(account_id: int, market_at: datetime) -> int | None:
     if live.filter(Q(status__in=moving) | Q(cancel_requested_at__isnull=False) | ~Q(final_status="")).exists():
         return None
     waiting = Intent.objects.filter(book__account=account_id, state=Intent.State.WAITING)
-    return None if waiting.exists() else trades_posted(account_id)
+    if waiting.exists():
+        return None
+    # Last: what has ended since the looks above has raised the version.
+    return Quiet(*Account.objects.values_list("trades_posted", "version").get(pk=account_id))
 
 
 def market_time(account_id: int) -> datetime | None:

@@ -77,15 +77,17 @@ class Pace:
         began = complained = rung = session.monotonic()
         await self._sync(market_at, expected=(hold.trades or {}).get(session.uid))
         while True:
-            posted = await self._count_if_quiet(market_at)
-            if posted is not None:
+            quiet = await self._find_quiet(market_at)
+            if quiet is not None:
                 if session.look_before_going_on is not None and await session.look_before_going_on():
                     continue
                 await self._reconcile_when_due(market_at)
-                # What reconciliation found, and what the guard began by its own clock since the count, is on its way.
-                if (posted := await self._count_if_quiet(market_at)) is None:
+                # What reconciliation found, and what the guard began by its own clock meanwhile, is on its way, or it has
+                # ended already and calls for what comes next: then that look was one too early.
+                if await self._find_quiet(market_at) != quiet:
                     continue
                 crash_point("before_ack")
+                posted = quiet.trades_posted
                 behind = await pacer.acknowledge(hold_ms=hold_ms, trades={session.uid: posted})
                 if behind is None:
                     log.debug(
@@ -103,9 +105,9 @@ class Pace:
                 complained = session.monotonic()
                 log.warning("hold.waits", account=session.account_id, market_at=str(market_at), seconds=int(complained - began))
 
-    async def _count_if_quiet(self, market_at: datetime) -> int | None:
+    async def _find_quiet(self, market_at: datetime) -> agreement.Quiet | None:
         session = self._session
-        return await session.database.run(agreement.count_if_quiet, session.account_id, market_at)
+        return await session.database.run(agreement.find_quiet, session.account_id, market_at)
 
     async def _follow_candles(self) -> None:
         """On a real exchange nobody waits: each closed candle finds every fill up to it posted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final, cast
@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from marketdata import sql
 from marketdata.models import Instrument, Mark
-from marketdata.selectors import Price, prices
+from marketdata.selectors import Close, Price, prices
 from portfolio.models import Account, Book, DecisionRecord, Fill, Intent, Order, Position, Reservation
 from portfolio.selectors import risk as reading
 from portfolio.selectors.modes import stance_of
@@ -42,6 +42,9 @@ from trading.ledger import ZERO, Pocket
 from trading.orders import ClientOrderId, TradeReport, generation, parse_client_order_id, same_family
 from trading.risk import LIMITS_MISSING, REFUSE, RiskRoom, opening_limits
 
+# In so much market time a stream that works tells a price or is asked for one. Where the market is run faster than the marks
+# are written down, they may be candles behind.
+_MARK_BEHIND_MAX: Final = timedelta(minutes=1)
 _ENTRIES_AFTER: Final = """
 SELECT o.book_id, count(*)
   FROM portfolio_order o JOIN portfolio_intent i ON i.id = o.intent_id JOIN portfolio_book b ON b.id = o.book_id
@@ -76,7 +79,21 @@ class PostgresStore:
 
     @cached_property
     def _prices(self) -> dict[int, Price]:
-        return prices(self.account.market_id, now=self.now)
+        """The newest price of each instrument: its mark, or the last close where the mark is far behind it."""
+        found = prices(self.account.market_id, now=self.now)
+        behind = self.market_at - _MARK_BEHIND_MAX
+        late = [number for number, price in found.items() if price.marked_at is not None and price.marked_at < behind]
+        return found | {number: self._at_close(number, found[number]) for number in late}
+
+    @cached_property
+    def _closes(self) -> dict[int, Close]:
+        return reading.closes(self.account, self.market_at)
+
+    def _at_close(self, instrument_id: int, price: Price) -> Price:
+        close = self._closes.get(instrument_id)
+        if close is None or price.marked_at is None or price.marked_at >= close.ended_at - _MARK_BEHIND_MAX:
+            return price
+        return price._replace(mark=close.price, marked_at=close.ended_at)
 
     def _prices_in(self, quote: str) -> dict[str, Decimal]:
         found = {row.base: row.mark for row in self._prices.values() if row.mark is not None and row.quote == quote}
@@ -154,7 +171,7 @@ class PostgresStore:
             is_day_open=is_day_open,
             net_flows={None: account.net_flows} | {book.pk: book.net_flows for book in books},
             prices=self._prices_in(account.quote_asset),
-            closes=reading.closes(account, self.market_at),
+            closes={number: close.price for number, close in self._closes.items()},
             volumes=reading.volumes_wanted(account, self.market_at, (limits, *book_limits.values())),
             latches=latches if limits is not None else {None: LIMITS_MISSING},
             barren=reading.barren_entries(account.pk),

@@ -25,9 +25,10 @@ from trading.risk import HARD_STOP, REPEATED_EXECUTION
 D = Decimal
 
 
-def price(world: World, value: str, symbol: str = "BTC/USDT") -> None:
-    """Move the mark."""
-    Mark.objects.filter(instrument=world.instruments[symbol]).update(price=D(value))
+def price(world: World, value: str, symbol: str = "BTC/USDT", *, ago: timedelta | None = None) -> None:
+    """Move the mark, which may be behind the market."""
+    marked_at = world.market_at - (ago or timedelta())
+    Mark.objects.filter(instrument=world.instruments[symbol]).update(price=D(value), market_at=marked_at)
 
 
 def act(world: World) -> RiskLook:
@@ -152,6 +153,19 @@ def test_a_price_is_held_against_mark_and_last_close(world: World) -> None:
     Mark.objects.all().delete()
     Candle.objects.all().delete()
     assert enter(world, 1) == "DATA_STALE"
+
+
+def test_a_mark_that_is_candles_behind_the_last_close_is_no_price(world: World) -> None:
+    """A market that is run faster than marks are written down may have moved far since; a mark of the last minute counts."""
+    hold(world, lots=100)
+    close_candle(world.instruments["BTC/USDT"], "5m", ends_at=world.market_at, close=50000)
+    book = world.books[0]
+    price(world, "47000", ago=timedelta(minutes=10))
+    assert enter(world, 1) == "accepted"
+    assert act(world).standings[book.pk].equity == book.base_equity
+    price(world, "47000", ago=timedelta(seconds=59))
+    assert enter(world, 2) == "FILTER_PRICE_COLLAR"
+    assert act(world).standings[book.pk].equity == book.base_equity - 3
 
 
 @pytest.mark.fault("S06")

@@ -87,6 +87,33 @@ def test_what_the_guard_begins_amid_the_last_look_is_waited_for(world: World) ->
     assert looks[-1] == 0
 
 
+def test_what_the_guard_begins_and_the_exchange_ends_amid_the_last_look_is_looked_at_again(world: World) -> None:
+    """A hand-over whose cancels were through before anybody counted them was finished a candle too late: nobody looked again."""
+    world.decide(world.propose("place", 0, side="buy", lots=20, limit_price=D(45000)))
+    order = world.send(world.order(kind="place"))
+    market = HeldMarket(milliseconds(world.market_at))
+    looks: list[int] = []
+
+    async def story() -> None:
+        async with bench(world, pacer=cast("Pacer", market)) as opened:
+            session = opened.session
+
+            async def look() -> bool:
+                looks.append(len(market.went_on))
+                if len(looks) == 1:
+                    await session.database.run(Order.objects.filter(pk=order.pk).update, cancel_requested_at=NOW)
+                    await session.database.run(world.end, order)
+                return False
+
+            session.look_before_going_on = look
+            pace = asyncio.create_task(Pace(session, opened.intake, opened.sandwich).run())
+            await until(market.went_on)
+            pace.cancel()
+
+    asyncio.run(story())
+    assert looks == [0, 0]
+
+
 def test_what_reconciliation_begins_is_waited_for(world: World) -> None:
     """It may find a trade that nobody told of, and the stop of what was bought must go out before the market goes on."""
     world.decide(world.propose("enter", lots=100, limit_price=D(50505), stop_price=D(49000)))
