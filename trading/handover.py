@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -53,8 +53,7 @@ class Action(NamedTuple):
     book_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookFacts:
+class BookFacts(NamedTuple):
     """What is in play for a book: orders by kind, and its holdings above dust."""
 
     # Buys that are live or wait: what could still bring new capital at risk.
@@ -80,8 +79,10 @@ class BookFacts:
         return self.entries == self.exits == self.unknown == 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandOver:
+NOTHING_IN_PLAY: Final = BookFacts()
+
+
+class HandOver(NamedTuple):
     """One passing of the account; its epoch only grows, and whoever knows an older one is late."""
 
     epoch: int
@@ -99,8 +100,7 @@ class HandOver:
         return self.phase == Phase.SETTLED
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What to do now, and where the hand-over then stands."""
 
     hand_over: HandOver
@@ -149,18 +149,18 @@ def step(hand_over: HandOver, books: Mapping[int, BookFacts], at: datetime) -> S
     """
     if hand_over.is_settled:
         return Step(hand_over)
-    leaving = {book_id: books.get(book_id, BookFacts()) for book_id in sorted(hand_over.outgoing)}
+    leaving = {book_id: books.get(book_id, NOTHING_IN_PLAY) for book_id in sorted(hand_over.outgoing)}
     open_entries = [book_id for book_id, facts in leaving.items() if facts.entries]
     if open_entries:
         # Also where an entry shows up late: an order that was thought absent and lives.
-        closing = replace(hand_over, phase=Phase.CLOSING)
+        closing = hand_over._replace(phase=Phase.CLOSING)
         return Step(closing, tuple(Action(Act.CANCEL_ENTRIES, book_id) for book_id in open_entries))
     if any(facts.unknown for facts in leaving.values()):
         return Step(hand_over)
     actions = tuple(action for book_id, facts in leaving.items() for action in _release(hand_over, book_id, facts, at))
     if actions or not all(_is_drained(hand_over, facts) for facts in leaving.values()):
-        return Step(replace(hand_over, phase=Phase.RELEASING), actions)
-    return Step(replace(hand_over, phase=Phase.SETTLED, settled_at=at), (Action(Act.SETTLE),))
+        return Step(hand_over._replace(phase=Phase.RELEASING), actions)
+    return Step(hand_over._replace(phase=Phase.SETTLED, settled_at=at), (Action(Act.SETTLE),))
 
 
 def view_at(hand_over: HandOver | None, book_id: int, at: datetime) -> View:

@@ -130,6 +130,11 @@ def shrunk_start(start: DayStart, *, net_flows: Decimal, worth_before: Decimal, 
     return DayStart(base_after - (net_flows + moved - start.net_flows), start.net_flows)
 
 
+def cap_of(base: Decimal, percent: Decimal) -> Decimal:
+    """Return the loss in whole units of quote that is this share of a day's capital."""
+    return floor_to(base * percent * HUNDREDTH, UNIT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """Where an account or a book stands today."""
@@ -158,12 +163,12 @@ class Standing:
     @property
     def soft_cap(self) -> Decimal:
         """Return the loss that no entry may plan beyond."""
-        return floor_to(self.base * self.limits.soft_loss_percent * HUNDREDTH, UNIT)
+        return cap_of(self.base, self.limits.soft_loss_percent)
 
     @property
     def hard_cap(self) -> Decimal:
         """Return the loss at which everything is sold."""
-        return max(floor_to(self.base * self.limits.hard_loss_percent * HUNDREDTH, UNIT), self.floor)
+        return max(cap_of(self.base, self.limits.hard_loss_percent), self.floor)
 
     @property
     def left(self) -> Decimal:

@@ -98,7 +98,7 @@ def show(title: str, jobs: list[Job], speeds: list[Speed]) -> None:
     print(f"\n{title}\n\n| engine | a second | a second of one core | ratio per core |\n|---|---|---|---|")
     for job, speed in zip(jobs, speeds, strict=True):
         ratio = speed.core / speeds[-1].core
-        print(f"| {job.name} | {readable(speed.wall)} | {readable(speed.core)} | {ratio:,.0f} |", flush=True)
+        print(f"| {job.name} | {readable(speed.wall)} | {readable(speed.core)} | {ratio:,.{int(ratio < 20)}f} |", flush=True)
 
 
 def readable(speed: float) -> str:

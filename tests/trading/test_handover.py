@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -44,20 +44,20 @@ def test_entries_go_first_whatever_the_policy(policy: Policy) -> None:
 
 @pytest.mark.parametrize("policy", list(Policy))
 def test_nothing_is_decided_while_an_order_is_unknown(policy: Policy) -> None:
-    assert acts(handing(policy, wait_minutes=30), replace(HOLDING, unknown=1)) == (Phase.CLOSING, [])
+    assert acts(handing(policy, wait_minutes=30), HOLDING._replace(unknown=1)) == (Phase.CLOSING, [])
 
 
 @pytest.mark.parametrize(
     ("policy", "facts", "phase", "expected"),
     [
         (Policy.FLATTEN, HOLDING, Phase.RELEASING, [Act.SELL]),
-        (Policy.FLATTEN, replace(HOLDING, being_sold=1), Phase.RELEASING, []),
+        (Policy.FLATTEN, HOLDING._replace(being_sold=1), Phase.RELEASING, []),
         (Policy.FLATTEN, BookFacts(), Phase.SETTLED, [Act.SETTLE]),
         (Policy.CARRY, HOLDING, Phase.SETTLED, [Act.SETTLE]),
         (Policy.TRANSFER, HOLDING, Phase.RELEASING, [Act.CANCEL_ALL]),
-        (Policy.TRANSFER, replace(HOLDING, exits=0), Phase.RELEASING, [Act.HAND_ON]),
+        (Policy.TRANSFER, HOLDING._replace(exits=0), Phase.RELEASING, [Act.HAND_ON]),
         # What the next bot does not trade is sold.
-        (Policy.TRANSFER, replace(HOLDING, can_be_handed_on=0), Phase.RELEASING, [Act.SELL]),
+        (Policy.TRANSFER, HOLDING._replace(can_be_handed_on=0), Phase.RELEASING, [Act.SELL]),
         (Policy.WAIT, HOLDING, Phase.RELEASING, []),
         (Policy.WAIT, BookFacts(), Phase.SETTLED, [Act.SETTLE]),
     ],
@@ -76,7 +76,7 @@ def test_a_wait_ends_with_a_sale() -> None:
 def test_an_order_that_lives_after_all_is_cancelled_before_anything_else() -> None:
     releasing = step(handing(Policy.FLATTEN), {LEAVING: HOLDING}, NOON).hand_over
 
-    assert acts(releasing, replace(HOLDING, entries=1)) == (Phase.CLOSING, [Act.CANCEL_ENTRIES])
+    assert acts(releasing, HOLDING._replace(entries=1)) == (Phase.CLOSING, [Act.CANCEL_ENTRIES])
 
 
 def test_a_hand_over_that_is_overtaken_drains_everybody_who_was_leaving() -> None:
@@ -106,8 +106,8 @@ def test_on_the_candle_of_a_switch_it_does_not_matter_who_is_first(policy: Polic
     begun = handing(policy, wait_minutes=30 if policy == Policy.WAIT else 0)
     phases = [
         begun,
-        replace(begun, phase=Phase.RELEASING),
-        replace(begun, phase=Phase.SETTLED, settled_at=NOON),
+        begun._replace(phase=Phase.RELEASING),
+        begun._replace(phase=Phase.SETTLED, settled_at=NOON),
     ]
 
     for hand_over in phases:
@@ -120,7 +120,7 @@ def test_on_the_candle_of_a_switch_it_does_not_matter_who_is_first(policy: Polic
 
 def test_who_was_waited_for_in_vain_is_shown_nothing_while_it_is_sold() -> None:
     waiting = handing(Policy.WAIT, wait_minutes=30)
-    sold = replace(waiting, phase=Phase.SETTLED, settled_at=NOON + 30 * MINUTE)
+    sold = waiting._replace(phase=Phase.SETTLED, settled_at=NOON + 30 * MINUTE)
 
     assert view_at(waiting, LEAVING, NOON + 25 * MINUTE) == View.MONEY_WHILE_HOLDING
     assert {view_at(one, LEAVING, NOON + 30 * MINUTE) for one in (waiting, sold)} == {View.NOTHING}

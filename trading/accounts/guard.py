@@ -13,7 +13,7 @@ from trading.bars import Times
 from trading.desk.desk import Desk
 from trading.desk.dust import loss_floor
 from trading.ledger import ZERO, exactly
-from trading.risk import HARD_STOP, REFUSE, DayStart, Limits, RiskRoom, Standing, shrunk_start
+from trading.risk import HARD_STOP, REFUSE, DayStart, Limits, RiskRoom, Standing, cap_of, shrunk_start
 
 
 class _Caps(NamedTuple):
@@ -92,11 +92,12 @@ class Guard:
 
         What is held by then may make it dust or not: unless the moment is sure, dust is not considered.
         """
-        found = {}
-        for key in self.starts:
-            if key in self.latches or None in self.latches:
+        found: dict[int | None, float] = {}
+        if None in self.latches:
+            return found
+        for key, caps in self._known_caps().items():
+            if key in self.latches:
                 continue
-            caps = self._caps_of(key)
             if is_sure and ZERO < caps.hard_cap < self.dust_max:
                 found[key] = float(caps.loss - max(caps.hard_cap, self._dust_least(key, at)))
             elif caps.hard_cap > ZERO:
@@ -120,18 +121,24 @@ class Guard:
     @exactly
     def soft_floors(self) -> dict[int | None, float]:
         """Answer the worths below which books and account may not plan to fall today."""
-        return {key: self._caps_of(key).soft_floor for key in self.starts}
+        return {key: caps.soft_floor for key, caps in self._known_caps().items()}
 
-    def _caps_of(self, key: int | None) -> _Caps:
-        """Return what the rules make of the day's start, anew only where that or the capital has changed."""
-        start, flows = self.starts[key], self._flows(key)
-        known = self._caps.get(key)
-        if known is None or known.start is not start or known.flows != flows:
-            standing = self._standing(key, ZERO)
-            loss, hard_cap = standing.loss, standing.hard_cap
-            soft_floor, hard_floor = float(loss - standing.soft_cap), float(loss - hard_cap)
-            known = self._caps[key] = _Caps(start, flows, loss, hard_cap, soft_floor, hard_floor)
-        return known
+    def _known_caps(self) -> dict[int | None, _Caps]:
+        """Return what the rules make of each day's start, anew only where that or the capital has changed."""
+        found = self._caps
+        for key, start in self.starts.items():
+            flows = self.net_flows if key is None else self.members[key - 1].net_flows
+            known = found.get(key)
+            if known is None or known.start is not start or known.flows != flows:
+                found[key] = self._make_caps(start, flows)
+        return found
+
+    def _make_caps(self, start: DayStart, flows: Decimal) -> _Caps:
+        loss = start.equity + flows - start.net_flows
+        base = max(ZERO, loss)
+        hard_cap = cap_of(base, self.limits.hard_loss_percent)
+        soft_floor = float(loss - cap_of(base, self.limits.soft_loss_percent))
+        return _Caps(start, flows, loss, hard_cap, soft_floor, hard_floor=float(loss - hard_cap))
 
     def _standing(self, key: int | None, equity: Decimal) -> Standing:
         return Standing(limits=self.limits, start=self.starts[key], equity=equity, net_flows=self._flows(key), worst_open=ZERO)

@@ -277,6 +277,17 @@ class Member:
             orders[k] = (first + k, slot, side, OrderKind.LIMIT, ticks, lots, 0, reason)
         return orders
 
+    def open_sides(self) -> list[int]:
+        """List on which side each of its orders is that may still trade, in all its markets."""
+        if not (self.may_wait or any(self._cells["order_count"].tolist())):
+            return []
+        return [
+            side
+            for market in range(len(self.instruments))
+            for orders in (self.orders(market), self.waiting(market))
+            for side in orders["side"].tolist()
+        ]
+
     def is_being_sold(self, market: int) -> bool:
         """Say whether what thin candles left of a sale is waiting for the next."""
         world = self._worlds[market]

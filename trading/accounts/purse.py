@@ -50,7 +50,8 @@ class Purse:
     def move_units(self, member: Member, units: int, at: int) -> None:
         """Move whole units of quote into a book, or out of it where they are below zero."""
         if units:
-            if self.guard is not None:
+            if self.guard is not None and units < 0:
+                # What comes changes nothing of what was lost, see `shrunk_start`.
                 self.guard.moved(member, amount(units), at)
             self.units -= units
             member.put_in(units)

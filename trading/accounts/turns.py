@@ -13,7 +13,7 @@ from trading.accounts.plan import Turns
 from trading.accounts.purse import Purse
 from trading.accounts.referee import moment
 from trading.desk.mode_rules import HANDED_OVER
-from trading.handover import Act, Action, BookFacts, HandOver, Stance
+from trading.handover import NOTHING_IN_PLAY, Act, Action, BookFacts, HandOver, Stance
 from trading.ledger import ZERO, exactly
 from trading.rotation import Policy, Turn, turn_at, turns_ahead
 from trading.strategy import BUY
@@ -125,14 +125,8 @@ class TurnTaking:
     def _facts(self, number: int, passing: HandOver, at: int) -> BookFacts:
         member, heir = self._members[number], self._heir(passing)
         if member.is_idle:
-            return BookFacts()
-        markets = range(len(member.instruments))
-        sides = [
-            side
-            for market in markets
-            for orders in (member.orders(market), member.waiting(market))
-            for side in orders["side"].tolist()
-        ]
+            return NOTHING_IN_PLAY
+        sides = member.open_sides()
         entries = sides.count(BUY)
         sellable = member.sellable(at)
         return BookFacts(
