@@ -74,7 +74,7 @@ const make = {
       });
       const layout = template(element);
       layout.yaxis.tickformat = ",.2f";
-      if (!only) {
+      if (!only && bots.length) {
         layout.yaxis.domain = [0.56, 1];
         layout.yaxis2 = { ...layout.yaxis, domain: [0, 0.48] };
         layout.xaxis.anchor = "y2";

@@ -50,6 +50,16 @@ def test_a_page_renders_with_data(browser: Client, world: World, path: str) -> N
     assert "Test market" in answer.content.decode()
 
 
+@pytest.mark.parametrize("path", ["/", "/coordinator/"])
+def test_an_account_without_bots_leads_to_the_lineups(browser: Client, world: World, path: str) -> None:
+    """What is offered first is a look: coins of a line-up that are not listed here are an obstacle there, not a failed command."""
+    page = browser.get(path).content.decode()
+
+    assert "No bots yet" in page
+    (link,) = set(re.findall(r'<a href="([^"]+)#lineups">Look at a line-up</a>', page))
+    assert 'id="lineups"' in browser.get(link).content.decode()
+
+
 @pytest.mark.parametrize("name", PARTS)
 def test_every_part_renders(browser: Client, bots: list[Bot], name: str) -> None:
     # The line-up's part is asked for by the name of a line-up (test_allocation_page.py).
