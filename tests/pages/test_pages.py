@@ -52,7 +52,7 @@ def test_a_page_renders_with_data(browser: Client, world: World, path: str) -> N
 
 @pytest.mark.parametrize("path", ["/", "/coordinator/"])
 def test_an_account_without_bots_leads_to_the_lineups(browser: Client, world: World, path: str) -> None:
-    """What is offered first is a look: coins of a line-up that are not listed here are an obstacle there, not a failed command."""
+    """What is offered first is a look: coins of a line-up that are not listed are an obstacle there, not a failed command."""
     page = browser.get(path).content.decode()
 
     assert "No bots yet" in page
