@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,10 @@ def test_ten_thousand_combinations_are_swept_and_seen(page: Page, shared_data: P
     expect(page.locator("#sweep-map .hm image")).to_be_visible()
     expect(page.locator("#sweep-best")).to_contain_text("of 10000 trials")
     assert sweep.chunks.count() == sweep.chunks.filter(state=SweepChunk.State.DONE, attempts=1).count() == 5
+    asked_at = time.monotonic()
+    page.reload()
+    expect(page.locator("#sweep-map .hm image")).to_be_visible()
+    print(f"\nThe map was there {time.monotonic() - asked_at:.2f} s after its page was asked for.")
 
 
 def test_a_killed_worker_is_followed_by_another_and_a_person_may_stop_both(page: Page, workers: Stack, shared_data: Path) -> None:
