@@ -80,8 +80,9 @@ HOSTILE = {
 }
 
 
-@pytest.mark.fault("P09", "T63")
+@pytest.mark.fault("P09")
 def test_hostile_ones_stop_their_own_bots_and_change_nothing_for_the_others(desk: Desk, folder: Path) -> None:
+    """T63, in small."""
     desk.bot("SHIPPED", **EAGER)
     desk.history(quiet)
     close(desk, RISE[:1])
