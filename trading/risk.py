@@ -124,10 +124,15 @@ def shrunk_start(start: DayStart, *, net_flows: Decimal, worth_before: Decimal, 
     """
     if moved >= ZERO or worth_before <= ZERO:
         return start
-    base_before = start.equity + net_flows - start.net_flows
+    base_before = capital_since(start, net_flows)
     base_after = max(base_before, ZERO) * (worth_before + moved) // (worth_before * UNIT) * UNIT
     # The flow itself is counted by the book: what the day began with is what makes the new base of it.
     return DayStart(base_after - (net_flows + moved - start.net_flows), start.net_flows)
+
+
+def capital_since(start: DayStart, net_flows: Decimal) -> Decimal:
+    """Return what a day began with, and what came and went since."""
+    return start.equity + net_flows - start.net_flows
 
 
 def cap_of(base: Decimal, percent: Decimal) -> Decimal:
@@ -153,12 +158,12 @@ class Standing:
     @property
     def base(self) -> Decimal:
         """Return the capital that today's caps are a share of: the day's start with the flows since."""
-        return max(ZERO, self.start.equity + self.net_flows - self.start.net_flows)
+        return max(ZERO, capital_since(self.start, self.net_flows))
 
     @property
     def loss(self) -> Decimal:
         """Return today's loss, unrealised included; a gain is below zero. Flows are neither."""
-        return self.start.equity + self.net_flows - self.start.net_flows - self.equity
+        return capital_since(self.start, self.net_flows) - self.equity
 
     @property
     def soft_cap(self) -> Decimal:

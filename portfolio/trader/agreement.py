@@ -16,7 +16,7 @@ from trading import order_status
 
 
 class Quiet(NamedTuple):
-    """An account with nothing on its way; where two are equal, nothing has changed between them."""
+    """An account with nothing on its way; where two are equal, nothing was ordered, came or ended between them."""
 
     trades_posted: int
     version: int

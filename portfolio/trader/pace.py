@@ -77,6 +77,9 @@ class Pace:
         began = complained = rung = session.monotonic()
         await self._sync(market_at, expected=(hold.trades or {}).get(session.uid))
         while True:
+            if session.monotonic() - complained > _COMPLAIN_SECONDS:
+                complained = session.monotonic()
+                log.warning("hold.waits", account=session.account_id, market_at=str(market_at), seconds=int(complained - began))
             quiet = await self._find_quiet(market_at)
             if quiet is not None:
                 if session.look_before_going_on is not None and await session.look_before_going_on():
@@ -101,9 +104,6 @@ class Pace:
             if session.monotonic() - rung > _RING_AGAIN_SECONDS:
                 rung = session.monotonic()
                 await session.database.run(agreement.ring_for_bots, session.account_id, market_at)
-            if session.monotonic() - complained > _COMPLAIN_SECONDS:
-                complained = session.monotonic()
-                log.warning("hold.waits", account=session.account_id, market_at=str(market_at), seconds=int(complained - began))
 
     async def _find_quiet(self, market_at: datetime) -> agreement.Quiet | None:
         session = self._session

@@ -81,6 +81,7 @@ class PostgresStore:
     def _prices(self) -> dict[int, Price]:
         """The newest price of each instrument: its mark, or the last close where the mark is far behind it."""
         found = prices(self.account.market_id, now=self.now)
+        # Nobody has to look for the closes where all marks are of this minute.
         behind = self.market_at - _MARK_BEHIND_MAX
         late = [number for number, price in found.items() if price.marked_at is not None and price.marked_at < behind]
         return found | {number: self._at_close(number, found[number]) for number in late}

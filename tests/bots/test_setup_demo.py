@@ -113,7 +113,7 @@ def test_where_the_coins_of_the_line_up_are_not_listed_the_account_has_no_bots(
     out = StringIO()
     call_command("setup_demo", stdout=out)
 
-    assert "no bots, for its market lists none of the coins" in out.getvalue()
+    assert "no bots: say what they trade" in out.getvalue()
     assert Account.objects.get().quote_asset == "USD"
     assert not Bot.objects.exists()
 

@@ -13,7 +13,7 @@ from trading.bars import Times
 from trading.desk.desk import Desk
 from trading.desk.dust import loss_floor
 from trading.ledger import ZERO, exactly
-from trading.risk import HARD_STOP, REFUSE, DayStart, Limits, RiskRoom, Standing, cap_of, shrunk_start
+from trading.risk import HARD_STOP, REFUSE, DayStart, Limits, RiskRoom, Standing, cap_of, capital_since, shrunk_start
 
 
 class _Caps(NamedTuple):
@@ -63,7 +63,8 @@ class Guard:
     def moved(self, member: Member, moved: Decimal, at: int) -> None:
         """Have the start of a book's day follow capital that is about to move."""
         start = self.starts.get(member.number)
-        if start is not None:
+        # Capital that comes leaves the start as it is: nobody has to know the book's worth then.
+        if start is not None and moved < ZERO:
             self.starts[member.number] = shrunk_start(
                 start, net_flows=member.net_flows, worth_before=member.worth(at), moved=moved
             )
@@ -134,7 +135,7 @@ class Guard:
         return found
 
     def _make_caps(self, start: DayStart, flows: Decimal) -> _Caps:
-        loss = start.equity + flows - start.net_flows
+        loss = capital_since(start, flows)
         base = max(ZERO, loss)
         hard_cap = cap_of(base, self.limits.hard_loss_percent)
         soft_floor = float(loss - cap_of(base, self.limits.soft_loss_percent))

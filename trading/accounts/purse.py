@@ -50,8 +50,7 @@ class Purse:
     def move_units(self, member: Member, units: int, at: int) -> None:
         """Move whole units of quote into a book, or out of it where they are below zero."""
         if units:
-            if self.guard is not None and units < 0:
-                # What comes changes nothing of what was lost, see `shrunk_start`.
+            if self.guard is not None:
                 self.guard.moved(member, amount(units), at)
             self.units -= units
             member.put_in(units)

@@ -58,7 +58,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(facts))
         elif options["verbosity"] > 0:
             state = "is set up" if done.is_new else "was there already"
-            there = ", ".join(names) or "no bots, for its market lists none of the coins that the shipped line-up trades"
+            there = ", ".join(names) or "no bots: say what they trade on the page Allocation"
             self.stdout.write(f"Account {done.account.name} {state}: {there}.")
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import cast
 
 import pytest
+from django.db.models import F
+from structlog.testing import capture_logs
 
 from exchange.pacing import Behind, MarketState, Pacer
 from marketdata.candles import milliseconds
-from portfolio.models import Order, Reconciliation
+from portfolio.models import Account, Order, Reconciliation
 from portfolio.trader.pace import RECONCILE_EVERY, Pace
+from portfolio.trader.session import Session
 from tests.portfolio.trader.lagging import bench
 from tests.portfolio.world import NOW, World, build
 from tests.waiting import PATIENCE_SECONDS
@@ -54,64 +61,93 @@ async def until(heard: list[int]) -> None:
             await asyncio.sleep(0.02)
 
 
-def test_what_the_guard_begins_amid_the_last_look_is_waited_for(world: World) -> None:
-    """On a busy machine a hand-over that the guard's own look had begun was finished a candle too late, and accounts differed."""
+@asynccontextmanager
+async def following(
+    world: World, market: HeldMarket, look: Callable[[Session], Awaitable[bool]], *, reconciled_at: datetime | None = None
+) -> AsyncIterator[Session]:
+    """Have a trader follow the market, with this for its look before the market goes on."""
+    async with bench(world, pacer=cast("Pacer", market)) as opened:
+        opened.session.look_before_going_on = partial(look, opened.session)
+        follower = Pace(opened.session, opened.intake, opened.sandwich)
+        follower._reconciled_at = reconciled_at
+        pace = asyncio.create_task(follower.run())
+        yield opened.session
+        pace.cancel()
+
+
+@pytest.fixture
+def resting(world: World) -> Order:
+    """Have a bid rest at the exchange."""
     world.decide(world.propose("place", 0, side="buy", lots=20, limit_price=D(45000)))
-    order = world.send(world.order(kind="place"))
+    return world.send(world.order(kind="place"))
+
+
+def test_what_the_guard_begins_amid_the_last_look_is_waited_for(world: World, resting: Order) -> None:
+    """On a busy machine a hand-over that the guard's own look had begun was finished a candle too late, and accounts differed."""
     market = HeldMarket(milliseconds(world.market_at))
     looks: list[int] = []
 
+    async def look(session: Session) -> bool:
+        # The guard asks for a cancel by its own clock; this look finds nothing left to do.
+        looks.append(len(market.went_on))
+        if len(looks) == 1:
+            await session.database.run(Order.objects.filter(pk=resting.pk).update, cancel_requested_at=NOW)
+        return False
+
     async def story() -> None:
-        async with bench(world, pacer=cast("Pacer", market)) as opened:
-            session = opened.session
-
-            async def look() -> bool:
-                # The guard asks for a cancel by its own clock; this look finds nothing left to do.
-                looks.append(len(market.went_on))
-                if len(looks) == 1:
-                    await session.database.run(Order.objects.filter(pk=order.pk).update, cancel_requested_at=NOW)
-                return False
-
-            session.look_before_going_on = look
-            pace = asyncio.create_task(Pace(session, opened.intake, opened.sandwich).run())
+        async with following(world, market, look) as session:
             await until(looks)
             await asyncio.sleep(0.5)
             assert market.went_on == []
-            await session.database.run(world.end, order)
+            await session.database.run(world.end, resting)
             session.stir()
             await until(market.went_on)
-            pace.cancel()
 
     asyncio.run(story())
     assert market.went_on == [0]
     assert looks[-1] == 0
 
 
-def test_what_the_guard_begins_and_the_exchange_ends_amid_the_last_look_is_looked_at_again(world: World) -> None:
+def test_what_the_guard_begins_and_the_exchange_ends_amid_the_last_look_is_looked_at_again(world: World, resting: Order) -> None:
     """A hand-over whose cancels were through before anybody counted them was finished a candle too late: nobody looked again."""
-    world.decide(world.propose("place", 0, side="buy", lots=20, limit_price=D(45000)))
-    order = world.send(world.order(kind="place"))
     market = HeldMarket(milliseconds(world.market_at))
     looks: list[int] = []
 
+    async def look(session: Session) -> bool:
+        looks.append(len(market.went_on))
+        if len(looks) == 1:
+            await session.database.run(Order.objects.filter(pk=resting.pk).update, cancel_requested_at=NOW)
+            await session.database.run(world.end, resting)
+        return False
+
     async def story() -> None:
-        async with bench(world, pacer=cast("Pacer", market)) as opened:
-            session = opened.session
-
-            async def look() -> bool:
-                looks.append(len(market.went_on))
-                if len(looks) == 1:
-                    await session.database.run(Order.objects.filter(pk=order.pk).update, cancel_requested_at=NOW)
-                    await session.database.run(world.end, order)
-                return False
-
-            session.look_before_going_on = look
-            pace = asyncio.create_task(Pace(session, opened.intake, opened.sandwich).run())
+        async with following(world, market, look):
             await until(market.went_on)
-            pace.cancel()
 
     asyncio.run(story())
     assert looks == [0, 0]
+
+
+def test_an_account_that_changes_with_every_look_is_told_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may write to it all the time: the market stands, and the log says so until it goes on."""
+    monkeypatch.setattr("portfolio.trader.pace._COMPLAIN_SECONDS", -1.0)
+    market = HeldMarket(milliseconds(world.market_at))
+    looks: list[int] = []
+
+    async def look(session: Session) -> bool:
+        looks.append(len(market.went_on))
+        if len(looks) < 4:
+            await session.database.run(Account.objects.filter(pk=world.account_id).update, version=F("version") + 1)
+        return False
+
+    async def story() -> None:
+        async with following(world, market, look):
+            await until(market.went_on)
+
+    with capture_logs() as told:
+        asyncio.run(story())
+    assert looks == [0, 0, 0, 0]
+    assert [line["event"] for line in told].count("hold.waits") >= 3
 
 
 def test_what_reconciliation_begins_is_waited_for(world: World) -> None:
@@ -121,19 +157,13 @@ def test_what_reconciliation_begins_is_waited_for(world: World) -> None:
     market = HeldMarket(milliseconds(world.market_at))
     reconciled: list[str] = []
 
+    async def look(_session: Session) -> bool:
+        if not world.exchange.trades:
+            world.exchange.fill(order.client_order_id, quantity=D("0.001"), price=D(50000), fee=D(0), fee_asset="USDT")
+        return False
+
     async def story() -> None:
-        async with bench(world, pacer=cast("Pacer", market)) as opened:
-            session = opened.session
-
-            async def look() -> bool:
-                if not world.exchange.trades:
-                    world.exchange.fill(order.client_order_id, quantity=D("0.001"), price=D(50000), fee=D(0), fee_asset="USDT")
-                return False
-
-            session.look_before_going_on = look
-            follower = Pace(session, opened.intake, opened.sandwich)
-            follower._reconciled_at = world.market_at - RECONCILE_EVERY
-            pace = asyncio.create_task(follower.run())
+        async with following(world, market, look, reconciled_at=world.market_at - RECONCILE_EVERY) as session:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while not reconciled:
                     await asyncio.sleep(0.02)
@@ -143,7 +173,6 @@ def test_what_reconciliation_begins_is_waited_for(world: World) -> None:
             await session.database.run(lambda: world.send(world.order(kind="stop")))
             session.stir()
             await until(market.went_on)
-            pace.cancel()
 
     asyncio.run(story())
     assert (reconciled, market.went_on) == (["cycle"], [1])
